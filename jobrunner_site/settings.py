@@ -1,0 +1,270 @@
+"""Every environment variable of the job runner, read once.
+
+Nothing else reads `os.environ`. All variables are looked at before anything is refused, so that one start shows every
+mistake in one message. With no variable set at all the result is a development installation beside manage.py; in
+production mode (`JOB_RUNNER_MODE=production`) what protects patients' data has no default. Names are the older
+system's where it had one. Each secret `X` may instead be given as `X_FILE`, the path of a file that holds it.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import dj_database_url
+from environs import Env, EnvError, ValidationError
+from environs import validate as check
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env(eager=False)
+_problems: list[str] = []
+DOTENV_FILE = os.environ.get("DOTENV_FILE", str(BASE_DIR / ".env"))
+if DOTENV_FILE and Path(DOTENV_FILE).is_file():
+    env.read_env(DOTENV_FILE, recurse=False)
+
+
+def secret(name: str, default: str = "") -> str:
+    """The value of NAME, or what stands in the file that NAME_FILE names; an unreadable file joins the problems."""
+    path = os.environ.get(f"{name}_FILE")
+    if not path:
+        return env.str(name, default=default)
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        _problems.append(f"{name}_FILE: {path} cannot be read: {error}.")
+        return ""
+
+
+def positive(value: float) -> None:
+    if not value > 0:
+        raise ValidationError("must be greater than 0.")
+
+
+def comma_separated(name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(item.strip() for item in env.list(name, default=list(default)) or [] if item.strip())
+
+
+# Mode and Django's own ------------------------------------------------------------------------------------------------
+MODE = env.str("JOB_RUNNER_MODE", default="development", validate=check.OneOf(["development", "production"]))
+PRODUCTION = MODE == "production"
+DEBUG = env.bool("DEBUG", default=not PRODUCTION)
+SECRET_KEY = secret("SECRET_KEY", default="" if PRODUCTION else "development-only-" + "not-a-secret-" * 4)
+ALLOWED_HOSTS = list(comma_separated("ALLOWED_HOSTS", () if PRODUCTION else ("localhost", "127.0.0.1", "[::1]")))
+CSRF_TRUSTED_ORIGINS = list(comma_separated("CSRF_TRUSTED_ORIGINS", ()))
+
+# Where things lie -----------------------------------------------------------------------------------------------------
+WORK_DIR = Path(env.str("WORK_DIR", default=str(BASE_DIR / "workdir"))).absolute()
+HIGH_PRIVACY_STORAGE_BASE = Path(
+    env.str("HIGH_PRIVACY_STORAGE_BASE", default=str(WORK_DIR / "high_privacy"))
+).absolute()
+MEDIUM_PRIVACY_STORAGE_BASE = Path(
+    env.str("MEDIUM_PRIVACY_STORAGE_BASE", default=str(WORK_DIR / "medium_privacy"))
+).absolute()
+GIT_REPO_DIR = Path(env.str("GIT_REPO_DIR", default=str(WORK_DIR / "repos"))).absolute()
+# The path of WORK_DIR as the engine's host sees it; differs when the runner itself runs in a container.
+HOST_WORK_DIR = Path(env.str("HOST_WORK_DIR", default=str(WORK_DIR)))
+DATABASE_URL = secret("DATABASE_URL", default=f"sqlite:///{WORK_DIR / 'db.sqlite3'}")
+
+# This site ------------------------------------------------------------------------------------------------------------
+BACKEND = env.str("BACKEND", default="" if PRODUCTION else "development", validate=check.Regexp(r"[a-z0-9_-]*\Z"))
+USING_DUMMY_DATA_BACKEND = env.bool("USING_DUMMY_DATA_BACKEND", default=not PRODUCTION)
+LOG_LEVEL = env.str(
+    "LOG_LEVEL", default="INFO", validate=check.OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+)
+
+# The loop and its capacity --------------------------------------------------------------------------------------------
+JOB_LOOP_INTERVAL = env.float("JOB_LOOP_INTERVAL", default=1.0, validate=positive)
+MAX_WORKERS = env.int("MAX_WORKERS", default=max(2, (os.cpu_count() or 2)), validate=positive)
+MAX_DB_WORKERS = env.int("MAX_DB_WORKERS", default=max(2, (os.cpu_count() or 2)), validate=check.Range(min=0))
+JOB_RESOURCE_WEIGHTS_FILE = env.str("JOB_RESOURCE_WEIGHTS_FILE", default="")
+MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3, validate=positive)
+
+# The executor and what a container gets -------------------------------------------------------------------------------
+EXECUTOR = env.str("EXECUTOR", default="docker", validate=check.OneOf(["docker", "fake"]))
+DOCKER_HOST = env.str("DOCKER_HOST", default="unix:///var/run/docker.sock")
+DOCKER_REGISTRY = env.str("DOCKER_REGISTRY", default="ghcr.io/opensafely-core").rstrip("/")
+DOCKER_TIMEOUT_SECONDS = env.int("DOCKER_TIMEOUT_SECONDS", default=15, validate=positive)
+ALLOWED_IMAGES = comma_separated(
+    "ALLOWED_IMAGES",
+    ("cohortextractor", "databuilder", "ehrql", "jupyter", "python", "r", "sqlrunner", "stata-mp"),
+)
+# Labels containers as this installation's; two installations on one engine must differ.
+INSTANCE = env.str("INSTANCE", default="")
+JOB_CPUS = env.float("JOB_CPUS", default=2.0, validate=positive)
+JOB_MEMORY_LIMIT = env.str("JOB_MEMORY_LIMIT", default="4G")
+JOB_PIDS_LIMIT = env.int("JOB_PIDS_LIMIT", default=1024, validate=positive)
+JOB_MAX_FILE_SIZE = env.str("JOB_MAX_FILE_SIZE", default="100G")
+JOB_USER_ID = env.int("JOB_USER_ID", default=os.getuid() or 10001, validate=positive)
+JOB_GROUP_ID = env.int("JOB_GROUP_ID", default=os.getgid() or 10001, validate=positive)
+JOB_LOG_MAX_BYTES = env.str("JOB_LOG_MAX_BYTES", default="100M")
+
+# Database actions -----------------------------------------------------------------------------------------------------
+DATABASE_ACCESS_NETWORK = env.str("DATABASE_ACCESS_NETWORK", default="jobrunner-db")
+DATABASE_URLS = {name.lower(): secret(f"{name}_DATABASE_URL") for name in ("DEFAULT", "FULL", "SLICE", "DUMMY")}
+TEMP_DATABASE_NAME = env.str("TEMP_DATABASE_NAME", default="")
+STATA_LICENSE = secret("STATA_LICENSE", default="")
+PRESTO_TLS_KEY_PATH = env.str("PRESTO_TLS_KEY_PATH", default="")
+PRESTO_TLS_CERT_PATH = env.str("PRESTO_TLS_CERT_PATH", default="")
+EMIS_ORGANISATION_HASH = env.str("EMIS_ORGANISATION_HASH", default="")
+
+# Disclosure limits for moderately sensitive outputs -------------------------------------------------------------------
+LEVEL4_MAX_FILESIZE = env.int("LEVEL4_MAX_FILESIZE", default=16 * 1024 * 1024, validate=positive)
+LEVEL4_MAX_CSV_ROWS = env.int("LEVEL4_MAX_CSV_ROWS", default=5000, validate=positive)
+LEVEL4_FILE_TYPES = comma_separated(
+    "LEVEL4_FILE_TYPES",
+    (".csv", ".jpg", ".jpeg", ".png", ".svg", ".svgz", ".html", ".txt", ".log", ".json", ".md"),
+)
+LEVEL4_IDENTIFIER_COLUMNS = comma_separated("LEVEL4_IDENTIFIER_COLUMNS", ("patient_id",))
+
+# git ------------------------------------------------------------------------------------------------------------------
+ALLOW_LOCAL_REPOS = env.bool("ALLOW_LOCAL_REPOS", default=not PRODUCTION)
+PRIVATE_REPO_ACCESS_TOKEN = secret("PRIVATE_REPO_ACCESS_TOKEN")
+GIT_TOKEN_HOSTS = comma_separated("GIT_TOKEN_HOSTS", ("github.com",))
+ACTIONS_ORG_URL = env.str("ACTIONS_ORG_URL", default="https://github.com/opensafely-actions").rstrip("/")
+GIT_TIMEOUT_SECONDS = env.int("GIT_TIMEOUT_SECONDS", default=120, validate=positive)
+GIT_ALLOW_HTTP = env.bool("GIT_ALLOW_HTTP", default=False)
+GIT_MAX_FILES = env.int("GIT_MAX_FILES", default=50_000, validate=positive)
+GIT_MAX_BYTES = env.int("GIT_MAX_BYTES", default=2 * 1024**3, validate=positive)
+GIT_PROXY = env.str("GIT_PROXY", default="")
+_FOR_GIT = "PATH SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO CURL_CA_BUNDLE http_proxy https_proxy no_proxy TMPDIR"
+GIT_ENVIRONMENT = {name: os.environ[name] for name in _FOR_GIT.split() if name in os.environ}
+
+
+def byte_size(name: str, text: str) -> int:
+    """ "4G" -> bytes; what is not a size joins the problems."""
+    found = re.fullmatch(r"([1-9]\d*)([KMGT]?)", text.upper())
+    if not found:
+        _problems.append(f"{name}: {text!r} is not a size such as 512M or 4G.")
+        return 0
+    return int(found[1]) * 1024 ** " KMGT".index(found[2] or " ")
+
+
+def check_production() -> None:
+    """What protects patients' data has no default in production."""
+    if len(SECRET_KEY) < 50:
+        _problems.append("SECRET_KEY: production needs a secret of at least 50 characters (or SECRET_KEY_FILE).")
+    if DEBUG:
+        _problems.append("DEBUG: must be off in production; debug pages show settings and data.")
+    if not ALLOWED_HOSTS:
+        _problems.append("ALLOWED_HOSTS: production needs the host names that the dashboard is served under.")
+    for name in ("BACKEND", "WORK_DIR", "HIGH_PRIVACY_STORAGE_BASE", "MEDIUM_PRIVACY_STORAGE_BASE"):
+        if not os.environ.get(name):
+            _problems.append(f"{name}: has no default in production.")
+
+
+def refuse() -> None:
+    """One message for all bad variables, then the end: a half-configured runner must not start."""
+    lines = "\n".join(f"  - {problem}" for problem in _problems)
+    print(f"The job runner cannot start: {len(_problems)} setting(s) need attention.\n{lines}", file=sys.stderr)
+    print("Set them in the environment or in .env; dotenv-sample explains each.", file=sys.stderr)
+    raise SystemExit(2)
+
+
+try:
+    env.seal()
+except EnvError as error:
+    for _name, _messages in getattr(error, "error_messages", {"": [str(error)]}).items():
+        _problems += [f"{_name}: {_message}" for _message in _messages]
+try:
+    DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_health_checks=True)}
+except (ValueError, KeyError):
+    _problems.append(
+        "DATABASE_URL: must begin with sqlite:/// or postgres:// (its value may hold a password: not shown)."
+    )
+JOB_MEMORY_BYTES = byte_size("JOB_MEMORY_LIMIT", JOB_MEMORY_LIMIT)
+JOB_MAX_FILE_BYTES = byte_size("JOB_MAX_FILE_SIZE", JOB_MAX_FILE_SIZE)
+JOB_LOG_BYTES = byte_size("JOB_LOG_MAX_BYTES", JOB_LOG_MAX_BYTES)
+if PRODUCTION:
+    check_production()
+if not _problems:
+    try:
+        WORK_DIR.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _problems.append(f"WORK_DIR: {WORK_DIR} cannot be made: {error.strerror}.")
+if _problems:
+    refuse()
+
+# Django ---------------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "jobs.apps.JobsConfig",
+    "sync.apps.SyncConfig",
+    "runner.apps.RunnerConfig",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "jobrunner_site.urls"
+WSGI_APPLICATION = "jobrunner_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # IMMEDIATE: a deferred transaction that reads and then writes fails at once when another process wrote meanwhile.
+    # FULL: a status that was acknowledged survives a power cut (measured: NORMAL lost 6 % of them).
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "admin:login"
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_AGE = 12 * 60 * 60
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"()": "jobs.log.LineFormatter", "format": "{asctime} {levelname} {name}: {message}", "style": "{"}
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"urllib3": {"level": "WARNING"}, "docker": {"level": "WARNING"}},
+}

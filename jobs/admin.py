@@ -1,0 +1,135 @@
+"""Django's admin for looking at everything and asking for a few things.
+
+Nothing here writes a status: columns are read-only, rows are neither added nor deleted, and a change is an action that
+calls the same verb as every other way in. Flags are added (never edited), because their rows are their own history.
+"""
+
+from django.contrib import admin, messages
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
+
+
+class ReadOnly:
+    """No row is added, edited or deleted."""
+
+    def has_add_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+
+class StatusChanges(ReadOnly, admin.TabularInline):
+    model = StatusChange
+    fields = ("at", "from_code", "to_code", "message", "actor", "attempt")
+    extra = 0
+
+
+class Outputs(ReadOnly, admin.TabularInline):
+    model = JobOutput
+    fields = ("path", "level", "size", "row_count", "excluded", "message", "is_current")
+    extra = 0
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = (
+        "identifier",
+        "action",
+        "workspace",
+        "state",
+        "status_code",
+        "status_message",
+        "created_at",
+        "stopping",
+    )
+    list_filter = ("state", "status_code", "requires_db", "backend", "workspace")
+    search_fields = ("identifier", "action", "workspace", "request__identifier", "run_command")
+    search_help_text = "part of a job's or request's identifier, an action, a workspace or a command"
+    list_select_related = ("request",)
+    date_hierarchy = "created_at"
+    show_full_result_count = False
+    inlines = (StatusChanges, Outputs)
+    actions = ("cancel",)
+
+    @admin.display(description="stop asked by")
+    def stopping(self, job: Job) -> str:
+        return job.stop_requested_by if job.is_active else ""
+
+    @admin.action(description="Cancel selected jobs", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset) -> None:
+        asked = sum(
+            job.request_cancel(by=request.user.get_username(), reason="cancelled in the admin") for job in queryset
+        )
+        self.message_user(request, f"{asked} job(s) will be cancelled by the runner.", messages.SUCCESS)
+        others = queryset.count() - asked
+        if others:
+            self.message_user(request, f"{others} job(s) had already ended or been asked to stop.", messages.WARNING)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("jobs.change_job")
+
+
+@admin.register(JobRequest)
+class JobRequestAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("identifier", "workspace", "requested_actions", "created_by", "source", "created_at", "its_jobs")
+    list_filter = ("source", "backend", "database_name", "workspace")
+    search_fields = ("identifier", "workspace", "repo_url", "commit", "created_by")
+    date_hierarchy = "created_at"
+    show_full_result_count = False
+
+    @admin.display(description="jobs")
+    def its_jobs(self, job_request: JobRequest) -> str:
+        url = reverse("admin:jobs_job_changelist")
+        return format_html('<a href="{}?request__id__exact={}">jobs</a>', url, job_request.pk)
+
+
+@admin.register(JobOutput)
+class JobOutputAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("path", "level", "size", "row_count", "excluded", "is_current", "job")
+    list_filter = ("level", "excluded", "is_current", "rule")
+    search_fields = ("path", "job__identifier", "job__action", "job__workspace", "content_hash")
+    list_select_related = ("job",)
+    show_full_result_count = False
+
+
+@admin.register(StatusChange)
+class StatusChangeAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("at", "job", "from_code", "to_code", "message", "actor", "attempt")
+    list_filter = ("to_code", "actor")
+    search_fields = ("job__identifier", "job__action", "job__workspace", "message")
+    list_select_related = ("job",)
+    show_full_result_count = False
+
+
+@admin.register(Flag)
+class FlagAdmin(admin.ModelAdmin):
+    list_display = ("name", "value", "reason", "set_by", "set_at", "expires_at")
+    list_filter = ("name",)
+    search_fields = ("name", "reason", "set_by")
+    fields = ("name", "value", "reason", "expires_at")
+
+    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Flag, form, change: bool) -> None:
+        obj.set_by = request.user.get_username()
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("name", "at", "detail")
+
+
+admin.site.site_header = admin.site.site_title = "Job runner"
+admin.site.index_title = "Jobs, requests, outputs and flags"

@@ -1,0 +1,120 @@
+"""Talks to a remote repository: trouble on the way is tried again, a plain answer never.
+
+A local folder is a remote like any other, but for being looked at first: git would take a parent folder's repository,
+or say in ten words what can be said in one. Where fetched commits are kept is not known here.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from jobs.git_errors import GitError, GitFailed, GitUnavailable, explain, shown
+from jobs.git_names import Remote, is_full_id
+from jobs.git_process import Deadline, run
+
+log = logging.getLogger(__name__)
+
+_TRIES = 3
+_FIRST_PAUSE_SECONDS = 0.5
+_MOST_CHATTER_BYTES = 1024 * 1024
+_MOST_REFS_BYTES = 64 * 1024 * 1024
+
+
+def contact(
+    remote: Remote,
+    arguments: Sequence[str],
+    deadline: Deadline,
+    lock: int | None = None,
+    most_bytes: int = _MOST_CHATTER_BYTES,
+) -> bytes:
+    """What git writes when it is run with these arguments about this remote.
+
+    `lock` is the descriptor of a lock that must be held as long as this git lives. Raises GitError and its kinds, and
+    GitUnavailable after several tries.
+    """
+    if remote.is_local:
+        git_folder(remote.name)
+    keep_open = () if lock is None else (lock,)
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return run(arguments, deadline, most_bytes=most_bytes, remote=remote, keep_open=keep_open)
+        except GitFailed as failed:
+            error = explain(failed, remote.name)
+            pause = _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
+            is_last = failed.is_passing or attempt == _TRIES or pause >= deadline.seconds_left()
+            if is_last or not isinstance(error, GitUnavailable):
+                raise error from None
+        log.info("Attempt %d of %d: %s", attempt, _TRIES, error)
+        time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
+
+
+def list_refs(remote: Remote, deadline: Deadline) -> dict[str, str]:
+    """Full name of each branch and tag, and HEAD -> commit id; a tag that has an object of its own gives its commit."""
+    answer = contact(
+        remote,
+        ["ls-remote", "--quiet", "--end-of-options", remote.address, "HEAD", "refs/heads/*", "refs/tags/*"],
+        deadline,
+        most_bytes=_MOST_REFS_BYTES,
+    )
+    refs = {}
+    for line in answer.decode("utf-8", "replace").splitlines():
+        commit, _, name = line.partition("\t")
+        if is_full_id(commit) and (name == "HEAD" or name.startswith(("refs/heads/", "refs/tags/"))):
+            # "refs/tags/v1^{}", the commit of an annotated tag, comes after the tag itself and replaces it.
+            refs[name.removesuffix("^{}")] = commit
+    return refs
+
+
+def complete_id(remote: Remote, start: str, deadline: Deadline) -> str | None:
+    """The full id of the one commit of a local repository that begins so; None if there is none, or not only one."""
+    try:
+        answer = run(
+            [
+                f"--git-dir={git_folder(remote.name)}",
+                "rev-parse",
+                "--verify",
+                "--quiet",
+                "--end-of-options",
+                start + "^{commit}",
+            ],
+            deadline,
+            most_bytes=_MOST_CHATTER_BYTES,
+        )
+    except GitFailed as failed:
+        if failed.is_passing:
+            raise explain(failed, remote.name) from None
+        return None
+    commit = answer.decode("ascii", "replace").strip()
+    return commit if is_full_id(commit) and commit.startswith(start) else None
+
+
+def git_folder(path: str) -> Path:
+    """Where the local repository at `path` keeps git's own files. Raises GitError if `path` itself is none."""
+    folder = Path(path)
+    try:
+        return _git_folder(folder)
+    except OSError as error:
+        raise GitError(f"The folder {shown(path)} cannot be read: {error.strerror}.") from error
+
+
+def _git_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise GitError(f"There is no folder {shown(str(folder))}: check the path of the repository.")
+    inner = folder / ".git"
+    if inner.is_file():  # a further work tree, or a submodule: the file says where the rest is
+        return inner
+    for candidate in (inner, folder):
+        if (candidate / "HEAD").exists() and (candidate / "objects").is_dir():
+            return candidate
+    for parent in folder.parents:
+        if (parent / ".git").exists():
+            raise GitError(
+                f"The folder {shown(str(folder))} is not a git repository of its own: it lies inside the repository "
+                f"{shown(str(parent))}. Give that path, or make this folder a repository with `git init` and commit."
+            )
+    raise GitError(
+        f"The folder {shown(str(folder))} is not a git repository. Make it one: git init, git add, git commit."
+    )

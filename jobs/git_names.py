@@ -1,0 +1,169 @@
+"""Which names of repositories, revisions and files git may be given at all.
+
+git takes options where names stand (`--upload-pack=COMMAND` runs the command), has transports that run programs
+(`ext::`), and reads names as little programs (`@{-1}`, `a..b`, `:path`). All of these come from outside, so each is
+looked at before git sees it, and what is not plainly a name is refused with a sentence that says what would be right.
+"""
+
+import hashlib
+import ipaddress
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from django.conf import settings
+
+from jobs.git_errors import GitError, shown
+
+_MOST_ADDRESS = 500
+_MOST_REVISION = 255
+_MOST_PATH = 4096
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LABEL = r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"({_LABEL}\.)*{_LABEL}")
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~+/-]*(%[0-9A-Fa-f]{2}[A-Za-z0-9._~+/-]*)*")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A repository that git may be pointed at; only `check_repo` makes one.
+
+    `address` is what git gets, `name` what people read, `host` is "host" or "host:port" and empty for a local folder.
+    """
+
+    name: str
+    address: str
+    protocol: str
+    host: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        return self.protocol == "file"
+
+    @property
+    def folder_name(self) -> str:
+        """The name of its shared copy: readable for operators, different for different addresses."""
+        last_parts = "-".join(self.name.rstrip("/").split("/")[-2:])
+        readable = re.sub(r"[^a-z0-9]+", "-", last_parts.lower()).strip("-")[:60]
+        return f"{readable}-{hashlib.sha256(self.address.encode()).hexdigest()[:16]}"
+
+
+def check_repo(repo: str) -> Remote:
+    """The repository, if this site may read it. A pure look at the name: nothing is opened or contacted.
+
+    Raises GitError. This is the one place where a site's policy (allowed hosts and organisations) belongs.
+    """
+    _refuse_control("Repository", repo, _MOST_ADDRESS)
+    if repo.startswith("/"):
+        return _local(repo)
+    scheme, separator, _ = repo.partition("://")
+    if not separator or "::" in repo:
+        raise GitError(
+            f"Repository {shown(repo)!r} is neither an https:// address nor the full path of a local folder."
+        )
+    if scheme.lower() not in ("https", "http") or (scheme.lower() == "http" and not settings.GIT_ALLOW_HTTP):
+        raise GitError(
+            f"Repository {shown(repo)!r} would be read by {shown(scheme)}://, which this site does not allow: "
+            "use its https:// address."
+        )
+    return _over_http(repo)
+
+
+def _local(path: str) -> Remote:
+    if not settings.ALLOW_LOCAL_REPOS:
+        raise GitError(
+            f"Repository {shown(path)!r} is a local folder, which this site does not allow (see ALLOW_LOCAL_REPOS)."
+        )
+    path = str(Path(posixpath.normpath(path)))
+    # As an address, because git reads a bare path in several ways (`host:path`, a bundle file, a copy by hard links).
+    return Remote(name=path, address="file://" + quote(path), protocol="file")
+
+
+def _over_http(repo: str) -> Remote:
+    try:
+        parts = urlsplit(repo)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise GitError(f"Repository {shown(repo)!r} is not a valid address.") from None
+    if "@" in parts.netloc:
+        raise GitError(f"Repository {shown(repo)!r} carries a user name or password: leave it out of the address.")
+    if not _is_host(host):
+        raise GitError(f"Repository {shown(repo)!r}: {shown(host)!r} is not the name of a git host.")
+    _check_url_path(repo, parts.path, parts.query or parts.fragment or repo.endswith(("?", "#")))
+    literal = f"[{host}]" if ":" in host else host
+    host = literal if port is None else f"{literal}:{port}"
+    address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+    return Remote(name=address, address=address, protocol=parts.scheme, host=host)
+
+
+def _check_url_path(repo: str, path: str, has_more: object) -> None:
+    plain = unquote(path)
+    if has_more or not _URL_PATH.fullmatch(path) or _CONTROL.search(plain) or "\\" in plain:
+        raise GitError(f"Repository {shown(repo)!r} is not the plain address of a repository.")
+    steps = plain.removeprefix("/").removesuffix("/").split("/")
+    if any(step in ("", ".", "..") or step.startswith("-") for step in steps):
+        raise GitError(f"Repository {shown(repo)!r} has a part that is empty, '.' or '..', or begins with '-'.")
+
+
+def _is_host(host: str) -> bool:
+    """An ASCII host name or a whole IP address; never a link-local one (a cloud's metadata service lives there)."""
+    try:
+        return not ipaddress.ip_address(host).is_link_local
+    except ValueError:
+        # A last label of digits (or 0x…) is read by curl as an IP address in disguise.
+        last = host.rpartition(".")[2]
+        return bool(_HOST.fullmatch(host)) and len(host) <= 253 and not re.match(r"\d+$|0x", last)
+
+
+def check_revision(revision: str) -> str:
+    """A commit id or part of one, a branch, a tag, "HEAD", refs/heads/… or refs/tags/…; raises GitError."""
+    _refuse_control("Revision", revision, _MOST_REVISION)
+    if revision.startswith("refs/") and not revision.startswith(("refs/heads/", "refs/tags/")):
+        raise GitError(f"{shown(revision)!r} is neither a branch nor a tag: only these and commit ids can be run.")
+    # The rules of `git check-ref-format`.
+    malformed = re.search(r"[ ~^:?*\[\\]|\.\.|@\{|//|/\.|^\.|^@$|^/|[/.]$|\.lock(/|$)", revision)
+    if malformed:
+        raise GitError(f"{shown(revision)!r} is not the name of a branch or tag: {malformed[0]!r} may not stand in it.")
+    return revision
+
+
+def check_branch(branch: str) -> str:
+    """The name of a branch, without refs/heads/; raises GitError."""
+    check_revision(branch)
+    if branch.startswith("refs/") or branch == "HEAD":
+        raise GitError(f"{shown(branch)!r} is not the short name of a branch: leave out refs/heads/.")
+    return branch
+
+
+def check_commit(commit: str) -> str:
+    """A full commit id in lower case; raises GitError."""
+    if not isinstance(commit, str) or not is_full_id(commit):
+        raise GitError(f"{shown(str(commit))!r} is not a full commit id (40 of 0-9 and a-f).")
+    return commit
+
+
+def is_full_id(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{40}", text))
+
+
+def check_path(path: str) -> str:
+    """The path of a file in a repository, from its top, with `/`; raises GitError."""
+    _refuse_control("File name", path, _MOST_PATH)
+    if any(step in ("", ".", "..") for step in path.split("/")):
+        raise GitError(
+            f"{shown(path)!r} is not the path of a file in a repository: write it from the top, without '..'."
+        )
+    return path
+
+
+def _refuse_control(what: str, text: str, most: int) -> None:
+    if not isinstance(text, str) or not text:
+        raise GitError(f"{what} is empty.")
+    if len(text) > most:
+        raise GitError(f"{what} {shown(text[:60])!r}… is longer than {most} characters.")
+    if text.startswith("-"):
+        raise GitError(f"{what} {shown(text)!r} begins with '-', which git would read as an option.")
+    if _CONTROL.search(text):
+        raise GitError(f"{what} {shown(text)!r} has a control character in it.")

@@ -1,0 +1,112 @@
+"""Adding jobs by hand: what `manage.py add_job` does with what somebody typed. The way in without a job-server."""
+
+import getpass
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jobs import git, planning, waiting
+from jobs.log import escape
+from jobs.models import Job, JobRequest
+from jobs.project import Project
+from jobs.results import result_table, where_outputs_lie
+from jobs.states import State
+
+_LOOK = {
+    planning.Decision.RUN: ("▶ run", "green"),
+    planning.Decision.JOIN: ("≡ already scheduled", "cyan"),
+    planning.Decision.REUSE: ("✓ reuse", "dim"),
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was typed; empty strings stand for what was left out."""
+
+    repo: str
+    actions: list[str]
+    commit: str = ""
+    branch: str = ""
+    workspace: str = ""
+    database: str = "default"
+    force_run_dependencies: bool = False
+
+    def to_request(self) -> JobRequest:
+        """An unsaved JobRequest at a resolved commit. Raises GitError and GitUnavailable."""
+        local = Path(self.repo).expanduser()
+        repo = str(local.resolve()) if local.exists() else self.repo
+        return JobRequest(
+            source=JobRequest.Source.LOCAL,
+            backend=settings.BACKEND,
+            workspace=self.workspace or _workspace_named_after(repo),
+            repo_url=repo,
+            branch=self.branch,
+            commit=git.resolve(repo, self.commit or self.branch or "HEAD"),
+            requested_actions=self.actions,
+            database_name=self.database,
+            force_run_dependencies=self.force_run_dependencies,
+            created_by=getpass.getuser(),
+        )
+
+
+def _workspace_named_after(repo: str) -> str:
+    name = repo.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
+    return re.sub(r"[^a-zA-Z0-9_-]+", "-", name).strip("-") or "workspace"
+
+
+def show_plan(wish: Wish) -> bool:
+    """Print what would run, what is reused and why; nothing is stored."""
+    console, request = Console(highlight=False), wish.to_request()
+    project = _read(request)
+    plan = planning.make_plan(request, project)
+    table = Table(
+        title=f"Plan for {request.workspace} at {request.commit[:10]} (nothing was added)", title_justify="left"
+    )
+    for column in ("action", "decision", "why", "needs", "command"):
+        table.add_column(column, overflow="fold")
+    for name, planned in plan.actions.items():
+        sign, style = _LOOK[planned.decision]
+        cells = (planned.why, ", ".join(planned.action.needs) or "-", planned.action.run)
+        table.add_row(Text(escape(name), style), Text(sign, style), *(Text(escape(cell)) for cell in cells))
+    console.print(table)
+    console.print(plan.nothing_to_do or f"{len(plan.to_run)} job(s) would be added.", soft_wrap=True)
+    return True
+
+
+def add(wish: Wish, *, wait: bool) -> bool:
+    """Store the jobs; with `wait` see them through. Whether all that was waited for succeeded."""
+    console, request = Console(highlight=False), wish.to_request()
+    submission = planning.submit(request, _read(request), by=request.created_by)
+    if submission.plan.nothing_to_do:
+        console.print(submission.plan.nothing_to_do, soft_wrap=True)
+    for job in submission.jobs:
+        console.print(f"{job.identifier}  {escape(job.action)}", markup=False, soft_wrap=True)
+    if submission.jobs:
+        console.print(f"{len(submission.jobs)} job(s) added to workspace {request.workspace}.", soft_wrap=True)
+    return _see_through(console, submission) if wait else True
+
+
+def _see_through(console: Console, submission: planning.Submission) -> bool:
+    joined = [planned.job for planned in submission.plan.actions.values() if planned.decision is planning.Decision.JOIN]
+    jobs = submission.jobs + joined
+    if not jobs:
+        return True
+    waiting.until_done(jobs)
+    ended = list(Job.objects.filter(pk__in=[job.pk for job in jobs]).order_by("pk"))
+    console.print(result_table(ended))
+    for line in where_outputs_lie(ended):
+        console.print(line, soft_wrap=True)
+    return all(job.state == State.SUCCEEDED for job in ended)
+
+
+def _read(request: JobRequest) -> Project:
+    project = planning.read_project(request)
+    notes = Console(stderr=True, highlight=False)
+    for warning in project.warnings:
+        notes.print(f"warning: {escape(warning)}", style="yellow", markup=False, soft_wrap=True)
+    return project

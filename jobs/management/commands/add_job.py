@@ -1,0 +1,53 @@
+"""`manage.py add_job`: add jobs for a study without a job-server."""
+
+import argparse
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from jobs.errors import JobError, Unavailable
+from jobs.local import Wish, add, show_plan
+from jobs.waiting import RunnerFailed
+
+EXAMPLES = """examples:
+  manage.py add_job demo/repo run_all --wait          a local repository: run everything that is not done yet, and wait
+  manage.py add_job demo/repo report --dry-run        what would run, what would be reused, and why
+  manage.py add_job https://github.com/opensafely/research-template run_all --branch main
+  manage.py add_job ../my-study describe --commit v1.2 --workspace my-study-test --force-run-dependencies
+"""
+
+
+class Command(BaseCommand):
+    help = (
+        "Add jobs for actions of a study (a git repository with a project.yaml) and for what those actions need. "
+        "`manage.py run` then runs them."
+    )
+
+    def create_parser(self, prog_name, subcommand, **options):
+        return super().create_parser(
+            prog_name, subcommand, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, **options
+        )
+
+    def add_arguments(self, parser) -> None:
+        parser.add_argument("repo", help="path or URL of the study's git repository")
+        parser.add_argument("actions", nargs="+", metavar="action", help="action of project.yaml, or run_all")
+        parser.add_argument("--commit", default="", help="commit, tag or branch to run; by default the branch's tip")
+        parser.add_argument("--branch", default="", help="branch to run; by default the repository's HEAD")
+        parser.add_argument("--workspace", default="", help="where outputs go; by default the repository's name")
+        parser.add_argument("--database", default="default", choices=sorted(settings.DATABASE_URLS))
+        parser.add_argument("--force-run-dependencies", action="store_true", help="run needed actions again as well")
+        parser.add_argument("--dry-run", action="store_true", help="show the plan and add nothing")
+        parser.add_argument(
+            "--wait", action="store_true", help="wait until the jobs have ended; exit code 1 if one failed"
+        )
+
+    def handle(self, *, dry_run: bool, wait: bool, **options) -> None:
+        wish = Wish(**{name: options[name] for name in Wish.__annotations__})
+        try:
+            succeeded = show_plan(wish) if dry_run else add(wish, wait=wait)
+        except (JobError, RunnerFailed) as error:
+            raise CommandError(str(error)) from error
+        except Unavailable as error:
+            raise CommandError(f"{error} Nothing was added; try again later.") from error
+        if not succeeded:
+            raise SystemExit(1)

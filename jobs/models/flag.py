@@ -1,0 +1,61 @@
+"""What operators have switched (paused, database maintenance, reboot) and what the processes say of themselves."""
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class FlagQuerySet(models.QuerySet):
+    def current(self) -> dict[str, "Flag"]:
+        """Name -> the newest row that has not expired, for every name that was ever set. One query."""
+        alive = self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now())).order_by()
+        newest = alive.values("name").annotate(newest=models.Max("pk")).values("newest")
+        return {flag.name: flag for flag in self.filter(pk__in=newest)}
+
+
+class Flag(models.Model):
+    """One setting of one switch. Rows are only ever added: the newest one counts, the older ones are the history."""
+
+    class Name(models.TextChoices):
+        PAUSED = "paused"
+        DB_MAINTENANCE = "db-maintenance"
+        REBOOT = "reboot"
+
+    name = models.CharField(max_length=32, choices=Name)
+    value = models.CharField(max_length=255, blank=True, help_text="empty means off")
+    set_by = models.CharField(max_length=255)
+    reason = models.TextField()
+    set_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects = FlagQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-pk",)
+        indexes = (models.Index(fields=["name", "-id"], name="flag_newest"),)
+        constraints = (models.CheckConstraint(condition=~Q(set_by="") & ~Q(reason=""), name="flag_says_who_and_why"),)
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value or 'off'}"
+
+    @classmethod
+    def switch(cls, name: str, value: str, *, by: str, reason: str, until: datetime | None = None) -> "Flag":
+        """Set a flag (an empty value switches it off); `until` is an aware time at which it lapses by itself."""
+        return cls.objects.create(name=cls.Name(name), value=value, set_by=by, reason=reason, expires_at=until)
+
+
+class Heartbeat(models.Model):
+    """When a long-running part was last alive, and what it has to say; one row a part, overwritten."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    at = models.DateTimeField()
+    detail = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+    @classmethod
+    def beat(cls, name: str, **detail) -> None:
+        cls.objects.update_or_create(name=name, defaults={"at": timezone.now(), "detail": detail})

@@ -1,0 +1,217 @@
+"""A Job: one action of one JobRequest, on its way from `created` to its end.
+
+`Job.move_to` and its sibling for many waiting jobs, `JobQuerySet.move_waiting`, are the only writers of a status. Only
+the runner calls them; the web and sync ask, by `request_cancel` and `request_kill`.
+"""
+
+import base64
+import hashlib
+
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from jobs.models.job_queries import JobQuerySet
+from jobs.models.status_change import InvalidTransition, StatusChange, check_transition
+from jobs.states import ACTIVE_STATES, CODES_OF, FINAL_STATES, FIRST_CODES, State, StatusCode, state_of
+
+
+def job_identifier(request_identifier: str, action: str) -> str:
+    """The job's identifier: the same request and action always give the same (wire contract §1.3, semantics 6)."""
+    digest = hashlib.sha1(f"{request_identifier}\n{action}".encode(), usedforsecurity=False).digest()
+    return base64.b32encode(digest).decode("ascii")[:16].lower()
+
+
+def _state_matches_code() -> Q:
+    condition = Q()
+    for state, codes in CODES_OF.items():
+        condition |= Q(state=state, status_code__in=codes)
+    return condition
+
+
+class Job(models.Model):
+    """Planning writes identity and plan, once; `move_to` the status columns; the `request_*` verbs the stop columns."""
+
+    class StopRequest(models.TextChoices):
+        NONE = ""
+        CANCEL = "cancel"
+        KILL = "kill"
+
+    # Identity and plan
+    # The primary key counts up, so it is also the order of creation; clocks may jump.
+    identifier = models.CharField(max_length=64, unique=True)
+    request = models.ForeignKey("jobs.JobRequest", on_delete=models.PROTECT, related_name="jobs")
+    backend = models.CharField(max_length=64)
+    workspace = models.CharField(max_length=128)
+    action = models.CharField(max_length=255)
+    run_command = models.TextField(help_text="as the study's author wrote it, with config")
+    image = models.CharField(max_length=255, blank=True, help_text="name:tag without registry")
+    arguments = models.JSONField(default=list, help_text="what follows the image")
+    output_spec = models.JSONField(default=dict, help_text="privacy level -> name -> pattern")
+    needs = models.JSONField(default=list, help_text="actions whose outputs it gets")
+    requires_db = models.BooleanField(default=False)
+    code_repo_url = models.CharField(max_length=1024, blank=True, help_text="of a reusable action, else empty")
+    code_commit = models.CharField(max_length=40, blank=True)
+    waits_for = models.ManyToManyField("self", symmetrical=False, related_name="dependents", blank=True)
+    # Status
+    state = models.CharField(max_length=16, choices=State, default=State.PENDING, editable=False)
+    status_code = models.CharField(max_length=32, choices=StatusCode, default=StatusCode.CREATED, editable=False)
+    status_message = models.TextField(default="", blank=True)
+    attempt = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    status_changed_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    # Facts that steps find out; written together with a status
+    exit_code = models.IntegerField(null=True, blank=True)
+    out_of_memory = models.BooleanField(default=False)
+    image_id = models.CharField(max_length=128, blank=True)
+    outcome_code = models.CharField(max_length=32, choices=StatusCode, blank=True, help_text="what finalized leads to")
+    outcome_message = models.TextField(blank=True)
+    metrics = models.JSONField(null=True, blank=True)
+    trace_context = models.JSONField(null=True, blank=True)
+    # What people ask for
+    stop_request = models.CharField(max_length=8, choices=StopRequest, default=StopRequest.NONE, blank=True)
+    stop_requested_by = models.CharField(max_length=255, blank=True)
+    stop_requested_at = models.DateTimeField(null=True, blank=True)
+    stop_reason = models.TextField(blank=True)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-pk",)
+        indexes = (
+            # Active jobs are found through it however many finished ones there are.
+            models.Index(fields=["state", "status_code", "id"], name="job_by_state"),
+            models.Index(fields=["state", "stop_request"], name="job_by_stop_request"),
+            models.Index(fields=["workspace", "action", "id"], name="job_by_workspace_action"),
+        )
+        constraints = (
+            models.UniqueConstraint(fields=["request", "action"], name="job_once_per_request_and_action"),
+            models.CheckConstraint(condition=_state_matches_code(), name="job_state_matches_code"),
+            models.CheckConstraint(
+                condition=Q(state__in=FINAL_STATES, completed_at__isnull=False)
+                | Q(state__in=ACTIVE_STATES, completed_at__isnull=True),
+                name="job_completed_at_if_and_only_if_finished",
+            ),
+            models.CheckConstraint(condition=Q(attempt__gte=1), name="job_attempt_counts_from_one"),
+            models.CheckConstraint(
+                condition=Q(stop_request="") | (~Q(stop_requested_by="") & Q(stop_requested_at__isnull=False)),
+                name="job_stop_request_says_who_and_when",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.identifier} ({self.workspace}: {self.action}, {self.status_code})"
+
+    @property
+    def container_name(self) -> str:
+        """Of the current attempt's container; made from the id only, never from a study's words."""
+        return f"jobrunner-{self.identifier}-{self.attempt}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE_STATES
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in FINAL_STATES
+
+    @property
+    def is_stop_requested(self) -> bool:
+        return bool(self.stop_request)
+
+    def move_to(self, code: str, message: str, *, by: str = "runner", **facts) -> None:
+        """Give the job its next status code, with a sentence for the study's author, and the facts found on the way.
+
+        `facts` are column values that belong to the step (exit_code, outcome_code, attempt …). The row is changed only
+        if its code and attempt are still those of this object, so a result of an abandoned attempt changes nothing.
+        Raises InvalidTransition when the table forbids the step or the row has moved on.
+        """
+        old, attempt = self.status_code, self.attempt
+        check_transition(old, code, self.identifier)
+        changes = self._columns_for(StatusCode(code), message) | facts
+        with transaction.atomic():
+            rows = Job.objects.filter(pk=self.pk, status_code=old, attempt=attempt).update(**changes)
+            if not rows:
+                raise InvalidTransition(
+                    f"job {self.identifier}: no longer {old} in attempt {attempt}, so not moved to {code}"
+                )
+            StatusChange.objects.create(
+                job=self,
+                from_code=old,
+                to_code=code,
+                message=message,
+                actor=by,
+                at=changes["status_changed_at"],
+                attempt=attempt,
+            )
+        for column, value in changes.items():
+            setattr(self, column, value)
+
+    def _columns_for(self, code: StatusCode, message: str) -> dict:
+        # A clock that was set back must not give negative durations.
+        now = max(timezone.now(), self.status_changed_at)
+        state = state_of(code)
+        columns = {
+            "status_code": code,
+            "state": state,
+            "status_message": message,
+            "status_changed_at": now,
+            "updated_at": now,
+            "completed_at": now if state in FINAL_STATES else None,
+        }
+        if state == State.RUNNING and self.started_at is None:
+            columns["started_at"] = now
+        return columns
+
+    def say(self, message: str) -> None:
+        """Change only the sentence beside the status (why it still waits, since when something does not answer)."""
+        if message == self.status_message:
+            return
+        now = timezone.now()
+        still = Job.objects.filter(pk=self.pk, status_code=self.status_code, attempt=self.attempt)
+        if still.update(status_message=message, updated_at=now):
+            self.status_message, self.updated_at = message, now
+
+    def record(self, **facts) -> None:
+        """Store facts that a step found out, without a change of status. Raises InvalidTransition as `move_to` does."""
+        still = Job.objects.filter(pk=self.pk, status_code=self.status_code, attempt=self.attempt)
+        if not still.update(**facts, updated_at=timezone.now()):
+            raise InvalidTransition(f"job {self.identifier}: no longer {self.status_code} in attempt {self.attempt}")
+        for column, value in facts.items():
+            setattr(self, column, value)
+
+    def request_cancel(self, by: str, reason: str) -> bool:
+        """Ask the runner to cancel. False when there is nothing to ask: finished, or already asked."""
+        return self._request_stop(self.StopRequest.CANCEL, by, reason)
+
+    def request_kill(self, by: str, reason: str) -> bool:
+        """Ask the runner to end the job as `killed_by_admin`; overrides a cancel that was not carried out yet."""
+        return self._request_stop(self.StopRequest.KILL, by, reason)
+
+    def _request_stop(self, kind: str, by: str, reason: str) -> bool:
+        overridden = ["", self.StopRequest.CANCEL] if kind == self.StopRequest.KILL else [""]
+        now = timezone.now()
+        columns = {"stop_request": kind, "stop_requested_by": by, "stop_requested_at": now, "stop_reason": reason}
+        asked = Job.objects.active().filter(pk=self.pk, stop_request__in=overridden).update(**columns, updated_at=now)
+        if asked:
+            for column, value in columns.items():
+                setattr(self, column, value)
+        return bool(asked)
+
+
+def insert(jobs: list[Job], *, by: str) -> None:
+    """Store newly planned jobs in their order, with the first line of each timeline. Call inside a transaction."""
+    for job in jobs:
+        if job.status_code not in FIRST_CODES:
+            raise InvalidTransition(f"job {job.identifier}: a job cannot begin as {job.status_code}")
+    Job.objects.bulk_create(jobs, batch_size=200)
+    StatusChange.objects.bulk_create(
+        [
+            StatusChange(job=job, to_code=job.status_code, message=job.status_message, actor=by, at=job.created_at)
+            for job in jobs
+        ],
+        batch_size=500,
+    )

@@ -1,0 +1,131 @@
+"""Which jobs: the named querysets, and the writer of a status for many waiting jobs at once.
+
+Every question about a status is asked here by name; nobody else filters by one.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db import models, transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Greatest
+from django.utils import timezone
+
+from jobs.models.status_change import StatusChange, check_transition
+from jobs.states import ACTIVE_STATES, State, StatusCode
+
+if TYPE_CHECKING:
+    from jobs.models.job import Job
+
+
+class _Before(NamedTuple):
+    """What a waiting job's row says before it is moved."""
+
+    pk: int
+    status_code: str
+    attempt: int
+    status_changed_at: datetime
+
+
+class JobQuerySet(models.QuerySet):
+    def active(self) -> "JobQuerySet":
+        return self.filter(state__in=ACTIVE_STATES)
+
+    def pending(self) -> "JobQuerySet":
+        return self.filter(state=State.PENDING)
+
+    def running(self) -> "JobQuerySet":
+        return self.filter(state=State.RUNNING)
+
+    def succeeded(self) -> "JobQuerySet":
+        return self.filter(state=State.SUCCEEDED)
+
+    def failed(self) -> "JobQuerySet":
+        return self.filter(state=State.FAILED)
+
+    def doomed(self) -> "JobQuerySet":
+        """Pending jobs that can never start: a job that they wait for has failed."""
+        waiting = self.filter(state=State.PENDING, status_code=StatusCode.WAITING_ON_DEPENDENCIES)
+        # "Neither active nor succeeded", not "failed": an index on failed jobs would tempt the database to begin there.
+        return waiting.filter(Exists(self._waited_for(~Q(to_job__state__in=(*ACTIVE_STATES, State.SUCCEEDED)))))
+
+    def ready(self) -> "JobQuerySet":
+        """Pending jobs that only lack a worker, or whose last awaited job has just succeeded."""
+        released = ~Exists(self._waited_for(~Q(to_job__state=State.SUCCEEDED)))
+        return self.pending().filter(~Q(status_code=StatusCode.WAITING_ON_DEPENDENCIES) | released)
+
+    def active_or_ended_since(self, moment: datetime) -> "JobQuerySet":
+        """What is active now, whatever becomes of it, with what is created later; older ends are left out."""
+        oldest = self.active().aggregate(oldest=models.Min("pk"))["oldest"]
+        first = oldest or (self.aggregate(last=models.Max("pk"))["last"] or 0) + 1
+        return self.filter(pk__gte=first).filter(Q(state__in=ACTIVE_STATES) | Q(completed_at__gte=moment))
+
+    def stop_requested(self) -> "JobQuerySet":
+        return self.active().filter(stop_request__gt="")  # a range, so that the index serves
+
+    def latest_per_action(self, backend: str, workspace: str) -> dict[str, "Job"]:
+        """Action -> its newest job in the workspace. Cancelled and killed jobs do not count: they changed nothing."""
+        jobs = self.filter(backend=backend, workspace=workspace).exclude(
+            status_code__in=(StatusCode.CANCELLED_BY_USER, StatusCode.KILLED_BY_ADMIN)
+        )
+        newest = jobs.values("action").annotate(newest=models.Max("pk")).values("newest")
+        return {job.action: job for job in self.filter(pk__in=newest)}
+
+    def _waited_for(self, condition: Q) -> models.QuerySet:
+        """A subquery: links to the jobs that the outer job waits for and that fit the condition on `to_job`."""
+        return self.model.waits_for.through.objects.filter(condition, from_job=OuterRef("pk"))
+
+    def move_waiting(self, moves: list[tuple[int, str, str]], *, by: str = "runner") -> int:
+        """Give many waiting jobs a reason at once; returns how many moved. Rows: (primary key, waiting code, message).
+
+        A job that is no longer pending is left alone. Only a changed code makes a StatusChange row; a message that
+        alone has changed is simply overwritten.
+        """
+        if not moves:
+            return 0
+        now = timezone.now()
+        moved = 0
+        with transaction.atomic():
+            old = self._pending_rows([pk for pk, _, _ in moves])
+            groups: dict[tuple[str, str, bool], list[int]] = {}
+            for pk, code, message in moves:
+                if pk in old:
+                    groups.setdefault((code, message, old[pk].status_code != code), []).append(pk)
+            for (code, message, is_new_code), pks in groups.items():
+                columns = {"status_code": code, "status_message": message, "updated_at": now}
+                if is_new_code:
+                    columns["status_changed_at"] = Greatest(F("status_changed_at"), now)
+                    _note_changes([old[pk] for pk in pks], code, message, by, now)
+                for chunk in _chunks(pks):
+                    moved += self.pending().filter(pk__in=chunk).update(**columns)
+        return moved
+
+    def _pending_rows(self, pks: list[int]) -> dict[int, _Before]:
+        found: dict[int, _Before] = {}
+        for chunk in _chunks(pks):
+            rows = self.pending().filter(pk__in=chunk).values_list(*_Before._fields)
+            found |= {row[0]: _Before(*row) for row in rows}
+        return found
+
+
+def _chunks(pks: list[int], size: int = 500) -> Iterator[list[int]]:
+    return (pks[start : start + size] for start in range(0, len(pks), size))
+
+
+def _note_changes(old: list[_Before], code: str, message: str, by: str, now: datetime) -> None:
+    changes = []
+    for before in old:
+        check_transition(before.status_code, code, before.pk)
+        changes.append(
+            StatusChange(
+                job_id=before.pk,
+                from_code=before.status_code,
+                to_code=code,
+                message=message,
+                actor=by,
+                at=max(now, before.status_changed_at),
+                attempt=before.attempt,
+            )
+        )
+    StatusChange.objects.bulk_create(changes, batch_size=500)

@@ -1,0 +1,33 @@
+"""The timeline of a job, and what may not be written to it."""
+
+from django.db import models
+
+from jobs.states import may_follow
+
+
+class InvalidTransition(Exception):
+    """The table forbids the step, or another attempt or process has already moved the job on."""
+
+
+class StatusChange(models.Model):
+    """One line of a job's timeline. Rows are only ever added, by the writers of a status."""
+
+    job = models.ForeignKey("jobs.Job", on_delete=models.CASCADE, related_name="status_changes")
+    from_code = models.CharField(max_length=32, blank=True)
+    to_code = models.CharField(max_length=32)
+    message = models.TextField(blank=True)
+    actor = models.CharField(max_length=255)
+    at = models.DateTimeField()
+    attempt = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return f"{self.from_code or 'new'} -> {self.to_code} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+def check_transition(old: str, new: str, job: object) -> None:
+    """Raises InvalidTransition unless the table allows the step."""
+    if not may_follow(old, new):
+        raise InvalidTransition(f"job {job}: {new} may not follow {old}")

@@ -1,0 +1,64 @@
+"""How a long-running command lives: turn after turn until a signal says stop.
+
+A signal only sets a mark; the turn that is under way ends first. Nothing here knows what a turn does.
+"""
+
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterator
+
+from django.db import close_old_connections
+
+log = logging.getLogger(__name__)
+
+
+class Stop:
+    """Whether somebody has asked for the end.
+
+    Not a `threading.Event`: a signal handler runs between any two instructions of the main thread, so a lock that it
+    takes may be one that this very thread holds, and then the process would hang for ever.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def set(self) -> None:
+        self._asked = True
+
+    def is_set(self) -> bool:
+        return self._asked
+
+
+@contextlib.contextmanager
+def stopped_by_signals(on_stop: Callable[[], None]) -> Iterator[Stop]:
+    """A `Stop` that SIGTERM and SIGINT set; `on_stop` wakes whatever the loop waits for. Restores the old handlers.
+
+    `on_stop` is called inside the signal handler: it must not take a lock.
+    """
+    stop = Stop()
+
+    def handle(number, frame) -> None:
+        stop.set()
+        on_stop()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    old = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def run_forever(tick: Callable[[], bool], pause: Callable[[], None], stop: Stop) -> None:
+    """Call `tick` until it returns False or `stop` is set; `pause` waits between two turns and may be woken.
+
+    An exception ends the process: the service manager starts it anew, and every step can be repeated.
+    """
+    while not stop.is_set():
+        close_old_connections()
+        if not tick():
+            return
+        if not stop.is_set():
+            pause()

@@ -1,0 +1,59 @@
+"""Where a workspace's files and a job's logs lie: the one place that knows the layout below the two storage bases.
+
+Pure paths, shared by the runner, which writes, and the web, which reads. Workspace names and action names are checked
+when a request is made (`jobs.planning`), and once more here: no path is ever built from an unchecked name.
+"""
+
+import re
+from pathlib import Path
+
+from django.conf import settings
+
+_SAFE_NAME = re.compile(r"[\w][\w .-]*\Z", re.ASCII)
+
+
+def _checked(name: str) -> str:
+    if not _SAFE_NAME.match(name) or ".." in name:
+        raise ValueError(f"{name!r} cannot be used as a file name")
+    return name
+
+
+def high_privacy_workspace(workspace: str) -> Path:
+    return settings.HIGH_PRIVACY_STORAGE_BASE / "workspaces" / _checked(workspace)
+
+
+def medium_privacy_workspace(workspace: str) -> Path:
+    return settings.MEDIUM_PRIVACY_STORAGE_BASE / "workspaces" / _checked(workspace)
+
+
+def action_log(workspace_folder: Path, action: str) -> Path:
+    """The log of the action's latest job, in either storage."""
+    return workspace_folder / "metadata" / f"{_checked(action)}.log"
+
+
+def manifest(workspace_folder: Path) -> Path:
+    return workspace_folder / "metadata" / "manifest.json"
+
+
+def job_log_folder(job) -> Path:
+    """For the current attempt of a job; the month is that of the job's creation, so it never moves."""
+    month = job.created_at.strftime("%Y-%m")
+    return settings.HIGH_PRIVACY_STORAGE_BASE / "logs" / month / job.container_name
+
+
+def job_log(job) -> Path:
+    """The live log while the container runs, the complete one afterwards; each line begins with its timestamp."""
+    return job_log_folder(job) / "logs.txt"
+
+
+def job_metadata(job) -> Path:
+    return job_log_folder(job) / "metadata.json"
+
+
+def job_folder(job) -> Path:
+    """The current attempt's own folder; `workspace` inside it is what the container sees."""
+    return settings.WORK_DIR / "jobs" / job.identifier / str(job.attempt)
+
+
+def job_workspace(job) -> Path:
+    return job_folder(job) / "workspace"

@@ -1,0 +1,24 @@
+"""Small pieces of sentences that several messages share."""
+
+from collections.abc import Iterable
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """ "a", "a and b", "a, b and c"; beyond `most` names "a, b, c, d, e and 7 more"."""
+    names = list(names)
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def size_in_words(size: int) -> str:
+    """Bytes as people read them: "512 bytes", "1.5 KiB", "4.0 GiB"."""
+    if size < 1024:
+        return f"{size} bytes"
+    units = ["KiB", "MiB", "GiB", "TiB", "PiB"]
+    number = float(size)
+    for unit in units:
+        number /= 1024
+        if number < 1024 or unit == units[-1]:
+            return f"{number:.1f} {unit}"
+    raise AssertionError("unreachable")

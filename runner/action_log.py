@@ -1,0 +1,140 @@
+"""What stays to be read of a finished job: its log with a summary around it, and the facts that the engine knew.
+
+The container's own lines begin with the engine's timestamps, so no job can write a line that looks like the summary;
+names that studies chose are escaped. Knows nothing of how outputs were published.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobs import storage
+from jobs.levels import MODERATELY_SENSITIVE
+from jobs.log import escape
+from jobs.models import Job
+from jobs.states import StatusCode
+from jobs.text import size_in_words
+from runner.matching import Matched
+from runner.plan import Plan
+from runner.verdicts import Outcome
+from runner.workspaces import folder
+from runner.workspaces.files import disk_trouble, write_atomically
+
+_PIECE = 1024 * 1024
+_MOST_LISTED = 500
+# These changed nothing, so the log beside the outputs goes on telling of the job that made them.
+_LEAVE_EARLIER_LOG = (StatusCode.CANCELLED_BY_USER, StatusCode.KILLED_BY_ADMIN)
+
+
+def write_logs(
+    job: Job,
+    outcome: Outcome,
+    *,
+    plan: Plan | None = None,
+    matched: Matched | None = None,
+    metadata: dict | None = None,
+) -> None:
+    """Write metadata.json beside the job's log and, unless it was cancelled or killed, the action's log in storage.
+
+    `plan` for a job whose outputs are published, `matched` for one whose patterns did not match, `metadata` is what the
+    executor told of the container, without secrets. Medium storage gets the log only if the action makes moderately
+    sensitive outputs. May be repeated. Raises StorageUnavailable.
+    """
+    summary = _summary(job, outcome, plan, matched)
+    log_folder = storage.job_log_folder(job)
+    with disk_trouble(log_folder):
+        log_folder.mkdir(parents=True, exist_ok=True)
+        content = json.dumps(_facts(job, outcome, plan) | {"container": metadata or {}}, indent=2)
+        write_atomically(storage.job_metadata(job), content.encode())
+    if outcome.code in _LEAVE_EARLIER_LOG:
+        return
+    folders = [storage.high_privacy_workspace(job.workspace)]
+    if job.output_spec.get(MODERATELY_SENSITIVE):
+        folders.append(storage.medium_privacy_workspace(job.workspace))
+    for workspace_folder in folders:
+        path = storage.action_log(workspace_folder, job.action)
+        with disk_trouble(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, _log(job, summary), writer=job.container_name)
+
+
+def _log(job: Job, summary: list[str]) -> Iterator[bytes]:
+    yield f"{job.action} in {job.workspace}, job {job.identifier}\n\n".encode()
+    yield from _pieces(storage.job_log(job))
+    yield "\n".join(["", *summary, ""]).encode()
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        yield b"(no output)\n"
+        return
+    last = b""
+    with file:
+        while piece := file.read(_PIECE):
+            yield piece
+            last = piece
+    if last and not last.endswith(b"\n"):
+        yield b"\n"
+
+
+def _summary(job: Job, outcome: Outcome, plan: Plan | None, matched: Matched | None) -> list[str]:
+    """Lines without line ends."""
+    facts = _facts(job, outcome, None)
+    lines = ["Summary", "======="]
+    lines += [f"{name}: {escape(str(value))}" for name, value in facts.items() if value not in (None, "", [])]
+    lines += _section("Preparation", [escape(note) for note in folder.notes(job)])
+    if plan:
+        lines += _outputs(plan)
+    if matched:
+        lines += _section("Patterns without a file", [escape(pattern) for pattern in matched.unmatched])
+        for pattern, names in matched.near.items():
+            lines += _section(f"Did you mean one of these instead of {escape(pattern)}", names)
+        lines += _section("Not stored", [str(refused) for refused in matched.refused])
+    return lines
+
+
+def _outputs(plan: Plan) -> list[str]:
+    stored = [f"{escape(entry.path)}  {entry.level}  {size_in_words(entry.size)}" for entry in plan.entries]
+    excluded = [f"{escape(entry.path)}: {entry.message}" for entry in plan.entries if entry.excluded]
+    return [
+        *_section("Outputs", stored),
+        *_section("Kept out of medium privacy storage", excluded),
+        *_section("Not stored", list(plan.refused)),
+    ]
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    if not lines:
+        return []
+    listed = [f"  {line}" for line in lines[:_MOST_LISTED]]
+    if len(lines) > _MOST_LISTED:
+        listed.append(f"  and {len(lines) - _MOST_LISTED} more")
+    return ["", f"{title}:", *listed]
+
+
+def _facts(job: Job, outcome: Outcome, plan: Plan | None) -> dict:
+    facts = {
+        "workspace": job.workspace,
+        "action": job.action,
+        "job": job.identifier,
+        "request": job.request.identifier,
+        "attempt": job.attempt,
+        "outcome": str(outcome.code),
+        "message": outcome.message,
+        "repository": job.request.repo_url,
+        "commit": job.request.commit,
+        "reusable action": f"{job.code_repo_url} at {job.code_commit}" if job.code_repo_url else "",
+        "command": job.run_command,
+        "image": job.image,
+        "image id": job.image_id,
+        "exit code": job.exit_code,
+        "asked for by": job.request.created_by,
+        "created": job.created_at.isoformat(),
+        "started": job.started_at.isoformat() if job.started_at else None,
+    }
+    if plan:
+        facts["ended"] = plan.completed_at.isoformat()
+        facts["outputs"] = len(plan.entries)
+    return facts

@@ -1,0 +1,153 @@
+"""Taking one job as far as it goes now, in a thread of its own, and the three fates of what goes wrong on the way.
+
+The study's fault ends the job with the error's words. What the world lacks for now (engine, disk, git host, database)
+leaves the job where it is: the status says since when, and the step is tried again with growing pauses. Anything else
+is our bug: logged with its traceback, `internal_error`, and container and folder are kept.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from jobs.errors import JobError, Unavailable
+from jobs.models import InvalidTransition, Job
+from jobs.states import State, StatusCode
+from runner.executors.base import Executor, Status
+from runner.followers import Followers
+from runner.steps import CONTAINER_RUNS, STEPS, GaveUp, Tools, begin_to_finalize
+from runner.workspaces.files import Stopped
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+# Steps that a stop request overrides: what they do is no longer wanted.
+_STOPPABLE = frozenset(
+    {StatusCode.INITIATED, StatusCode.PREPARING, StatusCode.PREPARED, StatusCode.EXECUTING, StatusCode.EXECUTED}
+)
+
+
+@dataclass
+class _Trouble:
+    """What keeps one job from going on, since when, and when it is tried again."""
+
+    since: str
+    tries: int
+    next_try: float
+    # What had been asked for then: a new stop request does not wait for the end of the pause.
+    stop_request: str | None = None
+
+
+class Driver:
+    """Runs steps. Safe to call from several threads for different jobs."""
+
+    def __init__(self, executor: Executor):
+        self._executor = executor
+        self._followers = Followers(executor)
+        self._troubles: dict[int, _Trouble] = {}
+
+    def close(self) -> None:
+        self._followers.close()
+
+    def may_try(self, job: Job) -> bool:
+        """Whether the pause after the last trouble is over. A new stop request does not wait for it."""
+        trouble = self._troubles.get(job.pk)
+        if trouble is None or time.monotonic() >= trouble.next_try:
+            return True
+        return trouble.stop_request is not None and trouble.stop_request != job.stop_request
+
+    def still_running(self, job: Job, status: Status) -> None:
+        """The engine says that the container runs: make sure that its log is followed, also after a restart of ours."""
+        self._troubles.pop(job.pk, None)
+        job.say(status.reason or CONTAINER_RUNS)
+        self._followers.follow(job)
+
+    def say_unavailable(self, job: Job, since: float) -> None:
+        """Tell that the engine does not answer; the job itself is as well as it was, so nothing is tried for it."""
+        job.say(f"The engine does not answer (since {_in_words(since)}). The container goes on by itself.")
+
+    def drive(self, pk: int, stop: threading.Event) -> None:
+        """Step after step until the job ends, waits for something outside, or meets trouble. Never raises."""
+        close_old_connections()
+        try:
+            job = Job.objects.select_related("request").get(pk=pk)
+            tools = Tools(self._executor, self._followers, stop)
+            while self._goes_on(job, stop) and self._step(job, tools):
+                pass
+        except Exception:
+            # The database, or an error while an error was being recorded: nothing is lost by trying again.
+            log.exception("job with primary key %s: its step could not be done or recorded; it is tried again", pk)
+            self._troubles[pk] = _Trouble(_in_words(time.time()), 1, time.monotonic() + FIRST_PAUSE_SECONDS)
+        finally:
+            close_old_connections()
+
+    def _goes_on(self, job: Job, stop: threading.Event) -> bool:
+        """Whether there is another step to do now. A requested stop turns the way to `finalizing`."""
+        if job.state != State.RUNNING:
+            self._troubles.pop(job.pk, None)
+            return False
+        job.refresh_from_db(fields=("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason"))
+        return job.is_stop_requested or not stop.is_set()
+
+    def _step(self, job: Job, tools: Tools) -> bool:
+        """One step; whether another one may follow at once."""
+        before = job.status_code
+        stopping = job.is_stop_requested and job.status_code in _STOPPABLE
+        step = begin_to_finalize if stopping else STEPS[StatusCode(job.status_code)]
+        try:
+            step(job, tools)
+        except InvalidTransition as error:
+            log.info("%s", error)  # another attempt or process has moved the job on
+            return False
+        except Stopped:
+            return True  # `_goes_on` knows whether the job or the whole runner was meant
+        except Unavailable as error:
+            self._note_trouble(job, str(error))
+            return False
+        except JobError as error:
+            return self._end_by_fault_of_study(job, error)
+        except (OperationalError, InterfaceError):
+            raise  # the database does not answer; what it refuses is a bug of ours and falls through
+        except Exception as error:
+            return self._end_by_our_bug(job, error)
+        self._troubles.pop(job.pk, None)
+        return job.status_code != before
+
+    def _note_trouble(self, job: Job, what: str) -> None:
+        """Say since when, and try again after a pause that doubles each time."""
+        old = self._troubles.get(job.pk)
+        since = old.since if old else _in_words(time.time())
+        tries = old.tries + 1 if old else 1
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(tries - 1, 10))
+        self._troubles[job.pk] = _Trouble(since, tries, time.monotonic() + pause, job.stop_request)
+        log.warning("job %s: %s (try %d, since %s)", job.identifier, what, tries, since)
+        job.say(f"{what.rstrip('.')} (since {since}, try {tries}). The job goes on by itself when this is over.")
+
+    def _end_by_fault_of_study(self, job: Job, error: JobError) -> bool:
+        log.info("job %s: %s", job.identifier, error)
+        fault = {"outcome_code": StatusCode.JOB_ERROR, "outcome_message": str(error)}
+        if job.status_code == StatusCode.FINALIZING:
+            job.record(**fault)
+        else:
+            job.move_to(StatusCode.FINALIZING, "Saving the log.", **fault)
+        return True
+
+    def _end_by_our_bug(self, job: Job, error: Exception) -> bool:
+        log.exception("job %s: failed in %s by a fault of the job runner", job.identifier, job.status_code)
+        with contextlib.suppress(Unavailable):
+            self._executor.stop(job.container_name)
+        what = str(error) if isinstance(error, GaveUp) else f"The job runner failed while the job was {job.status_code}"
+        job.move_to(
+            StatusCode.INTERNAL_ERROR,
+            f"{what}. This is not the study's fault. Container and folder are kept; the runner's log says more.",
+        )
+        return False
+
+
+def _in_words(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"

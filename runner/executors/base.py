@@ -1,0 +1,128 @@
+"""The executor's contract: what the loop may ask of whatever runs containers, and nothing more.
+
+An executor knows containers by *name* (job id and attempt) and knows nothing of Jobs, states or the database. Every
+verb may be repeated: the loop can be killed after any of them and will call it again.
+
+* `start` under a name that exists is adoption: a created container is started, a running or finished one is left alone.
+* `statuses` is one call for all containers of this site, however many there are.
+* `stop` and `remove` of a container that is not there succeed.
+* A container that another installation made is no container of ours: `start` refuses its name, the rest sees nothing.
+* Any trouble that is not the study's fault raises `ExecutorUnavailable`: the outcome is *unknown*, never "no".
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from jobs.errors import JobError, Unavailable
+
+
+class ExecutorUnavailable(Unavailable):
+    """The engine did not answer, or answered with trouble of its own; what was asked may or may not have happened."""
+
+
+class ImageMissing(JobError):
+    """The image is not on the engine and the runner never pulls implicitly; the message says which command pulls it."""
+
+
+class Phase(StrEnum):
+    """What a container is doing, as far as the executor can tell."""
+
+    ABSENT = "absent"  # the executor knows no container of this name
+    QUEUED = "queued"  # accepted, not placed yet; `Status.reason` says why (executors with many hosts)
+    STARTING = "starting"  # created but not started: start it again
+    RUNNING = "running"
+    EXITED = "exited"  # ended; `exit_code` is what its main process returned
+    LOST = "lost"  # its host cannot be reached now
+    INTERRUPTED = "interrupted"  # ended because its engine or host did: the exit code says nothing about the study
+
+
+@dataclass(frozen=True)
+class Status:
+    """One container at one moment. Only `phase` is always known; the rest is filled for an ended container."""
+
+    phase: Phase
+    exit_code: int | None = None
+    out_of_memory: bool = False
+    started_at: datetime | None = None  # aware, UTC
+    finished_at: datetime | None = None  # aware, UTC
+    image_id: str = ""  # the digest of the image that really ran, "sha256:…"
+    reason: str = ""  # for QUEUED, LOST and INTERRUPTED: one sentence for an operator
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """Everything that is needed to start one attempt of one job. Pure data, made by `runner.steps`."""
+
+    name: str  # of the container: made from job id and attempt, never from a user's text
+    job_id: str
+    attempt: int
+    image: str  # full name with tag
+    command: tuple[str, ...]  # arguments after the image; never a shell string
+    workspace_folder: Path  # on the runner's host; appears as /workspace
+    environment: Mapping[str, str] = field(default_factory=dict)
+    network: str = ""  # "" is no network at all
+    cpus: float = 2.0
+    memory_bytes: int = 4 * 1024**3
+    labels: Mapping[str, str] = field(default_factory=dict)  # for people who look: workspace, action
+    output_patterns: tuple[str, ...] = ()  # what the action promises; only the fake executor uses it
+
+
+@dataclass(frozen=True)
+class LogStream:
+    """A log as it comes: iterate over it once. Reading it may block, so whoever stops waiting says so by `close`."""
+
+    chunks: Iterable[bytes]
+    close: Callable[[], None]  # from any thread, at any time: the iteration ends soon and without an error
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.chunks)
+
+
+class Executor(Protocol):
+    """The verbs. Names are `ContainerSpec.name`; all methods are safe to call from several threads."""
+
+    def start(self, spec: ContainerSpec) -> None:
+        """Create and start the container, or adopt the one of that name.
+
+        Raises ImageMissing, JobError (the engine refuses what the study asks for) and ExecutorUnavailable.
+        """
+
+    def statuses(self) -> dict[str, Status]:
+        """Name -> Status of every container of this site, in one engine call. EXITED may lack details: ask `status`.
+
+        Raises ExecutorUnavailable.
+        """
+
+    def status(self, name: str) -> Status:
+        """One container in full detail (exit code, memory, times, image). ABSENT if there is none."""
+
+    def logs(self, name: str, *, since: str = "", follow: bool = False) -> LogStream:
+        """The container's output in chunks; every line begins with an RFC 3339 timestamp (nanoseconds) and a blank.
+
+        A chunk may end anywhere in a line; the whole ends with a newline. Lines of the two streams may come a little
+        out of the order of their timestamps, in the same order each time.
+        `since`: only lines whose timestamp is greater (compared as text). `follow`: go on until the container ends.
+        An absent container gives nothing. Raises ExecutorUnavailable, also in the middle.
+        """
+
+    def stop(self, name: str) -> None:
+        """Kill the container at once (SIGKILL); returns when it is dead. Raises ExecutorUnavailable."""
+
+    def remove(self, name: str) -> None:
+        """Remove the container, killing it if it runs. Raises ExecutorUnavailable."""
+
+    def metadata(self, name: str) -> dict:
+        """What the engine knows of the container (for `metadata.json`), secrets already removed; {} if absent."""
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call `changed` from a thread whenever a container may have changed; returns what ends the watching.
+
+        Only a hint: never raises, reconnects by itself, and lost hints may only cost time.
+        """
+
+    def describe(self) -> str:
+        """Name and version of the engine for the log's first line. Raises ExecutorUnavailable."""

@@ -1,0 +1,196 @@
+"""Runs containers on one Docker engine: the contract of `base` by the engine's API, nothing else.
+
+Knows nothing of Jobs, settings or Django. What a container may do is `docker_profile`; how the engine is reached and
+what its silence means is `docker_engine`. Every verb first looks whose container it is: another installation's job may
+bear the same name, for the names come from job ids.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from docker import APIClient
+from docker.errors import APIError, ImageNotFound, NotFound
+
+from jobs.errors import JobError
+from runner.executors import docker_logs, docker_status
+from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status
+from runner.executors.docker_engine import Engine
+from runner.executors.docker_events import EventWatcher
+from runner.executors.docker_profile import (
+    ATTEMPT_LABEL,
+    INSTANCE_LABEL,
+    JOB_LABEL,
+    Limits,
+    Profile,
+    create_body,
+    redacted,
+)
+
+log = logging.getLogger(__name__)
+
+# What an engine that was killed while it started a container says to every later start of it (fact F3).
+_WEDGED = ("already exists", "id already in use")
+# Refusals of "create" that come from what the study asks for; all others come from this site's configuration.
+_STUDY_ASKED = ("invalid reference format", "no command specified")
+_NOT_RUNNING = "not running"
+
+
+class DockerExecutor:
+    """See `runner.executors.base.Executor`. Constructing it does not connect and never fails.
+
+    `host_path` turns a path of ours into the path of the same folder on the engine's host.
+    """
+
+    def __init__(
+        self,
+        instance: str,
+        *,
+        uid: int,
+        gid: int,
+        base_url: str = "unix:///var/run/docker.sock",
+        host_path: Callable[[Path], Path] = lambda path: path,
+        limits: Limits | None = None,
+        read_only_root: bool = False,
+        call_timeout_seconds: float = 15,
+    ):
+        self._instance = instance
+        self._profile = Profile(instance, uid, gid, limits or Limits(), read_only_root)
+        self._host_path = host_path
+        self._timeout_seconds = call_timeout_seconds
+        self._engine = Engine(base_url, call_timeout_seconds)
+
+    # --- starting
+
+    def start(self, spec: ContainerSpec) -> None:
+        with self._engine.asked(f"to start {spec.name}") as client:
+            container_id = self._create(client, spec) or self._adopt(client, spec)
+            if container_id is None:
+                return
+            try:
+                client.start(container_id)
+            except APIError as error:
+                if not _says(error, _WEDGED):
+                    raise
+                log.warning("container %s cannot be started any more and is made anew: %s", spec.name, error)
+                client.remove_container(container_id, v=True, force=True)
+                self._start_anew(client, spec)
+
+    def _start_anew(self, client: APIClient, spec: ContainerSpec) -> None:
+        container_id = self._create(client, spec)
+        if container_id is None:
+            raise ExecutorUnavailable(f"Container {spec.name} could not be replaced: its name is taken again.")
+        client.start(container_id)
+
+    def _create(self, client: APIClient, spec: ContainerSpec) -> str | None:
+        """The new container's id; None if the name is in use."""
+        body = create_body(self._profile, spec, self._host_path(spec.workspace_folder))
+        try:
+            return client.create_container_from_config(body, spec.name)["Id"]
+        except ImageNotFound as error:
+            raise ImageMissing(
+                f"The image {spec.image} is not on this machine; an operator can run: docker pull {spec.image}"
+            ) from error
+        except APIError as error:
+            if error.status_code == 409:
+                return None
+            if error.status_code == 400 and _says(error, _STUDY_ASKED):
+                raise JobError(f"The engine refuses the image {spec.image}: {error.explanation}") from error
+            raise
+
+    def _adopt(self, client: APIClient, spec: ContainerSpec) -> str | None:
+        """The id of the container of that name if it is still to be started; None if it runs or has ended."""
+        container = client.inspect_container(spec.name)
+        found, wanted = container["Config"]["Labels"] or {}, self._identity(spec)
+        if any(found.get(label) != value for label, value in wanted.items()):
+            raise ExecutorUnavailable(
+                f"The container name {spec.name} is taken by a container that is not this installation's. "
+                f"If nobody needs that one, remove it with: docker rm -f {spec.name}"
+            )
+        status = docker_status.of_inspect(container)
+        if status.phase is Phase.STARTING:
+            return container["Id"]
+        if status.phase is Phase.LOST:
+            raise ExecutorUnavailable(f"Container {spec.name} of an earlier try is still there: {status.reason}")
+        return None
+
+    def _identity(self, spec: ContainerSpec) -> dict[str, str]:
+        return {INSTANCE_LABEL: self._instance, JOB_LABEL: spec.job_id, ATTEMPT_LABEL: str(spec.attempt)}
+
+    # --- looking
+
+    def statuses(self) -> dict[str, Status]:
+        with self._engine.asked("to list the containers") as client:
+            entries = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={self._instance}"]})
+        return {entry["Names"][0].lstrip("/"): docker_status.of_list_entry(entry) for entry in entries}
+
+    def status(self, name: str) -> Status:
+        with self._engine.asked(f"how {name} is doing") as client:
+            container = self._find(client, name)
+        return Status(Phase.ABSENT) if container is None else docker_status.of_inspect(container)
+
+    def logs(self, name: str, *, since: str = "", follow: bool = False) -> LogStream:
+        what = f"for the log of {name}"
+        with self._engine.asked(what) as client:
+            container = self._find(client, name)
+        if container is None:
+            return LogStream((), lambda: None)
+        parameters = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow))}
+        if since:
+            parameters["since"] = docker_logs.engine_since(since)
+        stream = self._engine.stream(what, f"/containers/{container['Id']}/logs", parameters, patient=follow)
+        return LogStream(docker_logs.lines(stream, since), stream.close)
+
+    def metadata(self, name: str) -> dict:
+        with self._engine.asked(f"about {name}") as client:
+            container = self._find(client, name)
+        return {} if container is None else redacted(container)
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        watcher = EventWatcher(self._engine, self._instance, changed)
+        watcher.start()
+        return watcher.stop
+
+    def describe(self) -> str:
+        with self._engine.asked("its version") as client:
+            version = client.version()
+        return f"Docker {version['Version']} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
+
+    def _find(self, client: APIClient, name: str) -> Mapping | None:
+        """What the engine knows of our container of this name; None if there is none or it is another's."""
+        try:
+            container = client.inspect_container(name)
+        except NotFound:
+            return None
+        return container if (container["Config"]["Labels"] or {}).get(INSTANCE_LABEL) == self._instance else None
+
+    # --- ending
+
+    def stop(self, name: str) -> None:
+        with self._engine.asked(f"to stop {name}") as client:
+            container = self._find(client, name)
+            if container is None:
+                return
+            try:
+                client.kill(container["Id"], "KILL")
+                client.wait(container["Id"], timeout=self._timeout_seconds, condition="not-running")
+            except NotFound:
+                return
+            except APIError as error:
+                if error.status_code != 409 or not _says(error, (_NOT_RUNNING,)):
+                    raise
+
+    def remove(self, name: str) -> None:
+        """Also removes the anonymous volumes that the image declares."""
+        with self._engine.asked(f"to remove {name}") as client:
+            container = self._find(client, name)
+            if container is None:
+                return
+            try:
+                client.remove_container(container["Id"], v=True, force=True)
+            except NotFound:
+                return
+
+
+def _says(error: APIError, phrases: tuple[str, ...]) -> bool:
+    return any(phrase in str(error.explanation).lower() for phrase in phrases)

@@ -1,0 +1,155 @@
+"""The connection to the engine: made when it is first needed, bounded in time, and with one kind of error only.
+
+All that goes wrong between here and the engine becomes `ExecutorUnavailable` with a sentence for an operator. A call
+that timed out may still be carried out later: its outcome is unknown (fact F1).
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import requests
+import urllib3
+from docker import APIClient
+from docker.errors import APIError, DockerException
+from docker.transport import UnixHTTPAdapter
+from docker.utils import parse_host
+
+from runner.executors.base import ExecutorUnavailable
+
+# More than the threads that ask at the same time; a connection beyond it would be made anew for each call.
+_KEPT_CONNECTIONS = 32
+_BLOCK_BYTES = 64 * 1024
+_TROUBLE = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+class _OnePool(UnixHTTPAdapter):
+    """The SDK keeps a pool of connections for each address it is asked for; all of them lead to the same socket."""
+
+    def get_connection(self, url: str, proxies: object = None) -> urllib3.HTTPConnectionPool:
+        return super().get_connection("http+docker://localhost", proxies)
+
+
+class _Client(APIClient):
+    """The SDK's client, except that its timeout bounds the whole answer and not only each read of it (fact F7)."""
+
+    def send(self, request: requests.PreparedRequest, **options: object) -> requests.Response:
+        if options.get("stream"):
+            return super().send(request, **options)
+        deadline = time.monotonic() + float(options["timeout"])
+        response = super().send(request, **options | {"stream": True})
+        response._content = b"".join(self._blocks(response, deadline))
+        response._content_consumed = True
+        return response
+
+    def _blocks(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
+        while block := response.raw.read1(_BLOCK_BYTES):
+            yield block
+            if time.monotonic() > deadline:
+                response.close()
+                raise requests.ReadTimeout("the answer came too slowly")
+
+
+class Stream:
+    """A long answer, block by block as it comes. Iterate over it once."""
+
+    def __init__(self, response: requests.Response, what: str):
+        self._response = response
+        self._what = what
+        self._lock = threading.Lock()
+        self._closed = False
+        # A descriptor of our own: `close` may come from another thread, when the connection's own number already
+        # belongs to something else.
+        self._socket: socket.socket | None = socket.socket(fileno=os.dup(response.raw.fileno()))
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises ExecutorUnavailable if the answer breaks off; ends quietly after `close`."""
+        try:
+            while block := self._response.raw.read1(_BLOCK_BYTES):
+                yield block
+        except _TROUBLE as error:
+            if not self._closed:
+                raise ExecutorUnavailable(f"The Docker engine broke off when asked {self._what}: {error}") from error
+        finally:
+            self._let_go()
+
+    def close(self) -> None:
+        """Wake up whoever reads: the read ends at once."""
+        with self._lock:
+            self._closed = True
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _let_go(self) -> None:
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+        self._response.close()
+
+
+class Engine:
+    """One engine. Safe to use from several threads."""
+
+    def __init__(self, base_url: str, timeout_seconds: float):
+        self._base_url = base_url
+        self._timeout_seconds = timeout_seconds
+        self._lock = threading.Lock()
+        self._client: _Client | None = None
+
+    @contextlib.contextmanager
+    def asked(self, what: str) -> Iterator[APIClient]:
+        """A connected client for calls that are described by `what` ("to start jobrunner-1").
+
+        Raises ExecutorUnavailable for every trouble that the calls inside do not handle themselves.
+        """
+        try:
+            yield self._connected()
+        except _TROUBLE as error:
+            raise ExecutorUnavailable(self._sentence(what, error)) from error
+
+    def stream(self, what: str, path: str, parameters: dict[str, str], *, patient: bool) -> Stream:
+        """GET `path` as a stream. `patient`: silence is no trouble, however long. Raises ExecutorUnavailable."""
+        with self.asked(what) as client:
+            response = client.get(
+                f"{client.base_url}/v{client.api_version}{path}",
+                params=parameters,
+                stream=True,
+                timeout=(self._timeout_seconds, None if patient else self._timeout_seconds),
+            )
+            client._raise_for_status(response)
+            return Stream(response, what)
+
+    def _connected(self) -> _Client:
+        """The version is negotiated once; after a failure the next call tries again."""
+        with self._lock:
+            if self._client is None:
+                client = _Client(base_url=self._base_url, version="auto", timeout=self._timeout_seconds)
+                client.trust_env = False  # no proxy of the environment stands between us and the engine
+                if self._base_url.startswith("unix:"):
+                    address = parse_host(self._base_url)
+                    client.mount("http+docker://", _OnePool(address, max_pool_size=_KEPT_CONNECTIONS))
+                self._client = client
+            return self._client
+
+    def _sentence(self, what: str, error: Exception) -> str:
+        if isinstance(error, APIError):
+            return f"The Docker engine could not do what it was asked, {what}: {error.explanation or error}"
+        causes = list(_causes(error))
+        if any(isinstance(cause, PermissionError) for cause in causes):
+            return f"The job runner may not use {self._base_url}; its user must be in that socket's group."
+        if any(isinstance(cause, (FileNotFoundError, ConnectionRefusedError)) for cause in causes):
+            return f"No Docker engine answers at {self._base_url}; is it running? It was asked {what}."
+        if any(isinstance(cause, (requests.Timeout, TimeoutError)) for cause in causes):
+            return f"The Docker engine did not answer within {self._timeout_seconds:g} s when asked {what}."
+        return f"The connection to the Docker engine broke when it was asked {what}: {error}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,51 @@
+"""Which running containers' logs are being followed: at most one follower a container, for one `run` process."""
+
+import threading
+
+from django.conf import settings
+
+from jobs import storage
+from jobs.models import Job
+from runner import logs
+from runner.executors.base import Executor
+
+# A follower that has seen the container's end finishes at once; one that hangs is left to end by itself.
+STOP_SECONDS = 2.0
+
+
+class Followers:
+    """Safe to call from several threads."""
+
+    def __init__(self, executor: Executor):
+        self._executor = executor
+        self._limits = logs.LogLimits(head_bytes=settings.JOB_LOG_BYTES)
+        self._following: dict[str, logs.LogFollower] = {}
+        self._lock = threading.Lock()
+
+    def follow(self, job: Job) -> None:
+        """Make sure that the log of the job's container is being appended to its file."""
+        name = job.container_name
+        with self._lock:
+            if name in self._following:
+                return
+            follower = logs.LogFollower(self._executor, name, storage.job_log(job), self._limits)
+            self._following[name] = follower
+            follower.start()
+
+    def complete(self, job: Job) -> None:
+        """The container has ended: stop following, and fetch whatever the file still lacks."""
+        self.forget(job)
+        logs.complete(self._executor, job.container_name, storage.job_log(job), self._limits)
+
+    def forget(self, job: Job) -> None:
+        with self._lock:
+            follower = self._following.pop(job.container_name, None)
+        if follower is not None:
+            follower.stop(STOP_SECONDS)
+
+    def close(self) -> None:
+        """The process ends: the files stay as they are and are completed by the next one."""
+        with self._lock:
+            followers, self._following = list(self._following.values()), {}
+        for follower in followers:
+            follower.stop(0)

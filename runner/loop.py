@@ -1,0 +1,196 @@
+"""The loop that drives every active job: `tick` looks once at the database and the engine and sets off what is due.
+
+A tick costs one engine call and a fixed number of queries, however many jobs are active. It never does a job's slow
+work itself: each job that needs a step is handed to a thread, one thread a job at most, and the loop goes on.
+
+What is kept in memory (threads under way, when to try again, who follows which log) may be lost at any moment; the Job
+table says what to do next.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils import timezone
+
+from jobs.models import Flag, Heartbeat, InvalidTransition, Job
+from jobs.states import StatusCode
+from runner import capacity, verdicts
+from runner.drive import Driver
+from runner.executors.base import Executor, ExecutorUnavailable, Phase, Status
+from runner.wake import Wake
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 5
+# Running jobs show the job-server that they live by a moving `updated_at`; it warns after 30 minutes (contract §1.4).
+TOUCH_SECONDS = 60
+# How long a stop waits for threads in the middle of a step; whatever is cut off is simply done again.
+STOP_SECONDS = 6
+
+
+@dataclass
+class _Work:
+    """A thread's hold on one job."""
+
+    future: Future
+    stop: threading.Event
+
+
+class Runner:
+    """The state of one `manage.py run` process."""
+
+    def __init__(self, executor: Executor, weights: capacity.Weights | None = None):
+        self.wake = Wake()
+        self._executor = executor
+        self._limits = {capacity.ORDINARY: settings.MAX_WORKERS, capacity.DATABASE: settings.MAX_DB_WORKERS}
+        self._weights = weights or capacity.Weights()
+        self._driver = Driver(executor)
+        # Weights below one let more jobs run than there are workers; a job without a thread would only wait its turn.
+        self._threads = ThreadPoolExecutor(max_workers=sum(self._limits.values()) + 2, thread_name_prefix="step")
+        self._work: dict[int, _Work] = {}
+        self._unavailable_since: float | None = None
+        self._last_beat = self._last_touch = 0.0
+        self._unwatch = executor.watch(self.wake.set)
+
+    def tick(self) -> int:
+        """Look once and set off what is due. Returns how many jobs are still active.
+
+        Raises only for trouble with the database.
+        """
+        started = time.monotonic()
+        self.wake.begin()
+        self._forget_finished_work()
+        running = list(Job.objects.running().select_related("request"))
+        statuses = self._statuses() if running else {}
+        for job in running:
+            self._set_off(job, statuses)
+        self._end_stopped_pending()
+        self._end_doomed()
+        self._start_ready(running)
+        self._sign_of_life(started)
+        return Job.objects.active().count()
+
+    def close(self, seconds: float = STOP_SECONDS) -> bool:
+        """Let go of everything; containers run on. False if a thread was still busy after `seconds`."""
+        self._unwatch()
+        for work in self._work.values():
+            work.stop.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        deadline = time.monotonic() + seconds
+        for work in self._work.values():
+            if not work.future.cancelled():
+                _wait(work.future, deadline - time.monotonic())
+        self._driver.close()
+        return all(work.future.done() for work in self._work.values())
+
+    # --- one running job
+
+    def _forget_finished_work(self) -> None:
+        self._work = {pk: work for pk, work in self._work.items() if not work.future.done()}
+
+    def _statuses(self) -> Mapping[str, Status] | None:
+        """One call for all containers; None while the engine does not answer, which is nobody's failure."""
+        try:
+            statuses = self._executor.statuses()
+        except ExecutorUnavailable as error:
+            if self._unavailable_since is None:
+                self._unavailable_since = time.time()
+                log.warning("the engine does not answer: %s; jobs stay as they are", error)
+            return None
+        if self._unavailable_since is not None:
+            log.info("the engine answers again after %.0f s", time.time() - self._unavailable_since)
+            self._unavailable_since = None
+        return statuses
+
+    def _set_off(self, job: Job, statuses: Mapping[str, Status] | None) -> None:
+        work = self._work.get(job.pk)
+        if work is not None:
+            if job.is_stop_requested:
+                work.stop.set()
+            return
+        if job.status_code == StatusCode.EXECUTING and not job.is_stop_requested:
+            if statuses is None:
+                self._driver.say_unavailable(job, self._unavailable_since)
+                return
+            status = statuses.get(job.container_name)
+            if status is not None and status.phase in (Phase.RUNNING, Phase.QUEUED):
+                self._driver.still_running(job, status)
+                return
+        if self._driver.may_try(job):
+            self._hand_over(job)
+
+    def _hand_over(self, job: Job) -> None:
+        stop = threading.Event()
+        future = self._threads.submit(self._driver.drive, job.pk, stop)
+        self._work[job.pk] = _Work(future, stop)
+        future.add_done_callback(lambda _: self.wake.set())
+
+    # --- jobs that wait
+
+    def _end_stopped_pending(self) -> None:
+        for job in Job.objects.pending().stop_requested():
+            outcome = verdicts.stopped(job)
+            _move(job, outcome.code, outcome.message)
+
+    def _end_doomed(self) -> None:
+        """A job whose dependency failed never starts; those behind it follow in the same tick."""
+        while doomed := list(Job.objects.doomed().prefetch_related("waits_for")[:500]):
+            for job in doomed:
+                _move(job, StatusCode.DEPENDENCY_FAILED, verdicts.dependency_failed(job.waits_for.all()))
+
+    def _start_ready(self, running: list[Job]) -> None:
+        held = capacity.holds(Flag.objects.current())
+        room = capacity.Capacity(self._limits, self._weights, [_candidate(job) for job in running])
+        for pool, requires_db in ((capacity.DATABASE, True), (capacity.ORDINARY, False)):
+            ready = Job.objects.ready().filter(requires_db=requires_db)
+            hold = held.get(pool)
+            if hold is None and room.is_free(pool):
+                fields = ("pk", "workspace", "action", "run_command", "requires_db")
+                self._start(room.choose(capacity.Candidate(*row) for row in ready.values_list(*fields)))
+            hold = hold or room.waiting(pool)
+            told = ready.exclude(status_code=hold.code, status_message=hold.message)
+            Job.objects.move_waiting([(pk, hold.code, hold.message) for pk in told.values_list("pk", flat=True)])
+
+    def _start(self, chosen: list[int]) -> None:
+        found = Job.objects.pending().select_related("request").in_bulk(chosen)
+        for pk in chosen:
+            if pk in found and _move(found[pk], StatusCode.INITIATED, "Starting."):
+                self._hand_over(found[pk])
+
+    # --- signs of life
+
+    def _sign_of_life(self, started: float) -> None:
+        now = time.monotonic()
+        if now - self._last_beat >= HEARTBEAT_SECONDS:
+            self._last_beat = now
+            Heartbeat.beat(
+                "run", tick_ms=round((now - started) * 1000, 1), engine_unavailable_since=self._unavailable_since
+            )
+        if now - self._last_touch >= TOUCH_SECONDS:
+            self._last_touch = now
+            Job.objects.running().update(updated_at=timezone.now())
+
+
+def _move(job: Job, code: StatusCode, message: str) -> bool:
+    """Move a waiting job unless somebody else just has."""
+    try:
+        job.move_to(code, message)
+    except InvalidTransition as error:
+        log.info("%s", error)
+        return False
+    return True
+
+
+def _candidate(job: Job) -> capacity.Candidate:
+    return capacity.Candidate(job.pk, job.workspace, job.action, job.run_command, job.requires_db)
+
+
+def _wait(future: Future, seconds: float) -> None:
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    done.wait(max(0.0, seconds))

@@ -1,0 +1,31 @@
+"""`manage.py run`: drive jobs through their containers until told to stop."""
+
+from django.core.management.base import BaseCommand, CommandError
+
+from jobs.waiting import ALREADY_RUNNING
+from runner.lock import AlreadyRunning
+from runner.process import drive_jobs
+
+
+class Command(BaseCommand):
+    help = (
+        "Drive jobs through their containers. Runs until SIGTERM or Ctrl-C; containers that run then go on and are "
+        "adopted by the next start. Only one may run on a work directory and database."
+    )
+
+    def add_arguments(self, parser) -> None:
+        parser.add_argument(
+            "--until-idle",
+            action="store_true",
+            help="stop when no job is active: shows progress, then a table of the results; exit code 1 if a job failed",
+        )
+
+    def handle(self, *, until_idle: bool, **options) -> None:
+        try:
+            succeeded = drive_jobs(until_idle=until_idle)
+        except AlreadyRunning as error:
+            raise CommandError(str(error), returncode=ALREADY_RUNNING) from error
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        if not succeeded:
+            raise SystemExit(1)

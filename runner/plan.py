@@ -1,0 +1,106 @@
+"""The plan of a publication: its existence on disk is the moment from which a job's outputs are published for good.
+
+Before it is written nothing in storage has changed and a cancel wins. Once it is there, whoever runs the step next
+carries it through, however often the process is killed. It knows where the staged files lie, and nothing of how they
+get there or of what follows.
+
+    HIGH/workspaces/<workspace>/.publishing/<container name>/plan.json      and one file per number: all outputs
+    MEDIUM/workspaces/<workspace>/.publishing/<container name>/             one file per number: those that may be seen
+"""
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from jobs import storage
+from jobs.levels import MODERATELY_SENSITIVE
+from jobs.models import Job
+from runner.workspaces.files import write_atomically
+
+STAGING = ".publishing"
+_PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One output. Its position in the plan is the name of its staged file."""
+
+    path: str  # as stored, relative to the workspace
+    level: str
+    size: int  # bytes
+    modified_ns: int  # mtime, nanoseconds since 1970; kept by renaming, so it also recognises the published file
+    content_hash: str  # sha256, hexadecimal
+    row_count: int | None = None
+    col_count: int | None = None
+    excluded: bool = False  # did not pass the disclosure checks: stays out of medium privacy storage
+    rule: str = ""
+    message: str = ""
+    # Another job has published over this output before an interrupted publication was carried through.
+    is_superseded: bool = False
+
+    @property
+    def is_released(self) -> bool:
+        """Whether a copy goes to medium privacy storage."""
+        return self.level == MODERATELY_SENSITIVE and not self.excluded
+
+    def superseded(self) -> "Entry":
+        return replace(self, is_superseded=True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is needed to publish, and to tell about it, without the job's folder."""
+
+    entries: tuple[Entry, ...]
+    refused: tuple[str, ...]  # what the patterns matched and could not be stored: name and reason
+    completed_at: datetime
+
+    @property
+    def excluded(self) -> list[str]:
+        """Paths of the outputs that the disclosure checks keep out of medium privacy storage."""
+        return [entry.path for entry in self.entries if entry.excluded]
+
+    def save(self, job: Job) -> None:
+        """Write the plan so that a power cut leaves all or nothing of it. Raises OSError."""
+        content = {
+            "entries": [vars(entry) for entry in self.entries],
+            "refused": self.refused,
+            "completed_at": self.completed_at.isoformat(),
+        }
+        write_atomically(high_staging(job) / _PLAN, json.dumps(content).encode())
+
+    @classmethod
+    def load(cls, job: Job) -> "Plan | None":
+        """The plan of the job's current attempt, or None while nothing has been decided."""
+        try:
+            content = json.loads((high_staging(job) / _PLAN).read_bytes())
+        except FileNotFoundError:
+            return None
+        return cls(
+            tuple(Entry(**entry) for entry in content["entries"]),
+            tuple(content["refused"]),
+            datetime.fromisoformat(content["completed_at"]),
+        )
+
+
+def high_staging(job: Job) -> Path:
+    return storage.high_privacy_workspace(job.workspace) / STAGING / job.container_name
+
+
+def medium_staging(job: Job) -> Path:
+    return storage.medium_privacy_workspace(job.workspace) / STAGING / job.container_name
+
+
+def make_staging(folder: Path) -> None:
+    """Make a staging folder if it is missing. Another job may remove the empty folder above it at the same moment."""
+    while not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir()
+
+
+def is_any_unfinished(workspace: str) -> bool:
+    """Whether some job's publication in the workspace was decided and is not finished."""
+    return any((storage.high_privacy_workspace(workspace) / STAGING).glob(f"*/{_PLAN}"))

@@ -1,0 +1,95 @@
+"""One `manage.py run` process: start, turns, end. Knows signals, locks and the display; not what a turn does."""
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+from rich.console import Console
+
+from jobs.models import Job
+from jobs.progress import Progress
+from jobs.results import result_table, where_outputs_lie
+from jobs.service import run_forever, stopped_by_signals
+from jobs.states import State
+from runner.capacity import Weights
+from runner.executors import from_settings, instance
+from runner.executors.base import Executor, ExecutorUnavailable
+from runner.lock import only_runner
+from runner.loop import Runner
+
+log = logging.getLogger(__name__)
+
+
+def drive_jobs(*, until_idle: bool) -> bool:
+    """Drive jobs until a signal, or until no job is active. Returns whether every job that ended meanwhile succeeded.
+
+    Raises AlreadyRunning, and ValueError for a weights file that cannot be used.
+    """
+    with only_runner():
+        executor = from_settings()
+        weights = _weights()
+        _introduce(executor)
+        # What was active at the start or came later; what ended before is nobody's business here.
+        jobs = Job.objects.active_or_ended_since(timezone.now())
+        stopped = _turns(
+            Runner(executor, weights), Progress(jobs) if until_idle else contextlib.nullcontext(), until_idle
+        )
+    return stopped or not until_idle or _results(list(jobs.order_by("pk")))
+
+
+def _weights() -> Weights:
+    return (
+        Weights.from_file(Path(settings.JOB_RESOURCE_WEIGHTS_FILE)) if settings.JOB_RESOURCE_WEIGHTS_FILE else Weights()
+    )
+
+
+def _introduce(executor: Executor) -> None:
+    try:
+        engine = executor.describe()
+    except ExecutorUnavailable as error:
+        engine = f"an engine that does not answer yet ({error})"
+    log.info(
+        "runner %s: pid %d, %s, %d workers, %d database workers, work in %s",
+        instance(),
+        os.getpid(),
+        engine,
+        settings.MAX_WORKERS,
+        settings.MAX_DB_WORKERS,
+        settings.WORK_DIR,
+    )
+
+
+def _turns(runner: Runner, display: contextlib.AbstractContextManager, until_idle: bool) -> bool:
+    """Turn after turn; whether it was a signal that ended them."""
+    with stopped_by_signals(runner.wake.set) as stop:
+        try:
+            with display:
+                run_forever(
+                    lambda: runner.tick() > 0 or not until_idle,
+                    lambda: runner.wake.wait(settings.JOB_LOOP_INTERVAL),
+                    stop,
+                )
+        finally:
+            everything_let_go = runner.close()
+    if stop.is_set():
+        log.info("stopped by a signal; containers that run go on and are adopted by the next start")
+    if not everything_let_go:
+        # A thread hangs in a call to engine or disk. Its step is repeatable, so the process need not wait for it.
+        log.warning("ending although a step is under way; the next start does it again")
+        logging.shutdown()
+        os._exit(0)
+    return stop.is_set()
+
+
+def _results(jobs: list[Job]) -> bool:
+    console = Console(highlight=False)
+    if not jobs:
+        console.print("No job was active: nothing to do.")
+        return True
+    console.print(result_table(jobs))
+    for line in where_outputs_lie(jobs):
+        console.print(line, soft_wrap=True)
+    return all(job.state == State.SUCCEEDED for job in jobs)

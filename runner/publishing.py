@@ -1,0 +1,226 @@
+"""Carry a plan through: staged files get their final names, the manifests follow, then the caller's database rows.
+
+Every line may be the last one before a kill; the next call goes on from what it finds. What needs space or may be
+refused is done before the first file changes its name. All of it, the caller's transaction too, happens under the
+workspace's lock, so that two jobs never lose each other's entries.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from jobs import storage
+from jobs.errors import JobError
+from jobs.levels import MODERATELY_SENSITIVE, PRIVACY_LEVELS
+from jobs.log import escape
+from jobs.models import Job, JobOutput
+from runner import manifest, staging
+from runner.plan import Entry, Plan, high_staging, make_staging, medium_staging
+from runner.stored_folder import LONGEST_NAME, StoredFolder
+from runner.workspaces.files import disk_trouble, opened_folder, write_atomically
+from runner.workspaces.lock import publishing_lock
+
+logger = logging.getLogger(__name__)
+
+_MANIFEST = "metadata/manifest.json"
+_ROWS_AT_ONCE = 500
+
+
+@contextmanager
+def publishing(job: Job, plan: Plan) -> Iterator[Plan]:
+    """Publish the plan's files; in the body, still under the lock, the caller stores rows and status in one go.
+
+    Yields the plan with those entries marked that another job has meanwhile superseded; give that one to `store`.
+    Raises JobError (then the plan is discarded and storage is as it was) and StorageUnavailable (try again).
+    """
+    with publishing_lock(job.workspace):
+        with disk_trouble(storage.high_privacy_workspace(job.workspace)):
+            try:
+                entries = _publish(job, plan)
+            except JobError:
+                staging.discard(job)
+                raise
+        yield replace(plan, entries=entries)
+
+
+def store(job: Job, plan: Plan) -> None:
+    """Write the rows of the published outputs, in the caller's transaction and the body of `publishing`. Repeatable."""
+    current = [entry.path for entry in plan.entries if not entry.is_superseded]
+    # Where another job has published meanwhile, it may be a later one of the same action: its outputs stay current.
+    JobOutput.objects.replaced_by(job, current, same_action=len(current) == len(plan.entries))
+    for start in range(0, len(plan.entries), _ROWS_AT_ONCE):
+        rows = [_row(job, entry) for entry in plan.entries[start : start + _ROWS_AT_ONCE]]
+        JobOutput.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _row(job: Job, entry: Entry) -> JobOutput:
+    return JobOutput(
+        job=job,
+        path=entry.path,
+        level=entry.level,
+        size=entry.size,
+        modified_ns=entry.modified_ns,
+        content_hash=entry.content_hash,
+        row_count=entry.row_count,
+        col_count=entry.col_count,
+        rule=entry.rule,
+        excluded=entry.excluded,
+        message=entry.message,
+        is_current=not entry.is_superseded,
+    )
+
+
+def _publish(job: Job, plan: Plan) -> tuple[Entry, ...]:
+    with ExitStack() as stack:
+        high = stack.enter_context(_Side(job, high_staging(job), storage.high_privacy_workspace(job.workspace)))
+        entries = _with_superseded_marked(high, plan)
+        live = [(number, entry) for number, entry in enumerate(entries) if not entry.is_superseded]
+        medium = None
+        if _concerns_medium(job, plan):
+            folder = storage.medium_privacy_workspace(job.workspace)
+            medium = stack.enter_context(_Side(job, medium_staging(job), folder))
+        _prepare_high(high, live, plan)
+        if medium:
+            with disk_trouble(medium.path):
+                _prepare_medium(high, medium, live, plan)
+        for number, entry in live:
+            high.take(str(number), entry.path)
+        if medium:
+            with disk_trouble(medium.path):
+                for number, entry in live:
+                    _release(high, medium, number, entry)
+                medium.finish()
+        high.finish()
+    return entries
+
+
+def _concerns_medium(job: Job, plan: Plan) -> bool:
+    """Medium storage is touched if an output may be seen there, or an earlier one of the same name may have been."""
+    released = any(entry.level == MODERATELY_SENSITIVE for entry in plan.entries)
+    return released or storage.medium_privacy_workspace(job.workspace).exists()
+
+
+class _Side:
+    """One storage during a publication: the workspace's folder, the staging folder, the manifest before and after."""
+
+    def __init__(self, job: Job, staging_path: Path, path: Path):
+        self.job, self.staging_path, self.path = job, staging_path, path
+        self.before: dict = {}
+        self.after: dict = {}
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.folder = stack.enter_context(StoredFolder(self.path))
+            make_staging(self.staging_path)
+            self.staging_fd = stack.enter_context(opened_folder(self.staging_path))
+            self._opened = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._opened.close()
+
+    def has_staged(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self.staging_fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def write_manifest(self, entries: list[Entry], *, levels, dropped, completed_at) -> None:
+        """Write the next manifest beside the staged files, where it waits for its name."""
+        self.folder.make_room(_MANIFEST)
+        self.before = manifest.load(self.job.workspace, self.path, levels=levels)
+        self.after = manifest.updated(self.before, self.job, entries, dropped=dropped, completed_at=completed_at)
+        write_atomically(self.staging_path / "manifest.json", manifest.as_json(self.after))
+
+    def make_room(self, entries: list[Entry]) -> None:
+        """Make the folders that the entries go to."""
+        for path in {entry.path.rpartition("/")[0]: entry.path for entry in entries}.values():
+            self.folder.make_room(path)
+
+    def take(self, name: str, path: str) -> None:
+        """Give a staged file its final name, unless an earlier try has done it already."""
+        try:
+            self.folder.take(self.staging_fd, name, path)
+        except FileNotFoundError:
+            if self.has_staged(name):
+                raise
+
+    def finish(self) -> None:
+        """The manifest gets its name last; then everything is made durable."""
+        self.take("manifest.json", _MANIFEST)
+        self.folder.sync()
+
+
+def _with_superseded_marked(high: _Side, plan: Plan) -> tuple[Entry, ...]:
+    """After an interruption a file is still staged, or published already, or another job has published over it."""
+    entries = []
+    for number, entry in enumerate(plan.entries):
+        if not high.has_staged(str(number)):
+            status = high.folder.status(entry.path)
+            if status is None or (status.st_size, status.st_mtime_ns) != (entry.size, entry.modified_ns):
+                logger.warning("%s: %s was published over by another job", high.job, escape(entry.path))
+                entry = entry.superseded()
+        entries.append(entry)
+    return tuple(entries)
+
+
+def _prepare_high(high: _Side, live: list[tuple[int, Entry]], plan: Plan) -> None:
+    """Everything that may be refused or needs space: names, folders, the manifest. No file is replaced yet."""
+    entries = [entry for _, entry in live]
+    for entry in entries:
+        problem = high.folder.why_not_storable(entry.path)
+        if problem:
+            raise JobError(problem)
+    high.make_room(entries)
+    high.write_manifest(entries, levels=PRIVACY_LEVELS, dropped=(), completed_at=plan.completed_at)
+
+
+def _prepare_medium(high: _Side, medium: _Side, live: list[tuple[int, Entry]], plan: Plan) -> None:
+    """The same for medium storage, whose manifest names nothing but moderately sensitive outputs; and the notes."""
+    visible = [entry for _, entry in live if entry.level == MODERATELY_SENSITIVE]
+    medium.make_room(visible)
+    medium.write_manifest(
+        visible,
+        levels=(MODERATELY_SENSITIVE,),
+        dropped=[entry.path for _, entry in live if entry.level != MODERATELY_SENSITIVE],
+        completed_at=plan.completed_at,
+    )
+    for number, entry in live:
+        if entry.excluded and _may_have_note(entry.path, high):
+            write_atomically(medium.staging_path / _staged_note(number), _note(entry))
+
+
+def _release(high: _Side, medium: _Side, number: int, entry: Entry) -> None:
+    """Make medium storage say the same as the plan: the file, or no file and a note of why, or no trace."""
+    note = f"{entry.path}.txt"
+    if entry.is_released:
+        medium.take(str(number), entry.path)
+    else:
+        medium.folder.remove(entry.path)
+    if not _may_have_note(entry.path, high):
+        return
+    if entry.excluded:
+        medium.take(_staged_note(number), note)
+    elif medium.before["outputs"].get(entry.path, {}).get("excluded"):
+        medium.folder.remove(note)
+
+
+def _may_have_note(path: str, high: _Side) -> bool:
+    """A note never takes the name of an output, nor a name that the file system cannot hold."""
+    note = f"{path}.txt"
+    return note not in high.after["outputs"] and len(note.rpartition("/")[2].encode()) <= LONGEST_NAME
+
+
+def _staged_note(number: int) -> str:
+    return f"{number}.txt"
+
+
+def _note(entry: Entry) -> bytes:
+    return (
+        f"{entry.path} was made by the action, but it is not released to medium privacy storage.\n\n{entry.message}\n"
+    ).encode()

@@ -1,0 +1,182 @@
+"""One step for each running status code. A step looks at the world, acts, and writes the status last.
+
+So a step may be killed at any line and run again: what it finds half done it does anew or adopts. A step that leaves
+the status as it was has nothing to do for now. All of them run in threads (`runner.drive`), one thread a job at most.
+
+| code | what its step does |
+| --- | --- |
+| initiated, preparing | make the job's folder: code of the commit, inputs, places for outputs |
+| prepared | start the container, or adopt it |
+| executing | see how the container ended |
+| executed | begin to finalise |
+| finalizing | save the log, publish the outputs, decide the outcome |
+| finalized | remove container and folder, write the outcome as the final status |
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import transaction
+
+from jobs import git
+from jobs.models import Job, JobOutput
+from jobs.states import StatusCode
+from runner import containers, outputs, verdicts
+from runner.executors.base import Executor, ExecutorUnavailable, Phase
+from runner.followers import Followers
+from runner.verdicts import Outcome
+from runner.workspaces import folder
+
+log = logging.getLogger(__name__)
+
+CONTAINER_RUNS = "The container is running."
+
+
+class GaveUp(Exception):
+    """A job was interrupted as often as it may be; the message is for operators and author alike."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a step works with. `stop` is set when the job or the whole runner is to stop: long copies look at it."""
+
+    executor: Executor
+    followers: Followers
+    stop: threading.Event
+
+
+def begin_to_prepare(job: Job, tools: Tools) -> None:
+    job.move_to(StatusCode.PREPARING, "Preparing the code and the inputs.")
+
+
+def prepare(job: Job, tools: Tools) -> None:
+    """Fill a fresh folder with the study's code and the outputs of the actions that this one needs."""
+    code_repo, commit = (
+        (job.code_repo_url, job.code_commit) if job.code_repo_url else (job.request.repo_url, job.request.commit)
+    )
+    inputs = JobOutput.objects.inputs_for(job.workspace, job.needs)
+    with git.export(code_repo, commit) as code:
+        notes = folder.prepare(job, code, inputs, should_stop=tools.stop.is_set)
+    for note in notes:
+        log.info("job %s: %s", job.identifier, note)
+    job.move_to(StatusCode.PREPARED, "Code and inputs are in place.")
+
+
+def start(job: Job, tools: Tools) -> None:
+    """Start the container, or adopt the one that an earlier try of this step has started."""
+    tools.executor.start(containers.spec_for(job))
+    job.move_to(StatusCode.EXECUTING, CONTAINER_RUNS)
+    tools.followers.follow(job)
+
+
+def observe(job: Job, tools: Tools) -> None:
+    """See how the container ended. One that vanished or died with its engine is run again: no fault of the study."""
+    status = tools.executor.status(job.container_name)
+    if status.phase is Phase.EXITED:
+        job.move_to(
+            StatusCode.EXECUTED,
+            f"The command ended with exit code {status.exit_code}.",
+            exit_code=status.exit_code,
+            out_of_memory=status.out_of_memory,
+            image_id=status.image_id,
+        )
+    elif status.phase is Phase.STARTING:
+        tools.executor.start(containers.spec_for(job))
+    elif status.phase in (Phase.ABSENT, Phase.INTERRUPTED):
+        _run_again(job, tools, status.reason or "its container has disappeared from the engine")
+    elif status.phase is Phase.LOST:
+        raise ExecutorUnavailable(status.reason or "The container's host cannot be reached")
+
+
+def _run_again(job: Job, tools: Tools, why: str) -> None:
+    """A new attempt with a container, a folder and a log of its own; after MAX_ATTEMPTS an operator has to look."""
+    tools.followers.forget(job)
+    if job.attempt >= settings.MAX_ATTEMPTS:
+        raise GaveUp(f"Attempt {job.attempt} of {settings.MAX_ATTEMPTS} was interrupted too: {why}")
+    tools.executor.remove(job.container_name)
+    job.move_to(
+        StatusCode.WAITING_ON_NEW_TASK,
+        f"Interrupted: {why}. It will be run again (attempt {job.attempt + 1} of {settings.MAX_ATTEMPTS}).",
+        attempt=job.attempt + 1,
+    )
+
+
+def begin_to_finalize(job: Job, tools: Tools) -> None:
+    job.move_to(StatusCode.FINALIZING, "Saving the log and the outputs.")
+
+
+def finalize(job: Job, tools: Tools) -> None:
+    """Save the log, publish the outputs, decide the outcome.
+
+    Cancelling wins until the plan of publication is written; from then on the publication is carried through, also by
+    the next process if this one is killed.
+    """
+    metadata = tools.executor.metadata(job.container_name)
+    outcome, matched, plan = None, None, outputs.load_plan(job)
+    if plan is None:
+        outcome, matched, plan = _decide(job, tools)
+    if plan is None:
+        outputs.write_logs(job, outcome, matched=matched, metadata=metadata)
+        _finalized(job, outcome)
+        return
+    with outputs.publishing(job, plan) as published:
+        outcome = verdicts.success(job.out_of_memory, published.excluded, published.refused)
+        outputs.write_logs(job, outcome, plan=published, metadata=metadata)
+        with transaction.atomic():
+            outputs.store(job, published)
+            _finalized(job, outcome)
+
+
+def _decide(job: Job, tools: Tools) -> tuple[Outcome | None, outputs.Matched | None, outputs.Plan | None]:
+    """Either an outcome, or a plan of publication, which is success; with what the patterns matched."""
+    outcome = _outcome_without_outputs(job)
+    if job.exit_code is None:
+        tools.executor.stop(job.container_name)
+    tools.followers.complete(job)
+    if outcome is not None:
+        return outcome, None, None
+    matched, plan = outputs.collect(job, should_stop=tools.stop.is_set)
+    if plan is None:
+        outcome = verdicts.unmatched(matched.unmatched, matched.near)
+    return outcome, matched, plan
+
+
+def _finalized(job: Job, outcome: Outcome) -> None:
+    facts = {"outcome_code": outcome.code, "outcome_message": outcome.message}
+    job.move_to(StatusCode.FINALIZED, "Everything is stored; cleaning up.", **facts)
+
+
+def _outcome_without_outputs(job: Job) -> Outcome | None:
+    """The outcome if it is plain before any output is looked at: stopped, refused earlier, or a failed command."""
+    job.refresh_from_db(fields=("stop_request", "stop_requested_by", "stop_reason"))
+    if job.is_stop_requested:
+        return verdicts.stopped(job)
+    if job.outcome_code:  # a fault of the study that an earlier step has found
+        return Outcome(StatusCode(job.outcome_code), job.outcome_message)
+    if job.exit_code is None:
+        raise RuntimeError("finalising a job whose container was never seen to end")
+    return verdicts.of_exit(job.exit_code, job.out_of_memory, settings.JOB_MEMORY_BYTES)
+
+
+def clean_up(job: Job, tools: Tools) -> None:
+    """Remove what the job leaves behind; then, last of all, the final status."""
+    tools.followers.forget(job)
+    tools.executor.remove(job.container_name)
+    outputs.forget(job)
+    for left in folder.remove(job):
+        log.warning("job %s: could not remove %s; remove it by hand", job.identifier, left)
+    job.move_to(StatusCode(job.outcome_code), job.outcome_message)
+
+
+STEPS: dict[StatusCode, Callable[[Job, Tools], None]] = {
+    StatusCode.INITIATED: begin_to_prepare,
+    StatusCode.PREPARING: prepare,
+    StatusCode.PREPARED: start,
+    StatusCode.EXECUTING: observe,
+    StatusCode.EXECUTED: begin_to_finalize,
+    StatusCode.FINALIZING: finalize,
+    StatusCode.FINALIZED: clean_up,
+}

@@ -1,0 +1,130 @@
+"""A workspace's folder in one storage while it is changed: renames, removals, and what must be synced after them.
+
+Storage is ours, but its names come from studies, so nothing below the workspace's folder is reached through a link.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from jobs.log import escape
+from runner.workspaces.files import open_beneath, opened_folder, sync_file_system
+
+LONGEST_NAME = 255  # bytes; of the file systems in use
+_LONGEST_PATH = 4095
+_FOLDERS_SYNCED_ONE_BY_ONE = 32
+
+
+class StoredFolder:
+    """One workspace's folder, made if missing. Paths are stored names: text, relative, parts divided by `/`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        if not path.is_dir():
+            path.mkdir(parents=True, exist_ok=True)
+            for parent in (path.parent, path.parent.parent):
+                with opened_folder(parent) as parent_fd:
+                    os.fsync(parent_fd)
+        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        self._changed: set[str] = set()
+        self._open: tuple[str, int] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._close_last()
+        os.close(self.fd)
+
+    def why_not_storable(self, relative: str) -> str:
+        """Empty if a file can get this name; else what stands in its way, as a sentence for the study's author."""
+        shown = escape(relative)
+        if len(os.fsencode(self.path / relative)) > _LONGEST_PATH or any(
+            len(part.encode()) > LONGEST_NAME for part in relative.split("/")
+        ):
+            return f"The output {shown} has a name that is too long to be stored; shorten it."
+        try:
+            status = self.status(relative)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            return f"The output {shown} cannot be stored: a part of its path is a file in this workspace's storage."
+        if status and stat.S_ISDIR(status.st_mode):
+            return f"The output {shown} cannot be stored: it is a folder in this workspace's storage."
+        return ""
+
+    def status(self, relative: str) -> os.stat_result | None:
+        """What stands at a path, links not followed; None if nothing. Raises OSError."""
+        try:
+            return os.stat(self._name(relative), dir_fd=self._parent(relative), follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def make_room(self, relative: str) -> None:
+        """Make the folders above a path, one by one, as far as they are missing."""
+        made: list[str] = []
+        for part in relative.split("/")[:-1]:
+            folder, child = "/".join(made), "/".join([*made, part])
+            if self.status(child) is None:
+                self._close_last()
+                with self._opened(folder) as folder_fd, suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=folder_fd)
+                    self._changed.add(folder)
+            made.append(part)
+
+    def take(self, staging_fd: int, staged: str, relative: str) -> None:
+        """Move a staged file to its final name, over whatever file has it now."""
+        os.rename(staged, self._name(relative), src_dir_fd=staging_fd, dst_dir_fd=self._parent(relative))
+        self._note(relative)
+
+    def remove(self, relative: str) -> None:
+        """Remove a file if it is there."""
+        try:
+            os.unlink(self._name(relative), dir_fd=self._parent(relative))
+        except FileNotFoundError:
+            return
+        self._note(relative)
+
+    def sync(self) -> None:
+        """Make every change durable. Raises OSError."""
+        if len(self._changed) > _FOLDERS_SYNCED_ONE_BY_ONE:
+            sync_file_system(self.fd)
+        else:
+            for folder in sorted(self._changed):
+                with self._opened(folder) as folder_fd:
+                    os.fsync(folder_fd)
+        self._changed.clear()
+
+    def _note(self, relative: str) -> None:
+        self._changed.add(relative.rpartition("/")[0])
+
+    def _name(self, relative: str) -> str:
+        return relative.rpartition("/")[2]
+
+    def _parent(self, relative: str) -> int:
+        """The descriptor of the folder above; the last one stays open, since sorted paths ask for it again."""
+        folder = relative.rpartition("/")[0]
+        if self._open is None or self._open[0] != folder:
+            self._close_last()
+            self._open = (folder, self._open_folder(folder))
+        return self._open[1]
+
+    def _open_folder(self, folder: str) -> int:
+        return open_beneath(self.fd, os.fsencode(folder), os.O_RDONLY | os.O_DIRECTORY)
+
+    @contextmanager
+    def _opened(self, folder: str) -> Iterator[int]:
+        descriptor = self._open_folder(folder)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _close_last(self) -> None:
+        if self._open is not None:
+            os.close(self._open[1])
+            self._open = None

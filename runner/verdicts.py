@@ -1,0 +1,90 @@
+"""What a container's end means for its job. Pure: facts in, an outcome with a sentence for the study's author out."""
+
+from dataclasses import dataclass
+
+from jobs.models import Job
+from jobs.states import StatusCode
+from jobs.text import listed, size_in_words
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where `finalized` leads, and the sentence that is shown beside it."""
+
+    code: StatusCode
+    message: str
+
+    @property
+    def is_success(self) -> bool:
+        return self.code == StatusCode.SUCCEEDED
+
+
+# What a shell or an operating system says with an exit code. 137 alone is never called "out of memory": the engine's
+# own evidence decides that (Job.out_of_memory).
+_KNOWN_EXIT_CODES = {
+    125: "the container could not run the command",
+    126: "the command was found but could not be run; is the file executable?",
+    127: "the command was not found in the image",
+    132: "it executed an illegal instruction: the image may be built for another processor",
+    134: "it aborted itself",
+    135: "it was ended by a bus error",
+    136: "it was ended by an arithmetic error",
+    137: "it was killed from outside, and the engine did not report that memory ran out",
+    139: "it crashed with a segmentation fault",
+    143: "it was asked to terminate from outside",
+    152: "it used up its CPU time limit",
+    153: "a file grew beyond the size limit of this backend",
+    159: "it made a system call that is not allowed here",
+}
+
+
+def stopped(job: Job) -> Outcome:
+    """The end of a job that somebody had cancelled or killed."""
+    who_and_why = f"by {job.stop_requested_by}" + (f": {job.stop_reason}" if job.stop_reason else "")
+    if job.stop_request == Job.StopRequest.KILL:
+        return Outcome(StatusCode.KILLED_BY_ADMIN, f"Killed {who_and_why}")
+    return Outcome(StatusCode.CANCELLED_BY_USER, f"Cancelled {who_and_why}")
+
+
+def of_exit(exit_code: int, out_of_memory: bool, memory_bytes: int) -> Outcome | None:
+    """The failure that an exit code stands for; None when the command ended well and its outputs decide."""
+    if exit_code == 0:
+        return None
+    if out_of_memory:
+        return Outcome(
+            StatusCode.NONZERO_EXIT,
+            f"The job ran out of memory (the limit is {size_in_words(memory_bytes)}), exit code {exit_code}.",
+        )
+    meaning = _KNOWN_EXIT_CODES.get(exit_code)
+    detail = f": {meaning}" if meaning else "; the log says more"
+    return Outcome(StatusCode.NONZERO_EXIT, f"The job ended with exit code {exit_code}{detail}.")
+
+
+def unmatched(patterns: list[str], near: dict[str, list[str]]) -> Outcome:
+    """The command ended well but did not make what the study promises."""
+    sentences = [f"No outputs found matching {listed(patterns)}."]
+    for pattern in patterns:
+        if near.get(pattern):
+            sentences.append(f"Did you mean {listed(near[pattern])} instead of {pattern}?")
+    return Outcome(StatusCode.UNMATCHED_PATTERNS, " ".join(sentences))
+
+
+def success(exit_was_out_of_memory: bool, excluded: list[str], refused: list[str]) -> Outcome:
+    """The command ended well and every promised output is stored; what was left out is said here too."""
+    sentences = ["Completed successfully."]
+    if excluded:
+        sentences.append(
+            f"{len(excluded)} moderately sensitive output(s) were kept back by the disclosure checks: "
+            f"{listed(excluded)}."
+        )
+    if refused:
+        sentences.append(f"{len(refused)} file(s) could not be stored: {listed(refused)}. The log says why.")
+    if exit_was_out_of_memory:
+        sentences.append("One of its processes ran out of memory on the way.")
+    return Outcome(StatusCode.SUCCEEDED, " ".join(sentences))
+
+
+def dependency_failed(awaited: list[Job]) -> str:
+    """Why a job will never start, naming the actions that failed."""
+    failed = [job.action for job in awaited if job.is_finished and job.status_code != StatusCode.SUCCEEDED]
+    return f"Not run because {listed(failed)}, which it needs, did not succeed."

@@ -1,0 +1,61 @@
+"""What ends the loop's pause early. Only hints: without them everything happens one interval later."""
+
+import queue
+import time
+
+from django.db import DatabaseError, connection
+
+# How often SQLite is asked whether another connection has written: a few microseconds each time.
+LOOK_EVERY_SECONDS = 0.02
+
+
+class Wake:
+    """Set by engine events, finished slow steps and signals; a database that another connection has changed wakes too.
+
+    Hints are put into a SimpleQueue because that, unlike an Event, may be done inside a signal handler.
+    """
+
+    def __init__(self) -> None:
+        self._hints: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._seen: int | None = None
+
+    def set(self) -> None:
+        self._hints.put(None)
+
+    def begin(self) -> None:
+        """Call before a turn looks at the world: what changes from here on ends the pause that follows.
+
+        The turn and its pause must share a connection: SQLite counts anew for each.
+        """
+        self._seen = _data_version()
+
+    def wait(self, seconds: float) -> None:
+        """Return after `seconds`, or as soon as there is something to look at."""
+        deadline = time.monotonic() + seconds
+        while not self._database_has_changed():
+            left = deadline - time.monotonic()
+            if left <= 0 or self._is_hinted_within(min(left, LOOK_EVERY_SECONDS)):
+                break
+        while self._is_hinted_within(0):
+            pass
+
+    def _is_hinted_within(self, seconds: float) -> bool:
+        try:
+            self._hints.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        return True
+
+    def _database_has_changed(self) -> bool:
+        try:
+            return _data_version() != self._seen
+        except DatabaseError:
+            return True  # the turn meets the trouble and reports it
+
+
+def _data_version() -> int | None:
+    """SQLite's counter of what other connections have committed. Other databases are only polled: always None."""
+    if connection.vendor != "sqlite":
+        return None
+    with connection.cursor() as cursor:
+        return cursor.execute("PRAGMA data_version").fetchone()[0]

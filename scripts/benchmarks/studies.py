@@ -1,0 +1,87 @@
+"""The studies that are measured, and submitting them as `manage.py add_job` does."""
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+NO_OP = ["sh", "-c", "mkdir -p output && echo done >output/result.txt"]
+SLEEP = ["sleep", "600"]
+WORKSPACE = "bench"
+GIBIBYTE = 1024**3
+SMALL_FILES, SMALL_BYTES = 2000, 10 * 1024
+_GIT = ("git", "-c", "user.name=Alice", "-c", "user.email=alice@example.org", "-c", "init.defaultBranch=main")
+
+_NO_OP_COMMAND = "sh -c 'mkdir -p output && echo done >output/{name}.txt'"
+_SMALL_COMMAND = (
+    f"sh -c 'mkdir -p output/small && dd if=/dev/zero bs={SMALL_BYTES} count={SMALL_FILES} "
+    f"| split -b {SMALL_BYTES} -a 4 - output/small/part_'"
+)
+
+
+def action(name: str, command: str, output: str, needs: Iterable[str] = ()) -> str:
+    """The lines of one action in a project.yaml."""
+    return (
+        f"  {name}:\n    run: python:v2 {command}\n    needs: [{', '.join(needs)}]\n"
+        f"    outputs:\n      highly_sensitive:\n        files: {output}\n"
+    )
+
+
+def no_op(name: str, needs: Iterable[str] = ()) -> str:
+    return action(name, _NO_OP_COMMAND.format(name=name), f"output/{name}.txt", needs)
+
+
+def project(*actions: str) -> str:
+    return "version: '4.0'\nactions:\n" + "".join(actions)
+
+
+def small_study() -> str:
+    """Everything that really runs: one no-op, many, a chain, large and many outputs, and two that sleep."""
+    links = [no_op(f"link_{number}", [f"link_{number - 1}"] if number > 1 else []) for number in range(1, 11)]
+    big = f"dd if=/dev/zero of=output/big.bin bs=1M count={GIBIBYTE // 1024**2}"
+    return project(
+        no_op("result"),
+        *(no_op(f"one_{number}") for number in range(1, 21)),
+        *links,
+        action("big", f"sh -c 'mkdir -p output && {big}'", "output/big.bin"),
+        action("small", _SMALL_COMMAND, "output/small/part_*"),
+        *(action(f"sleep_{number}", "sleep 600", "output/never.txt") for number in (1, 2)),
+    )
+
+
+def crowd(count: int, needs: Iterable[str] = ()) -> str:
+    """`count` actions that wait: each for those it needs, or for a worker."""
+    sleepers = (action(f"sleep_{number}", "sleep 600", f"output/never_{number}.txt") for number in (1, 2))
+    return project(*sleepers, *(no_op(f"crowd_{number}", needs) for number in range(count)))
+
+
+def make_repository(folder: Path, text: str) -> str:
+    """A git repository with this project.yaml; the id of its commit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "project.yaml").write_text(text)
+    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message=Measure")):
+        subprocess.run([*_GIT, *command], cwd=folder, check=True)
+    return subprocess.run(
+        [*_GIT, "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def submit(folder: Path, commit: str, actions: list[str], project=None):
+    """Plan and store the actions' jobs; returns them once they are committed."""
+    from jobs import planning
+
+    return planning.submit(request_for(folder, commit, actions), project, by="bench").jobs
+
+
+def request_for(folder: Path, commit: str, actions: list[str]):
+    """An unsaved JobRequest, as `manage.py add_job` makes it."""
+    from jobs.models import JobRequest
+
+    return JobRequest(
+        source=JobRequest.Source.LOCAL,
+        backend="development",
+        workspace=WORKSPACE,
+        repo_url=str(folder),
+        commit=commit,
+        requested_actions=actions,
+        created_by="alice",
+    )

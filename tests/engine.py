@@ -1,0 +1,84 @@
+"""The real engine for tests: images, an executor that leaves nothing behind, and the SDK for a second opinion."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+
+from runner.executors.base import ContainerSpec
+from runner.executors.docker import DockerExecutor
+from runner.executors.docker_profile import INSTANCE_LABEL, Limits, Profile, create_body
+
+ROOT = Path(__file__).resolve().parent.parent
+BASE_URL = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+TINY_IMAGE = "jobrunner-demo/busybox:1"
+# As the service does it: never root inside a container.
+UID = os.getuid() or 10001
+GID = os.getgid() or 10001
+
+
+def demo_images() -> None:
+    """Make sure of the images that the demo study asks for."""
+    _make_sure_of("jobrunner-demo/python:v2", "jobrunner-demo/r:v2")
+
+
+def tiny_image() -> str:
+    """The name of an image with a busybox in it, which is on the engine."""
+    _make_sure_of(TINY_IMAGE)
+    return TINY_IMAGE
+
+
+def _make_sure_of(*names: str) -> None:
+    subprocess.run([sys.executable, ROOT / "scripts" / "images.py", *names], check=True)
+
+
+def make_workspace(folder: Path) -> Path:
+    """A job's folder that the job's user may write to."""
+    folder.mkdir(parents=True)
+    os.chown(folder, UID, GID)
+    return folder
+
+
+@contextlib.contextmanager
+def sdk() -> Iterator[docker.APIClient]:
+    client = docker.APIClient(base_url=BASE_URL, version="auto", timeout=30)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def docker_executor(**options: object) -> Iterator[DockerExecutor]:
+    """An executor whose instance label is its own; afterwards none of its containers is left.
+
+    AssertionError if the test itself left one that still runs.
+    """
+    instance = f"test-{uuid.uuid4().hex[:12]}"
+    executor = DockerExecutor(instance, **{"uid": UID, "gid": GID, "base_url": BASE_URL} | options)
+    try:
+        yield executor
+    finally:
+        left = remove_all(instance)
+        assert not left, f"the test left running containers: {left}"
+
+
+def remove_all(instance: str) -> list[str]:
+    """Remove an instance's containers; returns the names of those that were running."""
+    with sdk() as client:
+        found = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={instance}"]})
+        for container in found:
+            client.remove_container(container["Id"], force=True, v=True)
+        return [container["Names"][0].lstrip("/") for container in found if container["State"] == "running"]
+
+
+def create_only(instance: str, spec: ContainerSpec) -> None:
+    """What a runner leaves that is killed between creating a container and starting it."""
+    with sdk() as client:
+        body = create_body(Profile(instance, UID, GID, Limits()), spec, spec.workspace_folder)
+        client.create_container_from_config(body, spec.name)

@@ -1,0 +1,18 @@
+"""Settings of the tests: those of a development installation with no variable set, in a folder of their own."""
+
+import os
+import tempfile
+from pathlib import Path
+
+for _name in ("WORK_DIR", "HIGH_PRIVACY_STORAGE_BASE", "MEDIUM_PRIVACY_STORAGE_BASE", "EXECUTOR", "INSTANCE"):
+    os.environ.pop(_name, None)
+os.environ["DOTENV_FILE"] = ""
+os.environ.setdefault("DOCKER_REGISTRY", "jobrunner-demo")
+_folder = tempfile.TemporaryDirectory(prefix="jobrunner-tests-", ignore_cleanup_errors=True)
+os.environ["WORK_DIR"] = _folder.name
+
+from jobrunner_site.settings import *  # noqa: E402, F403 - the variables above must be set first
+
+DATABASES["default"].setdefault("TEST", {})["NAME"] = str(Path(_folder.name) / "test.sqlite3")  # noqa: F405
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+LOGGING = {"version": 1, "disable_existing_loggers": False}
