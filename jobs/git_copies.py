@@ -27,7 +27,7 @@ from jobs.git_errors import (
     explain,
 )
 from jobs.git_names import Remote
-from jobs.git_process import Deadline, own_folder, run
+from jobs.git_process import Deadline, own_files, own_folder, run
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Copy:
 
         If the copy proves damaged, `work` is done once more with a new one. Raises what `work` raises.
         """
-        with self._locked(deadline) as lock:
+        with own_files(), self._locked(deadline) as lock:
             self._make_ready(deadline)
             try:
                 result = work(lock)
@@ -96,18 +96,31 @@ class Copy:
         """The result of `reading`, which uses the commit; if the copy proves damaged, from a new one."""
         for last_try in (False, True):
             self.ensure(commit, deadline)
+            generation = self.generation()
             try:
                 return reading()
             except GitFailed as failed:
                 if last_try or failed.is_passing or failed.too_long:
                     raise explain(failed, self.remote.name) from None
-                self.throw_away(failed.stderr, deadline)
+                self.throw_away(generation, failed.stderr, deadline)
         raise AssertionError("the second try returns or raises")
 
-    def throw_away(self, why: str, deadline: Deadline) -> None:
-        """Forget the copy, since reading what is marked as complete failed; the next use fetches anew."""
-        with self._locked(deadline):
-            self._throw_away(why)
+    def generation(self) -> tuple[int, int] | None:
+        """Differs between a copy and the one that was fetched in its place."""
+        try:
+            found = (self.path / "info" / "attributes").stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def throw_away(self, generation: tuple[int, int] | None, why: str, deadline: Deadline) -> None:
+        """Forget the copy of that generation, since reading what is marked as complete failed in it.
+
+        The next use fetches anew. If somebody else has already done so, theirs is kept.
+        """
+        with own_files(), self._locked(deadline):
+            if self.generation() == generation:
+                self._throw_away(why)
 
     def _throw_away(self, why: str) -> None:
         log.warning("The copy of %s is damaged and is fetched anew: %s", self.remote.name, why)
@@ -121,12 +134,7 @@ class Copy:
             return
         started = time.monotonic()
         try:
-            contact(
-                self.remote,
-                self.git(*_FETCH, "--depth=1", "--end-of-options", self.remote.address, commit),
-                deadline,
-                lock,
-            )
+            contact(self.remote, self.fetch_of(commit, "--depth=1"), deadline, lock)
         except CommitNotOffered:
             self._fetch_all(lock, deadline)
         except UnknownRevision:

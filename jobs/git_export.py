@@ -30,8 +30,9 @@ def export(repo: str, commit: str) -> Iterator[BinaryIO]:
     copy = Copy(check_repo(repo))
     deadline = Deadline.of_settings()
     copy.read(check_commit(commit), lambda: _check_size(copy, commit, deadline), deadline)
+    generation = copy.generation()
     with GitProcess(copy.git("archive", "--format=tar", commit)) as process:
-        stream = _ArchiveStream(process, copy)
+        stream = _ArchiveStream(process, copy, generation)
         # A buffer, since tar is read in pieces of 512 bytes.
         yield io.BufferedReader(stream, _BUFFER)
         stream.read_to_end()
@@ -40,9 +41,10 @@ def export(repo: str, commit: str) -> Iterator[BinaryIO]:
 class _ArchiveStream(io.RawIOBase):
     """What `git archive` writes. Each piece has a deadline of its own: the reader may take its time between two."""
 
-    def __init__(self, process: GitProcess, copy: Copy):
+    def __init__(self, process: GitProcess, copy: Copy, generation: tuple[int, int] | None):
         self._process = process
         self._copy = copy
+        self._generation = generation
         self._rest = b""
 
     def readable(self) -> bool:
@@ -67,7 +69,7 @@ class _ArchiveStream(io.RawIOBase):
         except GitFailed as failed:
             if failed.is_passing:
                 raise explain(failed, self._copy.remote.name) from None
-            self._copy.throw_away(failed.stderr, Deadline.of_settings())
+            self._copy.throw_away(self._generation, failed.stderr, Deadline.of_settings())
             raise GitUnavailable(
                 f"The runner's copy of {self._copy.remote.name} was damaged. It is fetched anew at the next try."
             ) from None

@@ -5,6 +5,7 @@ environment built from scratch. Each run has a deadline, is killed with all its 
 Which commands are run and what their failure means is not known here.
 """
 
+import contextlib
 import os
 import resource
 import selectors
@@ -238,12 +239,22 @@ def may_have_token(remote: Remote) -> bool:
 
 def own_folder(name: str = "") -> Path:
     """The folder of all copies, or one with this name in it; nobody but the runner may look into them."""
-    for folder in (settings.GIT_REPO_DIR, settings.GIT_REPO_DIR / name):
-        try:
+    with own_files():
+        for folder in (settings.GIT_REPO_DIR, settings.GIT_REPO_DIR / name):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise GitUnavailable(f"{folder} cannot be made: {error.strerror}. An operator should look.") from error
     return folder
+
+
+@contextlib.contextmanager
+def own_files() -> Iterator[None]:
+    """Work on the files of the copies; what the disk refuses is nobody's fault but the machine's: GitUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        raise GitUnavailable(
+            f"The copies of repositories in {settings.GIT_REPO_DIR} cannot be written or read: {error.strerror}. "
+            "An operator should look."
+        ) from error
 
 
 def _home() -> Path:
@@ -253,8 +264,9 @@ def _home() -> Path:
 
 def _local_configuration() -> Path:
     path = settings.GIT_REPO_DIR / ".local-gitconfig"
-    if not path.is_file() or path.read_text() != _LOCAL_CONFIGURATION:
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-        temporary.write_text(_LOCAL_CONFIGURATION)
-        temporary.replace(path)
+    with own_files():
+        if not path.is_file() or path.read_text() != _LOCAL_CONFIGURATION:
+            temporary = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+            temporary.write_text(_LOCAL_CONFIGURATION)
+            temporary.replace(path)
     return path

@@ -14,8 +14,7 @@ from jobs import git, planning, waiting
 from jobs.log import escape
 from jobs.models import Job, JobRequest
 from jobs.project import Project
-from jobs.results import result_table, where_outputs_lie
-from jobs.states import State
+from jobs.results import print_results, terminal
 
 _LOOK = {
     planning.Decision.RUN: ("▶ run", "green"),
@@ -61,7 +60,7 @@ def _workspace_named_after(repo: str) -> str:
 
 def show_plan(wish: Wish) -> bool:
     """Print what would run, what is reused and why; nothing is stored."""
-    console, request = Console(highlight=False), wish.to_request()
+    console, request = terminal(), wish.to_request()
     project = _read(request)
     plan = planning.make_plan(request, project)
     table = Table(
@@ -80,7 +79,7 @@ def show_plan(wish: Wish) -> bool:
 
 def add(wish: Wish, *, wait: bool) -> bool:
     """Store the jobs; with `wait` see them through. Whether all that was waited for succeeded."""
-    console, request = Console(highlight=False), wish.to_request()
+    console, request = terminal(), wish.to_request()
     submission = planning.submit(request, _read(request), by=request.created_by)
     if submission.plan.nothing_to_do:
         console.print(submission.plan.nothing_to_do, soft_wrap=True)
@@ -88,20 +87,17 @@ def add(wish: Wish, *, wait: bool) -> bool:
         console.print(f"{job.identifier}  {escape(job.action)}", markup=False, soft_wrap=True)
     if submission.jobs:
         console.print(f"{len(submission.jobs)} job(s) added to workspace {request.workspace}.", soft_wrap=True)
-    return _see_through(console, submission) if wait else True
+    return _see_through(submission) if wait else True
 
 
-def _see_through(console: Console, submission: planning.Submission) -> bool:
+def _see_through(submission: planning.Submission) -> bool:
     joined = [planned.job for planned in submission.plan.actions.values() if planned.decision is planning.Decision.JOIN]
     jobs = submission.jobs + joined
     if not jobs:
         return True
     waiting.until_done(jobs)
     ended = list(Job.objects.filter(pk__in=[job.pk for job in jobs]).order_by("pk"))
-    console.print(result_table(ended))
-    for line in where_outputs_lie(ended):
-        console.print(line, soft_wrap=True)
-    return all(job.state == State.SUCCEEDED for job in ended)
+    return print_results(ended)
 
 
 def _read(request: JobRequest) -> Project:

@@ -198,7 +198,7 @@ def submit(request: JobRequest, project: Project | None = None, *, by: str) -> S
     author can mend and Unavailable kinds (git host) for what to try again.
     """
     project = project or read_project(request)
-    resolver = _image_resolver()
+    resolver = _ImageResolver(project)
     for _ in range(MAX_PLANNING_ROUNDS):
         resolved = {planned.action.name: resolver(planned.action) for planned in make_plan(request, project).to_run}
         with transaction.atomic():
@@ -265,13 +265,20 @@ def _refuse_stale_codelists(jobs: Iterable[Job], *, by: str) -> None:
             )
 
 
-def _image_resolver():
-    """A function from an Action to (reusable action or None, run command with an allowed image in front)."""
-    resolve = reusable_actions.Resolver(
-        allowed_images=settings.ALLOWED_IMAGES,
-        org_url=settings.ACTIONS_ORG_URL,
-        resolve_ref=git.resolve,
-        is_on_branch=git.is_on_branch,
-        read_file=git.read_file,
-    )
-    return resolve
+class _ImageResolver:
+    """From an Action to where its code lies (None: the study itself) and its command with an allowed image in front."""
+
+    def __init__(self, project: Project):
+        self._project = project
+        self._reusable = reusable_actions.Resolver(
+            allowed_images=settings.ALLOWED_IMAGES,
+            org_url=settings.ACTIONS_ORG_URL,
+            resolve_ref=git.resolve,
+            is_on_branch=git.is_on_branch,
+            read_file=git.read_file,
+        )
+
+    def __call__(self, action: Action) -> tuple:
+        command = self._project.run_command(action.name, using_dummy_data_backend=settings.USING_DUMMY_DATA_BACKEND)
+        reusable = self._reusable(command)
+        return reusable, reusable.run if reusable else command

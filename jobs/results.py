@@ -1,6 +1,8 @@
 """How jobs ended and where their outputs lie, for people at a terminal."""
 
-from rich.markup import escape as literally
+from pathlib import Path
+
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,37 +13,51 @@ from jobs.progress import LOOK
 from jobs.states import State, StatusCode
 from jobs.text import size_in_words
 
+MOST_OUTPUTS = 8
+# What a file or a pipe is given: there is no window that lines would have to fit into.
+WIDTH_WITHOUT_TERMINAL = 160
 
-def result_table(jobs: list[Job]) -> Table:
-    """How each job ended, how long it took and where its outputs lie."""
+
+def terminal() -> Console:
+    """Where results are printed; `COLUMNS` overrides the width."""
+    console = Console(highlight=False)
+    return (
+        console if console.is_terminal else Console(highlight=False, width=max(console.width, WIDTH_WITHOUT_TERMINAL))
+    )
+
+
+def print_results(jobs: list[Job]) -> bool:
+    """A table of the jobs, then the folders that its paths begin in. Returns whether all of them succeeded."""
+    console = terminal()
+    console.print(_table(jobs))
+    for workspace in sorted({job.workspace for job in jobs}):
+        console.print(f"Outputs of {workspace}: {storage.high_privacy_workspace(workspace)}", soft_wrap=True)
+        console.print(f"  for output checking: {storage.medium_privacy_workspace(workspace)}", soft_wrap=True)
+    succeeded = sum(job.state == State.SUCCEEDED for job in jobs)
+    console.print(
+        f"{succeeded} of {len(jobs)} job(s) succeeded.", style="green" if succeeded == len(jobs) else "bold red"
+    )
+    return succeeded == len(jobs)
+
+
+def _table(jobs: list[Job]) -> Table:
     outputs: dict[int, list[JobOutput]] = {}
     for output in JobOutput.objects.filter(job__in=jobs).order_by("path"):
         outputs.setdefault(output.job_id, []).append(output)
-    table = Table(title="Jobs and their outputs", title_justify="left", show_lines=True)
-    table.add_column("job", no_wrap=True)
-    table.add_column("action")
-    table.add_column("result")
+    table = Table(show_lines=True)
+    table.add_column("action and job", overflow="fold")
+    table.add_column("result", overflow="fold", max_width=50)
     table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("outputs (path below the storage folder, privacy level, size)", overflow="fold")
+    table.add_column("outputs: path, privacy level, size", overflow="fold")
     for job in jobs:
-        table.add_row(
-            job.identifier, literally(escape(job.action)), _result(job), _took(job), _outputs(outputs.get(job.pk, []))
-        )
+        name = Text.assemble(escape(job.action), "\n", (job.identifier, "dim"))
+        table.add_row(name, _result(job), _took(job), _where(job, outputs.get(job.pk, [])))
     return table
-
-
-def where_outputs_lie(jobs: list[Job]) -> list[str]:
-    """Sentences that name the storage folders of the jobs' workspaces."""
-    lines = []
-    for workspace in sorted({job.workspace for job in jobs}):
-        lines.append(f"All outputs of {workspace}: {storage.high_privacy_workspace(workspace)}")
-        lines.append(f"For output checking (moderately sensitive): {storage.medium_privacy_workspace(workspace)}")
-    return lines
 
 
 def _result(job: Job) -> Text:
     sign, style = LOOK[State(job.state)]
-    message = "" if job.status_code == StatusCode.SUCCEEDED else f"\n{escape(job.status_message)}"
+    message = "" if job.status_message == "Completed successfully." else f"\n{escape(job.status_message)}"
     return Text(f"{sign} {job.status_code}{message}", style)
 
 
@@ -51,12 +67,20 @@ def _took(job: Job) -> str:
     return f"{(job.completed_at - job.started_at).total_seconds():.1f} s"
 
 
-def _outputs(outputs: list[JobOutput], most: int = 8) -> str:
-    lines = [
-        f"{output.path} · {output.level.replace('_', ' ')} · {size_in_words(output.size)}"
-        + (" · excluded from output checking" if output.excluded else "")
-        for output in outputs[:most]
-    ]
-    if len(outputs) > most:
-        lines.append(f"… and {len(outputs) - most} more")
-    return literally("\n".join(escape(line) for line in lines))
+def _where(job: Job, outputs: list[JobOutput]) -> Text:
+    lines = [_line(output) for output in outputs[:MOST_OUTPUTS]]
+    if len(outputs) > MOST_OUTPUTS:
+        lines.append(f"… and {len(outputs) - MOST_OUTPUTS} more")
+    if job.state == State.FAILED and job.status_code != StatusCode.DEPENDENCY_FAILED:
+        lines.append(f"log: {_log(job)}")
+    return Text("\n".join(escape(line) for line in lines))
+
+
+def _line(output: JobOutput) -> str:
+    kept_back = ", kept back from output checking" if output.excluded else ""
+    return f"{output.path}  {output.level.replace('_', ' ')}, {size_in_words(output.size)}{kept_back}"
+
+
+def _log(job: Job) -> Path | str:
+    log = storage.job_log(job)
+    return log if log.exists() and log.stat().st_size else "empty"

@@ -7,13 +7,11 @@ from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
-from rich.console import Console
 
 from jobs.models import Job
 from jobs.progress import Progress
-from jobs.results import result_table, where_outputs_lie
+from jobs.results import print_results
 from jobs.service import run_forever, stopped_by_signals
-from jobs.states import State
 from runner.capacity import Weights
 from runner.executors import from_settings, instance
 from runner.executors.base import Executor, ExecutorUnavailable
@@ -85,11 +83,7 @@ def _turns(runner: Runner, display: contextlib.AbstractContextManager, until_idl
 
 
 def _results(jobs: list[Job]) -> bool:
-    console = Console(highlight=False)
     if not jobs:
-        console.print("No job was active: nothing to do.")
+        print("No job was active: nothing to do.")
         return True
-    console.print(result_table(jobs))
-    for line in where_outputs_lie(jobs):
-        console.print(line, soft_wrap=True)
-    return all(job.state == State.SUCCEEDED for job in jobs)
+    return print_results(jobs)

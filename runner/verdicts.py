@@ -86,5 +86,9 @@ def success(exit_was_out_of_memory: bool, excluded: list[str], refused: list[str
 
 def dependency_failed(awaited: list[Job]) -> str:
     """Why a job will never start, naming the actions that failed."""
-    failed = [job.action for job in awaited if job.is_finished and job.status_code != StatusCode.SUCCEEDED]
-    return f"Not run because {listed(failed)}, which it needs, did not succeed."
+    failed = [
+        job.action
+        for job in sorted(awaited, key=lambda job: job.pk)
+        if job.is_finished and job.status_code != StatusCode.SUCCEEDED
+    ]
+    return f"Not run because {listed(failed)} did not succeed, which it needs."

@@ -1,7 +1,6 @@
 """Rows for tests, as plain functions with defaults: `make_job(status_code=EXECUTING)`."""
 
 import itertools
-
 from collections.abc import Iterable
 
 from django.utils import timezone

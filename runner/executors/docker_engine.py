@@ -14,8 +14,10 @@ from collections.abc import Iterator
 import requests
 import urllib3
 from docker import APIClient
+from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
 from docker.transport import UnixHTTPAdapter
+from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
 from docker.utils import parse_host
 
 from runner.executors.base import ExecutorUnavailable
@@ -26,11 +28,37 @@ _BLOCK_BYTES = 64 * 1024
 _TROUBLE = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
+class _Connection(UnixHTTPConnection):
+    """The SDK's, except that a socket which cannot be connected is closed and not left to the garbage collector."""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        try:
+            self.sock.connect(self.unix_socket)
+        except OSError:
+            self.close()
+            raise
+
+
+class _Pool(UnixHTTPConnectionPool):
+    def _new_conn(self) -> _Connection:
+        return _Connection(self.base_url, self.socket_path, self.timeout)
+
+
 class _OnePool(UnixHTTPAdapter):
     """The SDK keeps a pool of connections for each address it is asked for; all of them lead to the same socket."""
 
-    def get_connection(self, url: str, proxies: object = None) -> urllib3.HTTPConnectionPool:
-        return super().get_connection("http+docker://localhost", proxies)
+    def __init__(self, base_url: str, timeout_seconds: float):
+        super().__init__(base_url, timeout_seconds)
+        self._pool = _Pool("http+docker://localhost", self.socket_path, timeout_seconds, maxsize=_KEPT_CONNECTIONS)
+
+    def get_connection(self, url: str, proxies: object = None) -> UnixHTTPConnectionPool:
+        return self._pool
+
+    def close(self) -> None:
+        self._pool.close()
+        super().close()
 
 
 class _Client(APIClient):
@@ -128,13 +156,17 @@ class Engine:
         """The version is negotiated once; after a failure the next call tries again."""
         with self._lock:
             if self._client is None:
-                client = _Client(base_url=self._base_url, version="auto", timeout=self._timeout_seconds)
-                client.trust_env = False  # no proxy of the environment stands between us and the engine
-                if self._base_url.startswith("unix:"):
-                    address = parse_host(self._base_url)
-                    client.mount("http+docker://", _OnePool(address, max_pool_size=_KEPT_CONNECTIONS))
-                self._client = client
+                with self._new_client(MINIMUM_DOCKER_API_VERSION) as any_version:
+                    version = any_version.version(api_version=False)["ApiVersion"]
+                self._client = self._new_client(version)
             return self._client
+
+    def _new_client(self, version: str) -> _Client:
+        client = _Client(base_url=self._base_url, version=version, timeout=self._timeout_seconds)
+        client.trust_env = False  # no proxy of the environment stands between us and the engine
+        if self._base_url.startswith("unix:"):
+            client.mount("http+docker://", _OnePool(parse_host(self._base_url), self._timeout_seconds))
+        return client
 
     def _sentence(self, what: str, error: Exception) -> str:
         if isinstance(error, APIError):

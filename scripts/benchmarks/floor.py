@@ -103,9 +103,9 @@ def hash_file(path: Path) -> None:
 def hash_and_rename(folder: Path, target: Path) -> None:
     """Each file of a folder hashed and renamed into another one, which is made."""
     target.mkdir()
-    for entry in list(os.scandir(folder)):
-        hash_file(Path(entry.path))
-        os.rename(entry.path, target / entry.name)
+    for file in list(folder.iterdir()):
+        hash_file(file)
+        file.rename(target / file.name)
 
 
 @contextmanager

@@ -10,11 +10,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
 from ask_engine import engine_address
+
 from benchmarks.floor import BareEngine
+from benchmarks.studies import Study, small_study
 from benchmarks.watching import Containers, Database, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -46,6 +50,7 @@ class Installation:
         self._process: subprocess.Popen | None = None
         self._containers: Containers | None = None
         self._bare: BareEngine | None = None
+        self._study: Study | None = None
         try:
             self._set_up_django()
         except BaseException:
@@ -121,9 +126,27 @@ class Installation:
     def database(self) -> Database:
         return Database(self.folder / "db.sqlite3")
 
-    def empty_database(self) -> None:
+    @property
+    def study(self) -> Study:
+        """The study of all jobs that really run."""
+        if self._study is None:
+            self._study = Study(self.folder / "study", small_study())
+        return self._study
+
+    @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """No runner, no container and no job when the block begins, nor after it."""
+        self._empty()
+        try:
+            yield
+        finally:
+            self._empty()
+
+    def _empty(self) -> None:
         from django.core.management import call_command
 
+        self.stop_runner()
+        self.bare.remove_leftovers(self.label)
         call_command("flush", interactive=False, verbosity=0)
 
     # --- the real runner

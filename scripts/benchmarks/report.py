@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
-from benchmarks.noise import Load
-from benchmarks.results import Result
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.noise import Load
+from benchmarks.results import Result
 
 # What `Result.samples` of these units look like below a second; other units are shown as they are.
 _SECONDS = "s"
@@ -38,8 +39,8 @@ def summary(console: Console, measured: list[tuple[Result, Load]]) -> None:
     table.add_column("targets")
     table.add_column("others' CPU", justify="right")
     for result, load in measured:
-        floor = "–" if result.floor is None else shown(result.floor, result.unit)
-        ratio = "–" if result.ratio is None else f"{result.ratio:.2f}"
+        floor = "-" if result.floor is None else shown(result.floor, result.unit)
+        ratio = "-" if result.ratio is None else f"{result.ratio:.2f}"
         cells = (result.what, shown(result.median, result.unit), floor, ratio, _verdicts(result))
         table.add_row(result.id, *cells, f"{load.foreign_share:.0%}" + (" noisy" if load.is_noisy else ""))
     console.print(table)

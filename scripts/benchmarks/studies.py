@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 NO_OP = ["sh", "-c", "mkdir -p output && echo done >output/result.txt"]
-SLEEP = ["sleep", "600"]
+SLEEPERS = ("sleep_1", "sleep_2")
 WORKSPACE = "bench"
+CROWD = 10_000
 GIBIBYTE = 1024**3
 SMALL_FILES, SMALL_BYTES = 2000, 10 * 1024
 _GIT = ("git", "-c", "user.name=Alice", "-c", "user.email=alice@example.org", "-c", "init.defaultBranch=main")
@@ -44,14 +45,17 @@ def small_study() -> str:
         *links,
         action("big", f"sh -c 'mkdir -p output && {big}'", "output/big.bin"),
         action("small", _SMALL_COMMAND, "output/small/part_*"),
-        *(action(f"sleep_{number}", "sleep 600", "output/never.txt") for number in (1, 2)),
+        *_sleepers(),
     )
 
 
 def crowd(count: int, needs: Iterable[str] = ()) -> str:
-    """`count` actions that wait: each for those it needs, or for a worker."""
-    sleepers = (action(f"sleep_{number}", "sleep 600", f"output/never_{number}.txt") for number in (1, 2))
-    return project(*sleepers, *(no_op(f"crowd_{number}", needs) for number in range(count)))
+    """`count` actions that wait, each for those it needs or for a worker; and the two that sleep."""
+    return project(*_sleepers(), *(no_op(f"crowd_{number}", needs) for number in range(count)))
+
+
+def _sleepers() -> list[str]:
+    return [action(name, "sleep 600", f"output/{name}.txt") for name in SLEEPERS]
 
 
 def make_repository(folder: Path, text: str) -> str:
@@ -65,23 +69,28 @@ def make_repository(folder: Path, text: str) -> str:
     ).stdout.strip()
 
 
-def submit(folder: Path, commit: str, actions: list[str], project=None):
-    """Plan and store the actions' jobs; returns them once they are committed."""
-    from jobs import planning
+class Study:
+    """A repository with one commit, whose actions are submitted as `manage.py add_job` does."""
 
-    return planning.submit(request_for(folder, commit, actions), project, by="bench").jobs
+    def __init__(self, folder: Path, text: str):
+        self.folder, self.commit = folder, make_repository(folder, text)
 
+    def request(self, actions: list[str]):
+        """An unsaved JobRequest."""
+        from jobs.models import JobRequest
 
-def request_for(folder: Path, commit: str, actions: list[str]):
-    """An unsaved JobRequest, as `manage.py add_job` makes it."""
-    from jobs.models import JobRequest
+        return JobRequest(
+            source=JobRequest.Source.LOCAL,
+            backend="development",
+            workspace=WORKSPACE,
+            repo_url=str(self.folder),
+            commit=self.commit,
+            requested_actions=actions,
+            created_by="alice",
+        )
 
-    return JobRequest(
-        source=JobRequest.Source.LOCAL,
-        backend="development",
-        workspace=WORKSPACE,
-        repo_url=str(folder),
-        commit=commit,
-        requested_actions=actions,
-        created_by="alice",
-    )
+    def submit(self, *actions: str) -> list:
+        """Plan and store jobs for the actions; returns them once they are committed."""
+        from jobs import planning
+
+        return planning.submit(self.request(list(actions)), by="bench").jobs

@@ -3,10 +3,7 @@
 import base64
 import logging
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +11,7 @@ from jobs import git
 from jobs.git_errors import scrub
 from jobs.git_names import check_repo
 from jobs.git_process import may_have_token
+from tests.git_processes import processes_that_mention, start_resolve, wait_until
 from tests.git_repositories import commit, make_repository, serve
 from tests.git_repositories import git as run_git
 
@@ -43,19 +41,6 @@ def server(study):
 def private_server(study):
     with serve(study.parent, token=TOKEN) as server:
         yield server
-
-
-def processes_that_mention(text):
-    """Command lines of all processes of this machine that have `text` in them."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-        except OSError:
-            continue
-        if text in line:
-            found.append(line)
-    return found
 
 
 @pytest.mark.parametrize("fault", ["500", "502", "503", "429", "drop", "cut"])
@@ -117,7 +102,7 @@ def test_silence_ends_at_the_deadline_and_leaves_no_git_behind(server, settings)
         git.resolve(f"{server.url}/study", "main")
 
     assert time.monotonic() - started < 5
-    assert processes_that_mention(server.url) == []
+    assert processes_that_mention(server.url) == {}
 
 
 def test_another_repository_of_a_silent_server_can_be_read_meanwhile(server, study, settings):
@@ -125,8 +110,7 @@ def test_another_repository_of_a_silent_server_can_be_read_meanwhile(server, stu
     commit_id = run_git(study, "rev-parse", "HEAD")
     git.resolve(f"{server.url}/study", commit_id)
     server.faults.append("hang")
-    program = "import django, sys; django.setup(); from jobs import git; git.resolve(sys.argv[1], 'main')"
-    silent = subprocess.Popen([sys.executable, "-c", program, f"{server.url}/study"], env=child_environment(settings))
+    silent = start_resolve(settings, f"{server.url}/study", "main")
     try:
         wait_until(lambda: not server.faults)
 
@@ -136,25 +120,6 @@ def test_another_repository_of_a_silent_server_can_be_read_meanwhile(server, stu
         server.stopping.set()
         silent.kill()
         silent.wait()
-
-
-def child_environment(settings):
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(settings.BASE_DIR),
-        "DJANGO_SETTINGS_MODULE": "jobrunner_site.settings",
-        "DOTENV_FILE": "",
-        "WORK_DIR": str(settings.WORK_DIR),
-        "GIT_REPO_DIR": str(settings.GIT_REPO_DIR),
-        "GIT_ALLOW_HTTP": "true",
-    }
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.01)
 
 
 def test_a_fetch_larger_than_the_site_allows_is_stopped(server, study, settings, monkeypatch):
@@ -228,7 +193,7 @@ def test_the_token_is_in_no_command_line(private_server, study, settings):
     settings.PRIVATE_REPO_ACCESS_TOKEN = TOKEN
     settings.GIT_TOKEN_HOSTS = (private_server.url.removeprefix("http://"),)
     seen = []
-    private_server.on_request = lambda: seen.extend(processes_that_mention(""))
+    private_server.on_request = lambda: seen.extend(processes_that_mention("").values())
 
     git.resolve(f"{private_server.url}/study", "main")
 

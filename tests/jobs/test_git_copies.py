@@ -1,5 +1,6 @@
 """The runner's copies: fetched once, shared, never trusted half done, mended when damaged."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -8,6 +9,7 @@ import shutil
 import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -161,6 +163,17 @@ def test_a_damaged_copy_is_thrown_away_and_fetched_anew(study, head, damage):
     assert names(study, head) == {"project.yaml", "analysis", "analysis/model.py"}
 
 
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_many_at_once_get_over_a_damaged_copy(study, head, damage):
+    git.resolve(str(study), head)
+    damage(copy_of(study).path)
+
+    with ThreadPoolExecutor(8) as pool:
+        contents = list(pool.map(lambda _: git.read_file(str(study), head, "project.yaml"), range(16)))
+
+    assert set(contents) == {b"version: 1\n"}
+
+
 @pytest.mark.parametrize("damage", [*DAMAGES, remove_shallow])
 def test_a_damaged_copy_does_not_stop_the_next_fetch(study, head, damage):
     newest = commit(study, {"x": "y"})
@@ -230,6 +243,16 @@ def test_many_fetches_do_not_leave_many_packs(study):
 
     assert len(packs) <= 20
     assert [git.read_file(str(study), sha, "number") for sha in shas] == [str(n).encode() for n in range(25)]
+
+
+def test_a_full_disk_is_the_operators_affair(study, head, settings, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+
+    with pytest.raises(git.GitUnavailable, match="No space left"):
+        git.resolve(str(study), head)
 
 
 def test_a_folder_that_cannot_be_written_is_the_operators_affair(study, head, settings, tmp_path):

@@ -19,6 +19,7 @@ from jobs.levels import HIGHLY_SENSITIVE, MINIMALLY_SENSITIVE, MODERATELY_SENSIT
 from jobs.models import JobOutput
 from jobs.states import StatusCode
 from runner import outputs, publishing, staging
+from runner.matching import match
 from runner.verdicts import Outcome
 from runner.workspaces import files
 from runner.workspaces.files import Stopped, StorageUnavailable
@@ -403,6 +404,28 @@ def test_a_file_that_something_still_writes_is_not_published(monkeypatch):
 
     with pytest.raises(Unavailable, match="was changed while"):
         outputs.collect(job, should_stop=never)
+
+    assert not high(".publishing").exists()
+
+
+def test_a_large_output_is_written_back_while_it_is_hashed_and_stored_whole():
+    content = os.urandom(1024) * (9 * 1024)
+    publish(job_with(), {"output/table.csv": content})
+
+    assert high("output/table.csv").read_bytes() == content
+    assert JobOutput.objects.get().content_hash == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_that_becomes_a_link_after_it_was_matched_is_refused(tmp_path):
+    job = job_with()
+    leave(job, {"output/table.csv": b"x"})
+    matched = match(storage.job_workspace(job), job.output_spec)
+    path = storage.job_workspace(job) / "output" / "table.csv"
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+
+    with pytest.raises(JobError, match=r"output/table.csv is, or lies behind, a symbolic link"):
+        staging.stage(job, storage.job_workspace(job), matched, should_stop=never)
 
     assert not high(".publishing").exists()
 

@@ -19,7 +19,9 @@ awk -v patients="$patients" -v seed="$seed" '
         regions = split("North North North South South South South East East West West West Islands", region, " ")
         print "patient_id,age,region,checked_in_month,systolic"
         for (id = 1; id <= patients; id++) {
-            age = int(100 * (1 - sqrt(rand())))
+            one = rand()
+            other = rand()
+            age = int(100 * (one < other ? one : other))
             where = region[1 + int(rand() * regions)]
             checked = rand() < 0.15 + age / 130
             month = checked ? 1 + int(rand() * 12) : ""
