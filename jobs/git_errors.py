@@ -64,7 +64,8 @@ class GitFailed(Exception):
 _KILLED = {signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM}
 _MACHINE = re.compile(
     r"No space left|Disk quota|Cannot allocate memory|Out of memory|Too many open files|Read-only file system"
-    r"|Resource temporarily unavailable|Permission denied|Input/output error|unable to create thread",
+    r"|Resource temporarily unavailable|Permission denied|Input/output error|unable to create thread"
+    r"|exec: .*git|failed to run command",
     re.IGNORECASE,
 )
 _NETWORK = re.compile(

@@ -7,7 +7,6 @@ Which commands are run and what their failure means is not known here.
 
 import contextlib
 import os
-import resource
 import selectors
 import signal
 import subprocess
@@ -24,6 +23,10 @@ _CHUNK = 1 << 16
 _MOST_STDERR = 1 << 16
 _MOST_RECORD = 8192
 _GRACE_SECONDS = 2
+# No file of a fetch may grow much beyond the largest commit that is accepted, whatever the server sends. The shell sets
+# the limit before git exists: set from outside, it could come after git has started children without it.
+_WITH_LIMIT = ("sh", "-c", 'ulimit -f "$0" 2>/dev/null; exec "$@"')
+_BLOCK = 512
 # What a pack needs beside the files' contents: folders, index, headers.
 _PACK_OVERHEAD = 16 * 1024 * 1024
 
@@ -77,6 +80,8 @@ class GitProcess:
         `timeout` then ends it even if this process is killed first.
         """
         command = ["git", *arguments]
+        if remote:
+            command = [*_WITH_LIMIT, str((settings.GIT_MAX_BYTES + _PACK_OVERHEAD) // _BLOCK), *command]
         if keep_open:
             command = ["timeout", "-k", "5", str(settings.GIT_TIMEOUT_SECONDS + 5), *command]
         try:
@@ -97,8 +102,6 @@ class GitProcess:
             raise GitUnavailable(
                 f"git cannot be started on this machine: {error.strerror}. Is it installed?"
             ) from error
-        if remote:
-            self._limit_files()
         self._stderr = bytearray()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
@@ -154,15 +157,6 @@ class GitProcess:
 
     def _failed(self, **why) -> GitFailed:
         return GitFailed(self._stderr.decode("utf-8", "replace"), **why)
-
-    def _limit_files(self) -> None:
-        """No file of a fetch may grow much beyond the largest commit that is accepted, whatever the server sends."""
-        most = settings.GIT_MAX_BYTES + _PACK_OVERHEAD
-        try:
-            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most, most))
-        except (ProcessLookupError, PermissionError):
-            # Already ended (then nothing needs a limit), or this process runs under a lower limit of its own.
-            return
 
     def _kill(self) -> None:
         """The whole group: git leaves the work to children. SIGTERM first, so that it removes its temporary files."""

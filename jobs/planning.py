@@ -280,5 +280,4 @@ class _ImageResolver:
 
     def __call__(self, action: Action) -> tuple:
         command = self._project.run_command(action.name, using_dummy_data_backend=settings.USING_DUMMY_DATA_BACKEND)
-        reusable = self._reusable(command)
-        return reusable, reusable.run if reusable else command
+        return self._reusable(action, command)

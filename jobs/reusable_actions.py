@@ -1,9 +1,182 @@
-"""TEMPORARY stand-in by the lead. The project helper owns this file: overwrite it whole."""
+"""name:tag in a run command -> a reusable action's repository, commit and run command.
+
+The image of a command is either one of ours or the name of a *reusable action*: a repository of the actions'
+organisation whose `action.yaml` says what to run at that tag. Only commits that are on its branch `main` may run,
+because collaborators may push tags but only maintainers merge. git comes in as three functions, so that nothing here
+knows how it is reached. Their GitUnavailable is let through: a host that is down fails nobody's job.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from jobs.errors import JobError
+from jobs.git_errors import GitError, GitFileNotFound, UnknownRevision
+from jobs.project import Action, ProjectError
+from jobs.study.errors import bounded, describe, shown
+from jobs.study.run_command import is_database_command, split_command
+from jobs.study.yaml_text import read_yaml
+
+ACTION_FILE = "action.yaml"
+APPROVED_BRANCH = "main"
+_MOST_FILE_BYTES = 64 * 1024
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+ResolveRef = Callable[[str, str], str]
+IsOnBranch = Callable[[str, str, str], bool]
+ReadFile = Callable[[str, str, str], bytes]
 
 
+class ReusableActionError(JobError):
+    """The image of an action cannot be used; says whether the study or the reusable action has to be mended."""
+
+    def __init__(self, message: str):
+        super().__init__(bounded(message))
+
+
+@dataclass(frozen=True)
+class ReusableAction:
+    """Code to run instead of the study's: `run` is action.yaml's command, the study's arguments added."""
+
+    repo_url: str
+    commit: str
+    run: str
+
+
+@dataclass(frozen=True)
+class _Published:
+    """What name:tag stands for, whoever uses it."""
+
+    repo_url: str
+    commit: str
+    words: tuple[str, ...]
+
+
+@dataclass
 class Resolver:
-    def __init__(self, **ignored):
-        pass
+    """Resolves the actions of one batch: each name:tag is fetched and read once, and so means the same to all of them.
 
-    def __call__(self, run_command):
-        return None
+    `allowed_images` are names without a tag. `resolve_ref(repo_url, tag)` gives a commit's id, `is_on_branch(repo_url,
+    commit, branch)` and `read_file(repo_url, commit, path)` what they say; they raise GitError kinds and
+    GitUnavailable.
+    """
+
+    allowed_images: Collection[str]
+    org_url: str
+    resolve_ref: ResolveRef
+    is_on_branch: IsOnBranch
+    read_file: ReadFile
+    _published: dict[tuple[str, str], _Published] = field(default_factory=dict)
+
+    def __call__(self, action: Action, run_command: str | None = None) -> tuple[ReusableAction | None, str]:
+        """The reusable action or None, and the command to run, which has an allowed image in front.
+
+        `run_command` is what the action runs if that is more than `action.run`. Raises ReusableActionError, which
+        names the action and its image, and GitUnavailable.
+        """
+        command = action.run if run_command is None else run_command
+        try:
+            found = self.resolve(command)
+        except ReusableActionError as error:
+            raise ReusableActionError(f"Action {action.name}: {action.image}:{action.tag}: {error}") from error
+        return found, command if found is None else found.run
+
+    def resolve(self, run_command: str) -> ReusableAction | None:
+        """None if the image is an allowed one: git is not asked then. Raises ReusableActionError and GitUnavailable."""
+        words = _split(run_command)
+        name, tag = _name_and_tag(words[0])
+        if name in self.allowed_images:
+            return None
+        key = (name, tag)
+        if key not in self._published:
+            self._published[key] = self._fetch(name, tag)
+        published = self._published[key]
+        return ReusableAction(published.repo_url, published.commit, shlex.join([*published.words, *words[1:]]))
+
+    def _fetch(self, name: str, tag: str) -> _Published:
+        repo_url = f"{self.org_url}/{name}"
+        commit = self._approved_commit(repo_url, name, tag)
+        try:
+            text = self.read_file(repo_url, commit, ACTION_FILE)
+        except GitFileNotFound as error:
+            raise ReusableActionError(
+                f"{repo_url} at {tag} is not a reusable action: no {ACTION_FILE} there."
+            ) from error
+        except GitError as error:
+            raise ReusableActionError(f"{ACTION_FILE} of {repo_url} at {tag} cannot be read: {error}") from error
+        try:
+            return _Published(repo_url, commit, tuple(self._entry_point(text)))
+        except JobError as error:
+            raise ReusableActionError(
+                f"The reusable action has a fault; please open an issue at {repo_url}/issues: {error}"
+            ) from error
+
+    def _approved_commit(self, repo_url: str, name: str, tag: str) -> str:
+        try:
+            commit = self.resolve_ref(repo_url, tag)
+            is_approved = self.is_on_branch(repo_url, commit, APPROVED_BRANCH)
+        except UnknownRevision as error:
+            raise ReusableActionError(f"{shown(tag)} is not a tag of {repo_url}: {error}") from error
+        except GitError as error:
+            raise ReusableActionError(
+                f"{shown(name)} is neither an allowed image ({', '.join(sorted(self.allowed_images))}) "
+                f"nor a reusable action that can be read at {repo_url}: {error}"
+            ) from error
+        if not is_approved:
+            raise ReusableActionError(
+                f"tag {shown(tag)} of {repo_url} is not approved for use: "
+                f"it is not merged into branch {APPROVED_BRANCH}."
+            )
+        return commit
+
+    def _entry_point(self, text: bytes) -> list[str]:
+        """The words of action.yaml's `run`. Raises ReusableActionError and ProjectError."""
+        if len(text) > _MOST_FILE_BYTES:
+            raise ReusableActionError(f"{ACTION_FILE} is longer than {_MOST_FILE_BYTES} bytes.")
+        document = read_yaml(text, filename=ACTION_FILE)
+        if not isinstance(document, dict):
+            raise ProjectError(f"{ACTION_FILE} must be a dictionary with `run`, but is {describe(document)}.")
+        if not isinstance(document.get("run"), str):
+            raise ProjectError(f"{ACTION_FILE} has no `run` with a command.")
+        words = _split(document["run"])
+        name, _ = _name_and_tag(words[0])
+        if name not in self.allowed_images:
+            raise ReusableActionError(f"its image {shown(name)} is not an allowed one.")
+        if is_database_command(words):
+            raise ReusableActionError("reusable actions cannot run commands that access the database.")
+        return words
+
+
+def resolve(
+    run_command: str,
+    *,
+    allowed_images: Collection[str],
+    org_url: str,
+    resolve_ref: ResolveRef,
+    is_on_branch: IsOnBranch,
+    read_file: ReadFile,
+) -> ReusableAction | None:
+    """As Resolver.resolve, for a single command."""
+    return Resolver(allowed_images, org_url, resolve_ref, is_on_branch, read_file).resolve(run_command)
+
+
+def _split(command: str) -> list[str]:
+    try:
+        words = split_command(command)
+    except ValueError as error:
+        raise ReusableActionError(f"the command cannot be split into words: {str(error).lower()}.") from error
+    if not words or "\0" in command:
+        raise ReusableActionError("the command is empty or holds a NUL character.")
+    return words
+
+
+def _name_and_tag(image: str) -> tuple[str, str]:
+    """Only plain names: a path or an option could mean another organisation's repository, registry or image."""
+    name, _, tag = image.partition(":")
+    if not _NAME.fullmatch(name):
+        raise ReusableActionError(f"{shown(name)} is not a valid name of an image: it contains invalid characters.")
+    if not _TAG.fullmatch(tag):
+        raise ReusableActionError(f"{shown(tag)} is not a valid version of image {shown(name)}: write :vN, like :v2.")
+    return name, tag

@@ -13,14 +13,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the job r
 
 from benchmarks import report
 from benchmarks.catalogue import chosen, measure
-from benchmarks.installation import BenchmarkFailed
-from benchmarks.watching import TookTooLong
-from rich.console import Console
+from benchmarks.watching import WentWrong
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    console = Console(highlight=False)
+    console = report.console()
     try:
         names, repetitions, out = options()
     except ValueError as error:
@@ -31,7 +29,7 @@ def main() -> int:
         for result, load in measure(names, repetitions):
             measured.append((result, load))
             report.show(console, result, load)
-    except (BenchmarkFailed, TookTooLong) as error:
+    except WentWrong as error:
         print(f"make bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -68,7 +68,7 @@ clear_remains() {
     if [ -d /var/run/docker.sock ]; then rmdir /var/run/docker.sock; fi
 }
 
-# start_dockerd OPTION…: in a session of its own and holding no file of ours, so that it survives the terminal, make and CI.
+# start_dockerd OPTION…: in a session of its own and holding no file of ours: it survives the terminal, make and CI.
 start_dockerd() {
     local pid
     printf '\n%s: dockerd %s\n' "$(date -Is)" "$*" >>"$log"
@@ -104,14 +104,14 @@ start_directly() {
 # refuse_to_help CODE: stops where this script must not or cannot help. CODE is what ask_engine.py said.
 refuse_to_help() {
     case $1 in
-    3) stop "$answer — this user may not use the Docker engine. Ask an administrator for 'usermod -aG docker $(id -un)'," \
-        "log in again, and run this again." ;;
-    4) stop "$answer — DOCKER_HOST names a Docker engine that does not answer. Start that engine, or unset DOCKER_HOST" \
-        "(look in .env too) to use this machine's own." ;;
+    3) stop "$answer — this user may not use the Docker engine. Ask an administrator for 'usermod -aG docker" \
+        "$(id -un)', log in again, and run this again." ;;
+    4) stop "$answer — DOCKER_HOST names a Docker engine that does not answer. Start that engine, or unset" \
+        "DOCKER_HOST (look in .env too) to use this machine's own." ;;
     esac
     if [ "$(id -u)" != 0 ] || [ "$(uname)" != Linux ]; then
-        stop "No Docker engine answers ($answer). Start it ('sudo systemctl start docker', or Docker Desktop) or install" \
-            "it (Debian, Ubuntu: 'sudo apt-get install docker.io'), then run this again. If your engine listens" \
+        stop "No Docker engine answers ($answer). Start it ('sudo systemctl start docker', or Docker Desktop) or" \
+            "install it (Debian, Ubuntu: 'sudo apt-get install docker.io'), then run this again. If your engine listens" \
             "elsewhere ('docker context ls' shows where), set DOCKER_HOST to its address."
     fi
     if ! command -v dockerd >/dev/null && ! may_install_packages; then

@@ -11,7 +11,7 @@ stop() {
 
 may_install_packages() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
-# install_packages NAME…: from Debian or Ubuntu. The package lists are fetched first: a fresh machine has none or old ones.
+# install_packages NAME…: from Debian or Ubuntu. Fetches the package lists first: a fresh machine has none or old ones.
 install_packages() {
     local log
     log=$(mktemp)

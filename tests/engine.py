@@ -1,6 +1,7 @@
 """The real engine for tests: images, an executor that leaves nothing behind, and the SDK for a second opinion."""
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def tiny_image() -> str:
     return TINY_IMAGE
 
 
+@functools.cache
 def _make_sure_of(*names: str) -> None:
     subprocess.run([sys.executable, ROOT / "scripts" / "images.py", *names], check=True)
 

@@ -28,7 +28,9 @@ class UnknownAction(ProjectError):
     def __init__(self, name: str, known: Sequence[str], filename: str):
         near = difflib.get_close_matches(str(name)[:MOST_SHOWN], known[:_MOST_COMPARED], n=1)
         hint = f" Did you mean {shown(near[0])}?" if near else ""
-        valid = f"Valid actions: {listed([escape(each) for each in known], most=15)}." if known else "It has no actions."
+        valid = (
+            f"Valid actions: {listed([escape(each) for each in known], most=15)}." if known else "It has no actions."
+        )
         super().__init__(f"Action {shown(name)} not found in {filename}.{hint} {valid}")
 
 

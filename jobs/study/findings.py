@@ -1,9 +1,9 @@
 """What the two older validators say of a project, and the verdict that follows from both.
 
-The *older* one (job-runner of 2021) knows versions 1 to 3; the *newer* one (pipeline) knows 1 to 5. A file below version
-4 is accepted if either accepts it; from 4 on the newer one alone decides. So a check says whose rule it is: `older`,
-`newer`, or `refuse` for what both refuse, what made one of them crash while the other refuses, and our own three rules.
-Knows no rules itself.
+The *older* one (job-runner of 2021) knows versions 1 to 3; the *newer* one (pipeline) knows 1 to 5. A file below
+version 4 is accepted if either accepts it; from 4 on the newer one alone decides. So a check says whose rule it is:
+`older`, `newer`, or `refuse` for what neither accepts (crashing is not accepting) and for our own rules. Knows no rules
+itself.
 """
 
 from dataclasses import dataclass, field
@@ -49,7 +49,9 @@ class Findings:
 
     def warnings(self) -> tuple[str, ...]:
         """At most a screen of them: what was warned of, then what newer versions refuse."""
-        all_of_them = self._warnings + [f"{message} Newer versions of project.yaml refuse this." for message in self._newer]
+        all_of_them = self._warnings + [
+            f"{message} Newer versions of project.yaml refuse this." for message in self._newer
+        ]
         left_out = len(all_of_them) - _MOST_WARNINGS
         more = [f"{self.filename}: {left_out} more warnings are left out."] if left_out > 0 else []
         return tuple(bounded(message) for message in all_of_them[:_MOST_WARNINGS] + more)

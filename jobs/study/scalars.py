@@ -1,7 +1,7 @@
 """A word of YAML -> its value, as YAML 1.2 has it and as the older validators saw it.
 
-`yes`, `on` and `010` are not what YAML 1.1 made of them. A date is kept as it was written, in a type of its own: nothing
-in project.yaml may be a date, and dates like 2001-99-99 cannot even be one.
+`yes`, `on` and `010` are not what YAML 1.1 made of them. A date is kept as it was written, in a type of its own:
+nothing in project.yaml may be a date, and dates like 2001-99-99 cannot even be one.
 """
 
 import re
@@ -22,7 +22,9 @@ _INTEGER = re.compile(
 )
 _FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"(?P<sign>[-+]?)\.(?:(?P<infinite>inf|Inf|INF)|nan|NaN|NAN)")
-_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}[0-9.:Zz+\- \t]*)?")
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}[0-9.:Zz+\- \t]*)?"
+)
 _TAG = "tag:yaml.org,2002:"
 
 

@@ -1,12 +1,12 @@
 """YAML text -> plain data that remembers its lines, within limits of size, depth and work. Whatever the input.
 
-The parser is libyaml's, through PyYAML: 10,000 actions in a fraction of a second, where parsers in Python take ten. Only
-its *events* are used, which it makes without recursion; data is built here, on a stack of our own. So the depth is
+The parser is libyaml's, through PyYAML: 10,000 actions in a fraction of a second, where parsers in Python take ten.
+Only its *events* are used, which it makes without recursion; data is built here, on a stack of our own. So the depth is
 known before anything deep exists, and an alias is weighed before anybody walks through what it stands for: nothing can
 end the process, and "billion laughs" is refused at once.
 """
 
-from collections.abc import Iterator
+import re
 from typing import NoReturn
 
 import yaml
@@ -24,6 +24,8 @@ MOST_CHARACTERS = 20_000_000
 
 _NOTHING = object()
 _MERGE = object()
+# What YAML calls printable, and the marks that begin a file; the rest has no place in a text file.
+_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _COLLECTION_TAGS = {None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -46,8 +48,12 @@ def read_yaml(text: str | bytes, *, filename: str) -> object:
     beyond the limits above.
     """
     builder = _Builder(filename)
+    decoded = _decoded(text, filename)
+    if found := _UNPRINTABLE.search(decoded):
+        line = 1 + decoded.count("\n", 0, found.start())
+        raise ProjectError(f"{filename} line {line}: holds the control character U+{ord(found[0]):04X}: remove it.")
     try:
-        for event in yaml.parse(_decoded(text, filename), Loader=CBaseLoader):
+        for event in yaml.parse(decoded, Loader=CBaseLoader):
             builder.take(event)
     except yaml.YAMLError as error:
         raise ProjectError(_explained(error, filename)) from error
@@ -68,7 +74,9 @@ def _decoded(text: str | bytes, filename: str) -> str:
     except UnicodeError as error:
         before = text[: error.start]
         line = 1 + before.count("\n" if isinstance(before, str) else b"\n")
-        raise ProjectError(f"{filename} line {line}: holds what is not text in UTF-8: save the file as UTF-8.") from None
+        raise ProjectError(
+            f"{filename} line {line}: holds what is not text in UTF-8: save the file as UTF-8."
+        ) from None
 
 
 class _Frame:
@@ -180,7 +188,9 @@ class _Builder:
         self._nodes += nodes
         self._characters += characters
         if self._nodes > MOST_NODES or self._characters > MOST_CHARACTERS:
-            self._refuse(line, f"holds more than {MOST_NODES:,} values or {MOST_CHARACTERS:,} characters, aliases counted.")
+            self._refuse(
+                line, f"holds more than {MOST_NODES:,} values or {MOST_CHARACTERS:,} characters, aliases counted."
+            )
 
     def _put(self, value: object, line: int, nodes: int, characters: int) -> None:
         if not self._frames:
@@ -223,18 +233,11 @@ def _line(event: yaml.Event) -> int:
 
 def _explained(error: yaml.YAMLError, filename: str) -> str:
     """libyaml's problem with its line, and what it most often means."""
-    problem = " ".join(_problem_parts(error)) or "is not YAML"
+    parts = [getattr(error, name, None) for name in ("context", "problem", "reason")]
+    problem = " ".join(str(part) for part in parts if part) or "it cannot be read"
     mark = getattr(error, "problem_mark", None)
     place = f"{filename} line {mark.line + 1}" if mark else filename
     return f"{place}: is not valid YAML: {problem}.{_hint(problem)}"
-
-
-def _problem_parts(error: yaml.YAMLError) -> Iterator[str]:
-    if isinstance(error, yaml.reader.ReaderError):
-        yield f"{error.reason} (U+{error.character:04X} at character {error.position})"
-    for part in ("context", "problem"):
-        if value := getattr(error, part, None):
-            yield str(value)
 
 
 def _hint(problem: str) -> str:

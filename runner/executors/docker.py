@@ -122,7 +122,7 @@ class DockerExecutor:
     def statuses(self) -> dict[str, Status]:
         with self._engine.asked("to list the containers") as client:
             entries = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={self._instance}"]})
-        return {entry["Names"][0].lstrip("/"): docker_status.of_list_entry(entry) for entry in entries}
+        return {docker_status.name_of(entry): docker_status.of_list_entry(entry) for entry in entries}
 
     def status(self, name: str) -> Status:
         with self._engine.asked(f"how {name} is doing") as client:

@@ -30,7 +30,12 @@ _NEVER = "0001-01-01T00:00:00Z"
 
 def of_list_entry(entry: Mapping) -> Status:
     """One entry of GET /containers/json. An ended container's details are not in it."""
-    return _status(entry["State"], entry["Names"][0].lstrip("/"))
+    return _status(entry["State"], name_of(entry))
+
+
+def name_of(entry: Mapping) -> str:
+    """A container in the middle of its removal may have lost its name already."""
+    return (entry["Names"] or [entry["Id"]])[0].lstrip("/")
 
 
 def of_inspect(container: Mapping) -> Status:
@@ -38,12 +43,15 @@ def of_inspect(container: Mapping) -> Status:
     state = container["State"]
     status = _status(state["Status"], container["Name"].lstrip("/"))
     has_ended = status.phase in (Phase.EXITED, Phase.INTERRUPTED)
+    started_at, finished_at = _time(state["StartedAt"]), _time(state["FinishedAt"]) if has_ended else None
+    if started_at and finished_at:
+        started_at = min(started_at, finished_at)  # two clocks: a very short run may end a millisecond before it began
     return replace(
         status,
         exit_code=state["ExitCode"] if status.phase is Phase.EXITED else None,
         out_of_memory=has_ended and bool(state["OOMKilled"]),
-        started_at=_time(state["StartedAt"]),
-        finished_at=_time(state["FinishedAt"]) if has_ended else None,
+        started_at=started_at,
+        finished_at=finished_at,
         image_id=container["Image"],
     )
 

@@ -43,7 +43,7 @@ def chosen(names: str) -> list[str]:
 
 
 def measure(names: Sequence[str], repetitions: int | None = None) -> Iterator[tuple[Result, Load]]:
-    """Measure case after case. `repetitions` replaces each case's own number. Raises BenchmarkFailed, TookTooLong."""
+    """Measure case after case. `repetitions` replaces each case's own number. Raises WentWrong."""
     with Installation() as site:
         for name in names:
             case = CASES[name]

@@ -19,7 +19,7 @@ from ask_engine import engine_address
 
 from benchmarks.floor import BareEngine
 from benchmarks.studies import Study, small_study
-from benchmarks.watching import Containers, Database, wait_until
+from benchmarks.watching import Containers, Database, WentWrong, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGISTRY = "jobrunner-demo"
@@ -27,10 +27,6 @@ IMAGE = f"{REGISTRY}/python:v2"
 WORKERS = 2
 STOP_SECONDS = 15
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
-
-
-class BenchmarkFailed(Exception):
-    """The product did not do what is measured; the text says what was seen."""
 
 
 class Installation:
@@ -99,13 +95,13 @@ class Installation:
 
     @property
     def bare(self) -> BareEngine:
-        """The engine without the job runner. Raises BenchmarkFailed if none answers or the image is missing."""
+        """The engine without the job runner. Raises WentWrong if none answers or the image is missing."""
         if self._bare is None:
             try:
                 self._bare = BareEngine(os.environ["DOCKER_HOST"], self.name, IMAGE)
                 self._bare.job(["true"])
             except docker.errors.DockerException as error:
-                raise BenchmarkFailed(f"The engine cannot run {IMAGE}: {error}. `make bench` sees to both.") from error
+                raise WentWrong(f"The engine cannot run {IMAGE}: {error}. `make bench` sees to both.") from error
         return self._bare
 
     @property
@@ -169,7 +165,7 @@ class Installation:
             )
         wait_until(lambda: self._process.poll() is not None or Heartbeat.objects.exists(), 30, "the runner's start")
         if self._process.poll() is not None:
-            raise BenchmarkFailed(f"`manage.py run` ended at once: {self.log_file.read_text()[-2000:]}")
+            raise WentWrong(f"`manage.py run` ended at once: {self.log_file.read_text()[-2000:]}")
         return True
 
     def stop_runner(self) -> None:
@@ -200,4 +196,4 @@ def peak_megabytes(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 10**6
-    raise BenchmarkFailed(f"process {pid} has no memory any more: it has ended")
+    raise WentWrong(f"process {pid} has no memory any more: it has ended")

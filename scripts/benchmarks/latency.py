@@ -5,10 +5,10 @@ from collections.abc import Callable
 from statistics import median
 
 from benchmarks.floor import timed
-from benchmarks.installation import WORKERS, BenchmarkFailed, Installation
+from benchmarks.installation import WORKERS, Installation
 from benchmarks.results import Result, Target
 from benchmarks.studies import NO_OP, SLEEPERS, WORKSPACE, Study
-from benchmarks.watching import Database
+from benchmarks.watching import Database, WentWrong
 
 MANY = 20
 CHAIN = 10
@@ -86,16 +86,16 @@ def cancelling(site: Installation, repeat: int) -> Result:
 
 
 def run_to_success(site: Installation, *actions: str) -> float:
-    """Seconds from the moment the jobs are stored to the last "succeeded". Raises BenchmarkFailed, TookTooLong."""
+    """Seconds from the moment the jobs are stored to the last "succeeded". Raises WentWrong."""
     with site.database() as database:
         jobs = site.study.submit(*actions)
         stored = time.perf_counter()
         seconds = database.wait_for_codes([job.pk for job in jobs], "succeeded") - stored
     for job in jobs:
         if not (site.high_privacy / WORKSPACE / "output" / f"{job.action}.txt").is_file():
-            raise BenchmarkFailed(f"{job.action} succeeded without its output")
+            raise WentWrong(f"{job.action} succeeded without its output")
     if site.containers.names():
-        raise BenchmarkFailed(f"containers are left: {site.containers.names()}")
+        raise WentWrong(f"containers are left: {site.containers.names()}")
     return seconds
 
 

@@ -13,10 +13,12 @@ SMALL_FILES, SMALL_BYTES = 2000, 10 * 1024
 _GIT = ("git", "-c", "user.name=Alice", "-c", "user.email=alice@example.org", "-c", "init.defaultBranch=main")
 
 _NO_OP_COMMAND = "sh -c 'mkdir -p output && echo done >output/{name}.txt'"
-_SMALL_COMMAND = (
-    f"sh -c 'mkdir -p output/small && dd if=/dev/zero bs={SMALL_BYTES} count={SMALL_FILES} "
-    f"| split -b {SMALL_BYTES} -a 4 - output/small/part_'"
-)
+# One process writes them all: a fork for each would take longer than what is measured.
+_SMALL_SCRIPT = f"""mkdir -p output/small
+awk 'BEGIN {{
+  for (i = 0; i < {SMALL_FILES}; i++) {{ f = sprintf("output/small/%04d.csv", i); printf "%{SMALL_BYTES}s", "" >f; close(f) }}
+}}'
+"""
 
 
 def action(name: str, command: str, output: str, needs: Iterable[str] = ()) -> str:
@@ -44,7 +46,7 @@ def small_study() -> str:
         *(no_op(f"one_{number}") for number in range(1, 21)),
         *links,
         action("big", f"sh -c 'mkdir -p output && {big}'", "output/big.bin"),
-        action("small", _SMALL_COMMAND, "output/small/part_*"),
+        action("small", "sh small.sh", "output/small/*.csv"),
         *_sleepers(),
     )
 
@@ -55,13 +57,15 @@ def crowd(count: int, needs: Iterable[str] = ()) -> str:
 
 
 def _sleepers() -> list[str]:
-    return [action(name, "sleep 600", f"output/{name}.txt") for name in SLEEPERS]
+    # No two actions may have the same command.
+    return [action(name, f"sleep {600 + n}", f"output/{name}.txt") for n, name in enumerate(SLEEPERS)]
 
 
 def make_repository(folder: Path, text: str) -> str:
     """A git repository with this project.yaml; the id of its commit."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "project.yaml").write_text(text)
+    (folder / "small.sh").write_text(_SMALL_SCRIPT)
     for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message=Measure")):
         subprocess.run([*_GIT, *command], cwd=folder, check=True)
     return subprocess.run(

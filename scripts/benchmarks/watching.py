@@ -16,16 +16,16 @@ LOOK_EVERY_SECONDS = 0.0005
 LONGEST_WAIT_SECONDS = 120
 
 
-class TookTooLong(Exception):
-    """What was waited for did not happen; the text names it."""
+class WentWrong(Exception):
+    """The product did not do what is measured; the text says what was seen."""
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str, pause: float = 0.01) -> None:
-    """Look again and again until the condition holds. Raises TookTooLong."""
+    """Look again and again until the condition holds. Raises WentWrong."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TookTooLong(f"{what} did not come within {seconds:g} s")
+            raise WentWrong(f"{what} did not come within {seconds:g} s")
         time.sleep(pause)
 
 
@@ -45,12 +45,14 @@ class Database:
         return self._connection.execute(sql, parameters).fetchall()
 
     def wait_for_codes(self, pks: Sequence[int], code: str, *, seconds: float = LONGEST_WAIT_SECONDS) -> float:
-        """When all of the jobs were first seen with this status code. Raises TookTooLong, also if one ends otherwise.
+        """When all of the jobs were first seen with this status code.
+
+        Raises WentWrong if they take too long or one of them ends with another.
 
         The rows are read only when `data_version` says that somebody has committed: the watching costs next to nothing.
         """
         marks = ",".join("?" * len(pks))
-        rows = f"SELECT status_code, status_message FROM jobs_job WHERE id IN ({marks}) AND status_code != ?"
+        rows = f"SELECT state, status_code, status_message FROM jobs_job WHERE id IN ({marks}) AND status_code != ?"
         deadline, seen = time.monotonic() + seconds, None
         while time.monotonic() < deadline:
             version = self.query("PRAGMA data_version")
@@ -59,8 +61,11 @@ class Database:
                 others = self.query(rows, *pks, code)
                 if not others:
                     return time.perf_counter()
+                ended = [other for other in others if other[0] in ("succeeded", "failed")]
+                if ended:
+                    raise WentWrong(f"{len(ended)} of {len(pks)} jobs did not become {code}: {ended[:3]}")
             time.sleep(LOOK_EVERY_SECONDS)
-        raise TookTooLong(f"{len(others)} of {len(pks)} jobs were not {code} within {seconds:g} s: {others[:3]}")
+        raise WentWrong(f"{len(others)} of {len(pks)} jobs were not {code} within {seconds:g} s: {others[:3]}")
 
 
 class Containers:
@@ -81,10 +86,10 @@ class Containers:
         self._client.close()
 
     def when(self, action: str, name: str) -> float:
-        """The moment of the container's first event of this kind ("start", "die", "destroy"). Raises TookTooLong."""
+        """The moment of the container's first event of this kind ("start", "die", "destroy"). Raises WentWrong."""
         with self._news:
             if not self._news.wait_for(lambda: (action, name) in self._seen, LONGEST_WAIT_SECONDS):
-                raise TookTooLong(f"the engine told of no {action!r} of {name} within {LONGEST_WAIT_SECONDS} s")
+                raise WentWrong(f"the engine told of no {action!r} of {name} within {LONGEST_WAIT_SECONDS} s")
             return self._seen[action, name]
 
     def names(self) -> list[str]:

@@ -1,5 +1,6 @@
 """Running git: nothing of the surroundings gets in, and it always ends."""
 
+import shutil
 import time
 from pathlib import Path
 
@@ -110,9 +111,13 @@ def test_a_record_of_absurd_length_is_refused():
 def test_a_machine_without_git_is_the_operators_affair(settings, tmp_path):
     sha = make_repository(tmp_path / "study", {"x": "y"})
     settings.GIT_ENVIRONMENT = {"PATH": str(tmp_path)}
+    for name in ("sh", "timeout"):
+        (tmp_path / name).symlink_to(shutil.which(name))
 
     with pytest.raises(git.GitUnavailable, match="Is it installed"):
         git.resolve(str(tmp_path / "study"), sha)
+    with pytest.raises(git.GitUnavailable, match="An operator should look"):
+        git.resolve(str(tmp_path / "study"), "main")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ for_release 2 3 < output/counts_by_region.csv > output/release/region.csv
     for file in output/months/*.csv; do
         awk -F, -v OFS=, '
             NR > 1 { month = $4; sum += $5 }
-            END { n = NR - 1; if (n) print month, n, n > 7 ? int(sum / n + 0.5) : "[suppressed]" }
+            END { n = NR - 1; mean = n > 7 ? int(sum / n + 0.5) : "[suppressed]"; if (n) print month, n, mean }
         ' "$file"
     done
 } | for_release 2 > output/release/month.csv

@@ -19,6 +19,6 @@ table() {
     table output/release/age_band.csv "By age band"
     table output/release/region.csv "By region"
     table output/release/month.csv "By month"
-    echo '</body></html>'
+    echo "<p>Check: $(cat output/check.txt)</p></body></html>"
 } > output/report.html
 echo "Wrote output/report.html."

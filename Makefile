@@ -1,0 +1,58 @@
+# Every command of the project. The work is done in scripts/; each target says what it does to `make help`.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PYTHON_HERE := .venv/bin/python
+DEMO_IMAGES := jobrunner-demo/python:v2 jobrunner-demo/r:v2
+
+.PHONY: help demo test check fast format setup engine serve run bench requirements clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## set everything up and run the demo study in real containers
+	@scripts/demo.sh
+
+test: setup-dev engine images ## set everything up and run every check and test, as CI does
+	@scripts/checks.sh all
+
+check: setup-dev ## format, lint, migrations, Django's checks; no tests
+	@scripts/checks.sh lint
+
+fast: setup-dev ## the tests that need no engine and take under 2 s each
+	@$(PYTHON_HERE) -m pytest -m "not slow_test and not needs_docker"
+
+format: setup-dev ## let ruff format the code and mend what it can
+	@$(PYTHON_HERE) -m ruff check --fix-only --quiet .
+	@$(PYTHON_HERE) -m ruff format .
+
+setup: ## make .venv with the packages that production needs
+	@scripts/setup.sh
+
+engine: setup ## make sure that a Docker engine answers; start or install one if none does
+	@scripts/engine.sh
+
+serve: setup ## the web pages on http://127.0.0.1:8000/
+	@$(PYTHON_HERE) manage.py migrate --no-input --verbosity 0
+	@echo "▸ To log in, make an administrator once: $(PYTHON_HERE) manage.py createsuperuser"
+	@$(PYTHON_HERE) manage.py runserver 127.0.0.1:8000
+
+run: engine ## drive jobs until Ctrl-C
+	@$(PYTHON_HERE) manage.py migrate --no-input --verbosity 0
+	@$(PYTHON_HERE) manage.py run
+
+bench: setup-dev engine images ## measure speed beside the bare engine's: OUT=file.json keeps it, ONLY=A,G, REPEAT=3
+	@OUT="$(OUT)" ONLY="$(ONLY)" REPEAT="$(REPEAT)" $(PYTHON_HERE) scripts/bench.py
+
+requirements: setup-dev ## pin the packages of requirements.in and requirements.dev.in anew; UPGRADE=1 takes newer ones
+	@scripts/requirements.sh $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what can be made again: caches, reports, demo/repo (not .venv, not workdir with its data)
+	@rm -rf .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles demo/repo
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.PHONY: setup-dev images
+setup-dev:
+	@scripts/setup.sh dev
+
+images: engine
+	@$(PYTHON_HERE) scripts/images.py $(DEMO_IMAGES)

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs the demo study from nothing: `make demo`. Everything that it leaves is in this folder, but for the engine's images.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/messages.sh
+
+python=.venv/bin/python
+if [ "${JOB_RUNNER_MODE:-}" = production ] || grep -qsE '^ *(export +)?JOB_RUNNER_MODE=.?production' .env; then
+    stop "This installation is in production mode, and the demo would add its jobs to the real ones. Run it in another" \
+        "clone of this repository."
+fi
+scripts/setup.sh
+scripts/engine.sh
+# The demo's images have a registry name of their own, so that they never stand in for a site's real ones.
+export DOCKER_REGISTRY=jobrunner-demo
+$python scripts/images.py jobrunner-demo/python:v2 jobrunner-demo/r:v2
+scripts/demo_study.sh
+if [ ! -e .env ]; then
+    say "Writing .env, so that manage.py finds the demo's images"
+    cat >.env <<'END'
+# Written by `make demo`: the demo's images are below this name. Remove the line to use real images.
+DOCKER_REGISTRY=jobrunner-demo
+END
+fi
+$python manage.py migrate --no-input --verbosity 0
+$python manage.py add_job demo/repo run_all --workspace demo --force-run-dependencies
+$python manage.py run --until-idle
+say "The demo took $SECONDS s."

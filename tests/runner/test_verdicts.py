@@ -1,0 +1,93 @@
+"""What a container's end means, in the words that the study's author reads."""
+
+import pytest
+
+from jobs.models import Job
+from jobs.states import OUTCOMES, StatusCode
+from runner import verdicts
+
+GIB = 1024**3
+
+
+def test_exit_code_zero_is_no_failure_even_if_a_process_ran_out_of_memory():
+    assert verdicts.of_exit(0, out_of_memory=False, memory_bytes=GIB) is None
+    assert verdicts.of_exit(0, out_of_memory=True, memory_bytes=GIB) is None
+
+
+def test_memory_is_only_blamed_on_evidence():
+    killed = verdicts.of_exit(137, out_of_memory=False, memory_bytes=GIB)
+    assert killed.code == StatusCode.NONZERO_EXIT
+    assert "killed from outside, and the engine did not report that memory ran out" in killed.message
+
+
+@pytest.mark.parametrize("exit_code", [1, 137])
+def test_with_evidence_the_message_says_which_limit_was_met(exit_code):
+    outcome = verdicts.of_exit(exit_code, out_of_memory=True, memory_bytes=4 * GIB)
+    assert outcome.message == (f"The job ran out of memory (the limit is 4.0 GiB), exit code {exit_code}.")
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"),
+    [(126, "executable"), (127, "not found in the image"), (139, "segmentation fault"), (153, "size limit")],
+)
+def test_known_exit_codes_are_explained(exit_code, words):
+    outcome = verdicts.of_exit(exit_code, out_of_memory=False, memory_bytes=GIB)
+    assert f"exit code {exit_code}: " in outcome.message and words in outcome.message
+
+
+@pytest.mark.parametrize("exit_code", [1, 2, 100, 255, -1])
+def test_any_other_exit_code_sends_the_author_to_the_log(exit_code):
+    outcome = verdicts.of_exit(exit_code, out_of_memory=False, memory_bytes=GIB)
+    assert outcome.code == StatusCode.NONZERO_EXIT
+    assert outcome.message == f"The job ended with exit code {exit_code}; the log says more."
+
+
+def test_a_cancelled_job_says_by_whom_and_why():
+    job = Job(stop_request=Job.StopRequest.CANCEL, stop_requested_by="alice", stop_reason="wrong codelist")
+    assert verdicts.stopped(job) == verdicts.Outcome(StatusCode.CANCELLED_BY_USER, "Cancelled by alice: wrong codelist")
+
+
+def test_a_killed_job_is_no_cancelled_one():
+    job = Job(stop_request=Job.StopRequest.KILL, stop_requested_by="olive")
+    assert verdicts.stopped(job) == verdicts.Outcome(StatusCode.KILLED_BY_ADMIN, "Killed by olive")
+
+
+def test_patterns_without_a_match_are_named_with_the_near_files():
+    outcome = verdicts.unmatched(["output/a.csv", "output/b.csv"], {"output/a.csv": ["output/A.csv"]})
+    assert outcome.code == StatusCode.UNMATCHED_PATTERNS
+    assert outcome.message == (
+        "No outputs found matching output/a.csv and output/b.csv. Did you mean output/A.csv instead of output/a.csv?"
+    )
+
+
+def test_success_says_nothing_more_when_nothing_was_left_out():
+    outcome = verdicts.success(False, [], [])
+    assert outcome == verdicts.Outcome(StatusCode.SUCCEEDED, "Completed successfully.")
+    assert outcome.is_success
+
+
+def test_success_says_what_was_left_out_and_what_went_wrong_on_the_way():
+    message = verdicts.success(True, ["output/big.csv"], ["output/link (a symbolic link)"]).message
+    assert message.startswith("Completed successfully.")
+    assert "1 moderately sensitive output(s) were kept back by the disclosure checks: output/big.csv." in message
+    assert "1 file(s) could not be stored: output/link (a symbolic link)." in message
+    assert "ran out of memory" in message
+
+
+def test_a_job_that_never_starts_names_the_actions_that_failed_and_no_others():
+    awaited = [
+        Job(action="extract", state="failed", status_code=StatusCode.NONZERO_EXIT),
+        Job(action="count", state="succeeded", status_code=StatusCode.SUCCEEDED),
+        Job(action="chart", state="running", status_code=StatusCode.EXECUTING),
+        Job(action="match", state="failed", status_code=StatusCode.CANCELLED_BY_USER),
+    ]
+    assert verdicts.dependency_failed(awaited) == "Not run because extract and match, which it needs, did not succeed."
+
+
+def test_every_verdict_may_follow_finalized():
+    stopped = [
+        verdicts.stopped(Job(stop_request=kind, stop_requested_by="alice"))
+        for kind in (Job.StopRequest.CANCEL, Job.StopRequest.KILL)
+    ]
+    failed = [verdicts.of_exit(1, False, GIB), verdicts.unmatched(["a"], {}), verdicts.success(False, [], [])]
+    assert {outcome.code for outcome in stopped + failed} < OUTCOMES

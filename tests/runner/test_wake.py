@@ -1,0 +1,98 @@
+"""What ends the loop's pause early, and that no hint is lost."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from runner.wake import Wake
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LONG = 20.0
+SHORT = 0.05
+
+
+def seconds_of(action: Callable[[], None]) -> float:
+    started = time.monotonic()
+    action()
+    return time.monotonic() - started
+
+
+def write_from_another_connection() -> None:
+    database = sqlite3.connect(connection.settings_dict["NAME"], timeout=20)
+    with database:
+        database.execute("INSERT INTO jobs_heartbeat (name, at, detail) VALUES (?, '2026-01-01', '{}')", [time.time()])
+    database.close()
+
+
+def test_without_a_hint_the_pause_lasts_as_long_as_it_was_told():
+    wake = Wake()
+    wake.begin()
+    assert SHORT <= seconds_of(lambda: wake.wait(SHORT)) < LONG
+
+
+def test_a_hint_before_the_pause_ends_it_at_once():
+    wake = Wake()
+    wake.begin()
+    wake.set()
+    assert seconds_of(lambda: wake.wait(LONG)) < 1
+
+
+def test_a_hint_from_another_thread_ends_the_pause():
+    wake = Wake()
+    wake.begin()
+    hinting = threading.Timer(SHORT, wake.set)
+    hinting.start()
+    assert seconds_of(lambda: wake.wait(LONG)) < 1 + SHORT
+    hinting.join()
+
+
+def test_many_hints_end_one_pause():
+    wake = Wake()
+    wake.begin()
+    for _ in range(1000):
+        wake.set()
+    wake.wait(LONG)
+    assert seconds_of(lambda: wake.wait(SHORT)) >= SHORT
+
+
+def test_what_another_connection_has_written_during_the_turn_ends_the_pause():
+    wake = Wake()
+    wake.begin()
+    write_from_another_connection()
+    assert seconds_of(lambda: wake.wait(LONG)) < 1
+
+
+def test_what_another_connection_writes_during_the_pause_ends_it():
+    wake = Wake()
+    wake.begin()
+    writing = threading.Timer(SHORT, write_from_another_connection)
+    writing.start()
+    assert seconds_of(lambda: wake.wait(LONG)) < 1 + SHORT
+    writing.join()
+
+
+def test_a_turns_own_writing_does_not_end_the_pause():
+    wake = Wake()
+    wake.begin()
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO jobs_heartbeat (name, at, detail) VALUES ('run', '2026-01-01', '{}')")
+    assert seconds_of(lambda: wake.wait(SHORT)) >= SHORT
+
+
+@pytest.mark.parametrize("is_written_in_turn", [[True, True, True], [False, True, True], [True, False, True]])
+def test_no_writing_is_missed_although_each_turn_has_a_connection_of_its_own(is_written_in_turn):
+    """SQLite counts the changes anew for each connection, and between two turns it is closed."""
+    wake = Wake()
+    woken = []
+    for is_written in is_written_in_turn:
+        connection.close()
+        wake.begin()
+        if is_written:
+            write_from_another_connection()
+        woken.append(seconds_of(lambda: wake.wait(1.0)) < 0.9)
+    assert woken == is_written_in_turn
