@@ -33,7 +33,7 @@ def secret(name: str, default: str = "") -> str:
         return Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         _problems.append(f"{name}_FILE: {path} cannot be read: {error}.")
-        return ""
+        return default
 
 
 def positive(value: float) -> None:
@@ -127,7 +127,10 @@ GIT_ALLOW_HTTP = env.bool("GIT_ALLOW_HTTP", default=False)
 GIT_MAX_FILES = env.int("GIT_MAX_FILES", default=50_000, validate=positive)
 GIT_MAX_BYTES = env.int("GIT_MAX_BYTES", default=2 * 1024**3, validate=positive)
 GIT_PROXY = env.str("GIT_PROXY", default="")
-_FOR_GIT = "PATH SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO CURL_CA_BUNDLE http_proxy https_proxy no_proxy TMPDIR"
+_FOR_GIT = (
+    "PATH TMPDIR SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO CURL_CA_BUNDLE "
+    "http_proxy https_proxy no_proxy all_proxy HTTPS_PROXY NO_PROXY ALL_PROXY"
+)
 GIT_ENVIRONMENT = {name: os.environ[name] for name in _FOR_GIT.split() if name in os.environ}
 
 
@@ -148,6 +151,8 @@ def check_production() -> None:
         _problems.append("DEBUG: must be off in production; debug pages show settings and data.")
     if not ALLOWED_HOSTS:
         _problems.append("ALLOWED_HOSTS: production needs the host names that the dashboard is served under.")
+    if EXECUTOR == "fake":
+        _problems.append("EXECUTOR: fake makes outputs of its own instead of running studies; not in production.")
     for name in ("BACKEND", "WORK_DIR", "HIGH_PRIVACY_STORAGE_BASE", "MEDIUM_PRIVACY_STORAGE_BASE"):
         if not os.environ.get(name):
             _problems.append(f"{name}: has no default in production.")
@@ -168,6 +173,8 @@ except EnvError as error:
         _problems += [f"{_name}: {_message}" for _message in _messages]
 try:
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_health_checks=True)}
+    if DATABASES["default"]["ENGINE"].rpartition(".")[2] not in ("sqlite3", "postgresql"):
+        raise ValueError
 except (ValueError, KeyError):
     _problems.append(
         "DATABASE_URL: must begin with sqlite:/// or postgres:// (its value may hold a password: not shown)."

@@ -1,3 +1,5 @@
+"""Django's entry for this package. What a job is: models, project files, planning, git."""
+
 from django.apps import AppConfig
 
 

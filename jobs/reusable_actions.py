@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from jobs.errors import JobError
-from jobs.git_errors import GitError, GitFileNotFound, UnknownRevision
+from jobs.git.errors import GitError, GitFileNotFound, UnknownRevision
 from jobs.project import Action, ProjectError
 from jobs.study.errors import bounded, describe, shown
 from jobs.study.run_command import is_database_command, split_command

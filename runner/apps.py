@@ -1,3 +1,5 @@
+"""Django's entry for this package. The loop that drives jobs through their containers."""
+
 from django.apps import AppConfig
 
 

@@ -59,6 +59,8 @@ class Weights:
         parser.optionxform = str
         try:
             parser.read_string(path.read_text(encoding="utf-8"))
+            if parser.defaults():
+                raise ValueError("there is no section DEFAULT: [*] is for all workspaces")
             return cls({name: [_rule(*line) for line in parser.items(name)] for name in parser.sections()})
         except (OSError, configparser.Error, re.error, ValueError) as error:
             raise ValueError(f"JOB_RESOURCE_WEIGHTS_FILE {path} cannot be used: {error}") from error
@@ -73,9 +75,12 @@ class Weights:
 
 
 def _rule(pattern: str, weight: str) -> tuple[re.Pattern, float]:
-    number = float(weight)
+    try:
+        number = float(weight)
+    except ValueError:
+        number = 0
     if not 0 < number < float("inf"):
-        raise ValueError(f"the weight of {pattern!r} must be greater than 0, not {weight}")
+        raise ValueError(f"the weight of {pattern!r} must be a number greater than 0, not {weight!r}")
     return re.compile(pattern), number
 
 

@@ -153,8 +153,8 @@ class Runner:
                 fields = ("pk", "workspace", "action", "run_command", "requires_db")
                 self._start(room.choose(capacity.Candidate(*row) for row in ready.values_list(*fields)))
             hold = hold or room.waiting(pool)
-            told = ready.exclude(status_code=hold.code, status_message=hold.message)
-            Job.objects.move_waiting([(pk, hold.code, hold.message) for pk in told.values_list("pk", flat=True)])
+            untold = ready.not_told(hold.code, hold.message).values_list("pk", flat=True)
+            Job.objects.move_waiting([(pk, hold.code, hold.message) for pk in untold])
 
     def _start(self, chosen: list[int]) -> None:
         found = Job.objects.pending().select_related("request").in_bulk(chosen)

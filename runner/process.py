@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs.models import Job
 from jobs.progress import Progress
-from jobs.results import print_results
+from jobs.results import print_results, terminal
 from jobs.service import run_forever, stopped_by_signals
 from runner.capacity import Weights
 from runner.executors import from_settings, instance
@@ -84,6 +84,6 @@ def _turns(runner: Runner, display: contextlib.AbstractContextManager, until_idl
 
 def _results(jobs: list[Job]) -> bool:
     if not jobs:
-        print("No job was active: nothing to do.")
+        terminal().print("No job was active: nothing to do.")
         return True
     return print_results(jobs)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the state diagram into the README again, after a change of the tables in jobs/states.py.
 
-    .venv/bin/python scripts/state_diagram.py
+.venv/bin/python scripts/state_diagram.py
 """
 
 import sys

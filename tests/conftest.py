@@ -1,6 +1,29 @@
-"""What every test gets: folders of its own, so that no test sees another one's files."""
+"""What every test gets: folders of its own, so that no test sees another one's files, and an engine or a clear word."""
 
+import functools
+import os
+
+import docker
 import pytest
+
+
+@functools.cache
+def engine_trouble() -> str:
+    """Why no engine answers, or an empty string."""
+    try:
+        client = docker.from_env(timeout=10)
+        client.ping()
+        client.close()
+    except (docker.errors.DockerException, OSError) as error:
+        return str(error)
+    return ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests of the real engine are skipped where none answers; in CI that is a failure."""
+    if item.get_closest_marker("needs_docker") and engine_trouble():
+        report = pytest.fail if os.environ.get("CI") else pytest.skip
+        report(f"no Docker engine answers ({engine_trouble()}); `make engine` starts one")
 
 
 @pytest.fixture(autouse=True)

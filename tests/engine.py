@@ -84,3 +84,15 @@ def create_only(instance: str, spec: ContainerSpec) -> None:
     with sdk() as client:
         body = create_body(Profile(instance, UID, GID, Limits()), spec, spec.workspace_folder)
         client.create_container_from_config(body, spec.name)
+
+
+def run_ordinary(client: docker.APIClient, script: str) -> str:
+    """What a shell script writes in a container as the engine makes it by default (root), but without a network."""
+    host_config = client.create_host_config(network_mode="none")
+    container = client.create_container(tiny_image(), ["sh", "-c", script], host_config=host_config)
+    try:
+        client.start(container)
+        client.wait(container)
+        return client.logs(container).decode()
+    finally:
+        client.remove_container(container, force=True)

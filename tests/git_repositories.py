@@ -45,6 +45,13 @@ def make_repository(path: Path, files: Mapping[str, bytes | str], branch: str = 
     return commit(path, files)
 
 
+def repository_of(folder: Path, path: Path) -> Path:
+    """A repository with the files of a folder (such as demo/study) in its one commit; returns its path."""
+    files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    make_repository(path, files)
+    return path
+
+
 def commit(path: Path, files: Mapping[str, bytes | str], message: str = "Change the study") -> str:
     """Write these files and commit everything in the folder; the id of the commit."""
     for name, content in files.items():

@@ -51,6 +51,7 @@ class Site:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+            process.stdout.close()
 
     @property
     def work_dir(self) -> Path:

@@ -9,8 +9,8 @@ import docker
 import pytest
 
 from tests.engine import demo_images
-from tests.site import DEMO_STUDY, Site, wait_until, watched_starts
 from tests.git_repositories import repository_of
+from tests.site import DEMO_STUDY, Site, wait_until, watched_starts
 
 KILLS = 20
 LONGEST_LIFE_SECONDS = 1.2
@@ -33,6 +33,7 @@ def live_a_little(site: Site, chance: random.Random) -> None:
     """Start a runner and kill it at a random moment; it has at least got as far as taking its lock."""
     process = site.start("run")
     lock = site.work_dir / "run.lock"
+    lock.touch()
     wait_until(lambda: process.poll() is not None or f"pid {process.pid} " in lock.read_text(), what="the start")
     try:
         process.wait(chance.uniform(0, LONGEST_LIFE_SECONDS))

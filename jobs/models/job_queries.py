@@ -55,6 +55,10 @@ class JobQuerySet(models.QuerySet):
         released = ~Exists(self._waited_for(~Q(to_job__state=State.SUCCEEDED)))
         return self.pending().filter(~Q(status_code=StatusCode.WAITING_ON_DEPENDENCIES) | released)
 
+    def not_told(self, code: StatusCode, message: str) -> "JobQuerySet":
+        """Jobs whose status says something else."""
+        return self.exclude(status_code=code, status_message=message)
+
     def active_or_ended_since(self, moment: datetime) -> "JobQuerySet":
         """What is active now, whatever becomes of it, with what is created later; older ends are left out."""
         oldest = self.active().aggregate(oldest=models.Min("pk"))["oldest"]

@@ -16,7 +16,7 @@ class JobOutputQuerySet(models.QuerySet):
         return self.current().filter(job__workspace=workspace, job__action__in=actions)
 
     def replaced_by(self, job, paths, *, same_action: bool = True) -> int:
-        """Take currency from whatever stood at the job's paths and, with `same_action`, from the action's other outputs."""
+        """Take currency from what stood at the paths and, with `same_action`, from the other outputs of the action."""
         others = self.current().filter(job__workspace=job.workspace).exclude(job=job)
         earlier = others.filter(job__action=job.action).update(is_current=False) if same_action else 0
         chunks = [paths[start : start + 500] for start in range(0, len(paths), 500)]

@@ -52,11 +52,14 @@ def read_yaml(text: str | bytes, *, filename: str) -> object:
     if found := _UNPRINTABLE.search(decoded):
         line = 1 + decoded.count("\n", 0, found.start())
         raise ProjectError(f"{filename} line {line}: holds the control character U+{ord(found[0]):04X}: remove it.")
+    loader = CBaseLoader(decoded)
     try:
-        for event in yaml.parse(decoded, Loader=CBaseLoader):
+        while not isinstance(event := loader.get_event(), yaml.StreamEndEvent):
             builder.take(event)
     except yaml.YAMLError as error:
         raise ProjectError(_explained(error, filename)) from error
+    finally:
+        loader.dispose()
     return builder.document
 
 
@@ -126,10 +129,9 @@ class _Builder:
         text, is_plain = event.value, event.implicit[0]
         line = _line(event)
         try:
-            if event.tag is not None and not is_plain:
+            value = plain_value(text) if is_plain else text
+            if event.tag is not None:
                 value = tagged_value(event.tag, text)
-            else:
-                value = plain_value(text) if is_plain else text
         except ValueError as error:
             self._refuse(line, f"{error}.")
         if is_plain and text == "<<" and self._awaits_key():

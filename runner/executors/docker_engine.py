@@ -82,24 +82,26 @@ class _Client(APIClient):
 
 
 class Stream:
-    """A long answer, block by block as it comes. Iterate over it once."""
+    """A long answer, block by block as it comes. Either iterate over it once or close it, or both."""
 
     def __init__(self, response: requests.Response, what: str):
         self._response = response
         self._what = what
         self._lock = threading.Lock()
-        self._closed = False
+        self._is_read = self._is_closed = False
         # A descriptor of our own: `close` may come from another thread, when the connection's own number already
         # belongs to something else.
         self._socket: socket.socket | None = socket.socket(fileno=os.dup(response.raw.fileno()))
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises ExecutorUnavailable if the answer breaks off; ends quietly after `close`."""
+        with self._lock:
+            self._is_read = not self._is_closed
         try:
-            while block := self._response.raw.read1(_BLOCK_BYTES):
+            while not self._is_closed and (block := self._response.raw.read1(_BLOCK_BYTES)):
                 yield block
         except _TROUBLE as error:
-            if not self._closed:
+            if not self._is_closed:
                 raise ExecutorUnavailable(f"The Docker engine broke off when asked {self._what}: {error}") from error
         finally:
             self._let_go()
@@ -107,10 +109,12 @@ class Stream:
     def close(self) -> None:
         """Wake up whoever reads: the read ends at once."""
         with self._lock:
-            self._closed = True
+            self._is_closed = True
             if self._socket is not None:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
+        if not self._is_read:
+            self._let_go()
 
     def _let_go(self) -> None:
         with self._lock:

@@ -36,7 +36,8 @@ def lines(blocks: Iterable[bytes], since: str = "") -> Iterator[bytes]:
         text = b"".join(joiner.join(*frame) for frame in frames)
         if text:
             yield text
-    yield joiner.end()
+    if end := joiner.end():
+        yield end
 
 
 def _frames(blocks: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:

@@ -101,10 +101,11 @@ def run_to_success(site: Installation, *actions: str) -> float:
 
 def start_sleeping(site: Installation, database: Database, study: Study, *names: str) -> list:
     """Submit jobs that only sleep and wait until their containers run; returns the jobs."""
+    containers = site.containers  # listens from here on at the latest
     jobs = study.submit(*names)
     database.wait_for_codes([job.pk for job in jobs], "executing")
     for job in jobs:
-        site.containers.when("start", job.container_name)
+        containers.when("start", job.container_name)
     return jobs
 
 

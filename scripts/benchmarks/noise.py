@@ -31,10 +31,10 @@ class Load:
 @contextmanager
 def watched_load() -> Iterator[Load]:
     load = Load()
-    before, stolen_before, started = _foreign_ticks(), _stolen_ticks(), time.monotonic()
+    before, started = _foreign_ticks() + _stolen_ticks(), time.monotonic()
     yield load
-    after = _foreign_ticks()
-    ticks = sum(max(0, used - before.get(pid, 0)) for pid, used in after.items()) + _stolen_ticks() - stolen_before
+    # Of sums: what a process has used that ends meanwhile is then found with the parent that waited for it.
+    ticks = max(0, _foreign_ticks() + _stolen_ticks() - before)
     available = (time.monotonic() - started) * _TICKS_PER_SECOND * (os.cpu_count() or 1)
     load.foreign_share = min(1.0, ticks / available) if available else 0.0
 
@@ -46,9 +46,9 @@ class _Process:
     ticks: int  # of itself and of its children that have ended
 
 
-def _foreign_ticks() -> dict[int, int]:
+def _foreign_ticks() -> int:
     processes = dict(_processes())
-    return {pid: process.ticks for pid, process in processes.items() if not _is_ours(pid, processes)}
+    return sum(process.ticks for pid, process in processes.items() if not _is_ours(pid, processes))
 
 
 def _processes() -> Iterator[tuple[int, _Process]]:

@@ -60,7 +60,8 @@ def _outputs(site: Installation) -> Path:
 
 def _finalise(site: Installation, action: str) -> float:
     """Seconds from the container's death to "succeeded" of the action's job."""
+    containers = site.containers  # listens from here on at the latest
     with site.database() as database:
         (job,) = site.study.submit(action)
         ended = database.wait_for_codes([job.pk], "succeeded")
-        return ended - site.containers.when("die", job.container_name)
+    return ended - containers.when("die", job.container_name)

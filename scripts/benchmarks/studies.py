@@ -16,7 +16,9 @@ _NO_OP_COMMAND = "sh -c 'mkdir -p output && echo done >output/{name}.txt'"
 # One process writes them all: a fork for each would take longer than what is measured.
 _SMALL_SCRIPT = f"""mkdir -p output/small
 awk 'BEGIN {{
-  for (i = 0; i < {SMALL_FILES}; i++) {{ f = sprintf("output/small/%04d.csv", i); printf "%{SMALL_BYTES}s", "" >f; close(f) }}
+  for (i = 0; i < {SMALL_FILES}; i++) {{
+    file = sprintf("output/small/%04d.csv", i); printf "%{SMALL_BYTES}s", "" >file; close(file)
+  }}
 }}'
 """
 

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from jobs import git
-from jobs.git_errors import scrub
-from jobs.git_names import check_repo
-from jobs.git_process import may_have_token
+from jobs.git.errors import scrub
+from jobs.git.names import check_repo
+from jobs.git.process import may_have_token
 from tests.git_processes import processes_that_mention, start_resolve, wait_until
 from tests.git_repositories import commit, make_repository, serve
 from tests.git_repositories import git as run_git
@@ -123,7 +123,7 @@ def test_another_repository_of_a_silent_server_can_be_read_meanwhile(server, stu
 
 
 def test_a_fetch_larger_than_the_site_allows_is_stopped(server, study, settings, monkeypatch):
-    monkeypatch.setattr("jobs.git_process._PACK_OVERHEAD", 0)
+    monkeypatch.setattr("jobs.git.process._PACK_OVERHEAD", 0)
     settings.GIT_MAX_BYTES = 1_000_000
     sha = commit(study, {"large": os.urandom(3_000_000)})
 
@@ -134,7 +134,7 @@ def test_a_fetch_larger_than_the_site_allows_is_stopped(server, study, settings,
 
 
 def test_a_listing_that_never_ends_is_refused(server, study, monkeypatch):
-    monkeypatch.setattr("jobs.git_contact._MOST_REFS_BYTES", 1000)
+    monkeypatch.setattr("jobs.git.asking._MOST_REFS_BYTES", 1000)
     for number in range(20):
         run_git(study, "branch", f"branch-with-a-long-name-{number}")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from jobs import git
-from jobs.git_copies import HISTORY, Copy
-from jobs.git_names import check_repo
+from jobs.git.copies import HISTORY, Copy
+from jobs.git.names import check_repo
 from tests.git_processes import kill_all_that_mention, processes_that_mention, start_resolve, wait_until
 from tests.git_repositories import commit, make_repository, serve
 from tests.git_repositories import git as run_git

@@ -6,8 +6,8 @@ import tarfile
 import pytest
 
 from jobs import git
-from jobs.git_copies import Copy
-from jobs.git_names import check_repo
+from jobs.git.copies import Copy
+from jobs.git.names import check_repo
 from tests.git_repositories import commit, make_repository
 from tests.git_repositories import git as run_git
 

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs import git
-from jobs.git_names import check_branch, check_commit, check_path, check_repo, check_revision
+from jobs.git.names import check_branch, check_commit, check_path, check_repo, check_revision
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from jobs import git
-from jobs.git_errors import GitFailed, explain
-from jobs.git_names import check_repo
-from jobs.git_process import Deadline, GitProcess, environment, run
+from jobs.git.errors import GitFailed, explain
+from jobs.git.names import check_repo
+from jobs.git.process import Deadline, GitProcess, environment, run
 from tests.git_repositories import make_repository
 
 

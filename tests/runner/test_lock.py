@@ -22,9 +22,9 @@ with only_runner():
 
 
 @pytest.fixture
-def start_holder(settings, tmp_path) -> Iterator[Callable[..., subprocess.Popen]]:
+def start_holder(settings, monkeypatch, tmp_path) -> Iterator[Callable[..., subprocess.Popen]]:
     """Start another process that holds the lock of a work directory and of a database."""
-    settings.DATABASES = {"default": {**settings.DATABASES["default"], "NAME": str(tmp_path / "own.sqlite3")}}
+    monkeypatch.setitem(settings.DATABASES["default"], "NAME", str(tmp_path / "own.sqlite3"))
     holders: list[subprocess.Popen] = []
 
     def start(work_dir: Path, database: Path) -> subprocess.Popen:
@@ -48,9 +48,9 @@ def start_holder(settings, tmp_path) -> Iterator[Callable[..., subprocess.Popen]
 
 def test_a_second_runner_on_the_same_work_directory_is_told_who_holds_it(settings, start_holder, tmp_path):
     holder = start_holder(settings.WORK_DIR, tmp_path / "another.sqlite3")
-    with pytest.raises(AlreadyRunning, match=f"already driving {settings.WORK_DIR}: pid {holder.pid} on ") as refusal:
-        with only_runner():
-            pytest.fail("two runners at once")
+    with pytest.raises(AlreadyRunning) as refusal, only_runner():
+        pytest.fail("two runners at once")
+    assert f"already driving {settings.WORK_DIR}: pid {holder.pid} on " in str(refusal.value)
     assert "Stop it first" in str(refusal.value)
 
 

@@ -76,12 +76,12 @@ def test_success_says_what_was_left_out_and_what_went_wrong_on_the_way():
 
 def test_a_job_that_never_starts_names_the_actions_that_failed_and_no_others():
     awaited = [
-        Job(action="extract", state="failed", status_code=StatusCode.NONZERO_EXIT),
-        Job(action="count", state="succeeded", status_code=StatusCode.SUCCEEDED),
-        Job(action="chart", state="running", status_code=StatusCode.EXECUTING),
-        Job(action="match", state="failed", status_code=StatusCode.CANCELLED_BY_USER),
+        Job(pk=1, action="extract", state="failed", status_code=StatusCode.NONZERO_EXIT),
+        Job(pk=2, action="count", state="succeeded", status_code=StatusCode.SUCCEEDED),
+        Job(pk=3, action="chart", state="running", status_code=StatusCode.EXECUTING),
+        Job(pk=4, action="match", state="failed", status_code=StatusCode.CANCELLED_BY_USER),
     ]
-    assert verdicts.dependency_failed(awaited) == "Not run because extract and match, which it needs, did not succeed."
+    assert verdicts.dependency_failed(awaited) == "Not run because extract and match did not succeed, which it needs."
 
 
 def test_every_verdict_may_follow_finalized():

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from jobs.git_errors import GitFailed, GitUnavailable, basic_credentials
-from jobs.git_names import Remote
+from jobs.git.errors import GitFailed, GitUnavailable, basic_credentials
+from jobs.git.names import Remote
 
 _CHUNK = 1 << 16
 _MOST_STDERR = 1 << 16

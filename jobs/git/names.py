@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
 
-from jobs.git_errors import GitError, shown
+from jobs.git.errors import GitError, shown
 
 _MOST_ADDRESS = 500
 _MOST_REVISION = 255

@@ -10,9 +10,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.git_errors import GitError, GitFailed, GitUnavailable, explain, shown
-from jobs.git_names import Remote, is_full_id
-from jobs.git_process import Deadline, run
+from jobs.git.errors import GitError, GitFailed, GitUnavailable, explain, shown
+from jobs.git.names import Remote, is_full_id
+from jobs.git.process import Deadline, run
 
 log = logging.getLogger(__name__)
 

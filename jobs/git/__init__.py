@@ -1,17 +1,18 @@
 """What the job runner wants of git: which commit a name means, one file of a commit, all of its files, its branch.
 
-Local folders and addresses go the same way: a commit is fetched once into the runner's own copy (`git_copies`) and read
+Local folders and addresses go the same way: a commit is fetched once into the runner's own copy (`copies`) and read
 from there, so a planned job does not change when its repository does. Callers need not know about copies, locks,
-retries or tokens. Every name is looked at before git sees it (`git_names`).
+retries or tokens. Every name is looked at before git sees it (`names`).
 """
 
 import difflib
 import hashlib
 import re
 
-from jobs.git_contact import complete_id, contact, list_refs
-from jobs.git_copies import HISTORY, Copy
-from jobs.git_errors import (
+from jobs.git.archive import export
+from jobs.git.asking import complete_id, contact, list_refs
+from jobs.git.copies import HISTORY, Copy
+from jobs.git.errors import (
     GitError,
     GitFailed,
     GitFileNotFound,
@@ -20,9 +21,8 @@ from jobs.git_errors import (
     explain,
     shown,
 )
-from jobs.git_export import export
-from jobs.git_names import Remote, check_branch, check_commit, check_path, check_repo, check_revision, is_full_id
-from jobs.git_process import Deadline, GitProcess, run
+from jobs.git.names import Remote, check_branch, check_commit, check_path, check_repo, check_revision, is_full_id
+from jobs.git.process import Deadline, GitProcess, run
 from jobs.text import listed
 
 __all__ = [

@@ -17,8 +17,8 @@ from typing import TypeVar
 
 from django.conf import settings
 
-from jobs.git_contact import contact
-from jobs.git_errors import (
+from jobs.git.asking import contact
+from jobs.git.errors import (
     CommitNotOffered,
     GitFailed,
     GitUnavailable,
@@ -26,8 +26,8 @@ from jobs.git_errors import (
     UnknownRevision,
     explain,
 )
-from jobs.git_names import Remote
-from jobs.git_process import Deadline, own_files, own_folder, run
+from jobs.git.names import Remote
+from jobs.git.process import Deadline, own_files, own_folder, run
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from jobs.git_copies import Copy
-from jobs.git_errors import GitError, GitFailed, GitUnavailable, explain
-from jobs.git_names import check_commit, check_repo
-from jobs.git_process import Deadline, GitProcess
+from jobs.git.copies import Copy
+from jobs.git.errors import GitError, GitFailed, GitUnavailable, explain
+from jobs.git.names import check_commit, check_repo
+from jobs.git.process import Deadline, GitProcess
 
 _BUFFER = 1 << 18
 

@@ -1,0 +1,265 @@
+"""The environment is read once: every mistake in one message, no secret in any message, nothing unsafe in production.
+
+Each test starts a Python of its own, because settings are read when they are imported.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOW = """
+import json, sys
+from jobrunner_site import settings
+print(json.dumps({name: getattr(settings, name) for name in sys.argv[1:]}, default=str))
+"""
+KEY = "k" * 50
+
+
+class Site:
+    """An environment with nothing set but what the test gives, and no .env."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.production = {
+            "JOB_RUNNER_MODE": "production",
+            "SECRET_KEY": KEY,
+            "ALLOWED_HOSTS": "jobs.example.org",
+            "BACKEND": "tpp",
+            "HIGH_PRIVACY_STORAGE_BASE": str(folder / "high"),
+            "MEDIUM_PRIVACY_STORAGE_BASE": str(folder / "medium"),
+        }
+
+    def start(self, *names: str, **variables: str) -> subprocess.CompletedProcess:
+        environment = {"PATH": os.environ["PATH"], "DOTENV_FILE": "", "WORK_DIR": str(self.folder / "work")}
+        return subprocess.run(
+            [sys.executable, "-c", SHOW, *names],
+            cwd=ROOT,
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def show(self, *names: str, **variables: str) -> dict:
+        done = self.start(*names, **variables)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def refusal(self, **variables: str) -> str:
+        done = self.start(**variables)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+
+@pytest.fixture
+def site(tmp_path) -> Site:
+    return Site(tmp_path)
+
+
+def test_with_nothing_set_it_is_a_development_installation(site):
+    shown = site.show(
+        "MODE", "DEBUG", "BACKEND", "EXECUTOR", "USING_DUMMY_DATA_BACKEND", "ALLOW_LOCAL_REPOS", "WORK_DIR"
+    )
+    assert shown == {
+        "MODE": "development",
+        "DEBUG": True,
+        "BACKEND": "development",
+        "EXECUTOR": "docker",
+        "USING_DUMMY_DATA_BACKEND": True,
+        "ALLOW_LOCAL_REPOS": True,
+        "WORK_DIR": str(site.folder / "work"),
+    }
+    assert (site.folder / "work").is_dir()
+
+
+def test_without_a_work_directory_everything_lies_beside_manage_py():
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW, "WORK_DIR", "HIGH_PRIVACY_STORAGE_BASE"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DOTENV_FILE": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {
+        "WORK_DIR": str(ROOT / "workdir"),
+        "HIGH_PRIVACY_STORAGE_BASE": str(ROOT / "workdir" / "high_privacy"),
+    }
+
+
+def test_every_mistake_is_told_in_one_message(site):
+    message = site.refusal(
+        JOB_RUNNER_MODE="prod",
+        DEBUG="perhaps",
+        BACKEND="Backend One",
+        MAX_WORKERS="0",
+        MAX_DB_WORKERS="-1",
+        JOB_LOOP_INTERVAL="nan",
+        EXECUTOR="kubernetes",
+        JOB_MEMORY_LIMIT="much",
+        JOB_USER_ID="0",
+        LEVEL4_MAX_CSV_ROWS="many",
+        DATABASE_URL="oracle://somewhere",
+        STATA_LICENSE_FILE="/nowhere/stata.lic",
+        LOG_LEVEL="LOUD",
+    )
+    named = [line.partition(":")[0].removeprefix("  - ") for line in message.splitlines() if line.startswith("  - ")]
+    assert sorted(set(named)) == sorted(
+        [
+            "BACKEND",
+            "DATABASE_URL",
+            "DEBUG",
+            "EXECUTOR",
+            "JOB_LOOP_INTERVAL",
+            "JOB_MEMORY_LIMIT",
+            "JOB_RUNNER_MODE",
+            "JOB_USER_ID",
+            "LEVEL4_MAX_CSV_ROWS",
+            "LOG_LEVEL",
+            "MAX_DB_WORKERS",
+            "MAX_WORKERS",
+            "STATA_LICENSE_FILE",
+        ]
+    )
+    assert f"cannot start: {len(named)} setting(s) need attention" in message
+    assert "dotenv-sample explains each" in message
+
+
+def test_production_starts_with_what_protects_patients_data(site):
+    shown = site.show(
+        "DEBUG",
+        "USING_DUMMY_DATA_BACKEND",
+        "ALLOW_LOCAL_REPOS",
+        "SESSION_COOKIE_SECURE",
+        "CSRF_COOKIE_SECURE",
+        **site.production,
+    )
+    assert shown == {
+        "DEBUG": False,
+        "USING_DUMMY_DATA_BACKEND": False,
+        "ALLOW_LOCAL_REPOS": False,
+        "SESSION_COOKIE_SECURE": True,
+        "CSRF_COOKIE_SECURE": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["SECRET_KEY", "ALLOWED_HOSTS", "BACKEND", "HIGH_PRIVACY_STORAGE_BASE", "MEDIUM_PRIVACY_STORAGE_BASE"]
+)
+def test_production_refuses_to_start_without(site, name):
+    message = site.refusal(**{**site.production, name: ""})
+    assert f"  - {name}: " in message and "1 setting(s)" in message
+
+
+@pytest.mark.parametrize(("name", "value"), [("SECRET_KEY", "short"), ("DEBUG", "true"), ("EXECUTOR", "fake")])
+def test_production_refuses_to_start_with(site, name, value):
+    assert f"  - {name}: " in site.refusal(**{**site.production, name: value})
+
+
+@pytest.mark.parametrize("mode", ["Production", "PRODUCTION", "prod", ""])
+def test_a_misspelt_mode_never_means_development(site, mode):
+    assert "JOB_RUNNER_MODE" in site.refusal(JOB_RUNNER_MODE=mode)
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "PRIVATE_REPO_ACCESS_TOKEN", "STATA_LICENSE"])
+def test_a_secret_may_be_given_as_a_file(site, name):
+    (site.folder / "secret").write_text("from the file\n")
+    assert site.show(name, **{f"{name}_FILE": str(site.folder / "secret")}) == {name: "from the file"}
+
+
+def test_the_addresses_of_the_databases_may_be_files_too(site):
+    (site.folder / "secret").write_text("mssql://patients:password@db/full")
+    shown = site.show("DATABASE_URLS", FULL_DATABASE_URL_FILE=str(site.folder / "secret"))
+    assert shown["DATABASE_URLS"] == {
+        "default": "",
+        "full": "mssql://patients:password@db/full",
+        "slice": "",
+        "dummy": "",
+    }
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_secrets_file_that_cannot_be_read_is_named_and_its_content_is_not_shown(site, content):
+    path = site.folder / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    message = site.refusal(DATABASE_URL_FILE=str(path))
+    assert f"DATABASE_URL_FILE: {path} cannot be read" in message
+    assert "1 setting(s)" in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "oracle://user:hunter2@db/jobs",
+        "postgres://user:hunter2@db:port/jobs",
+        "user:hunter2@db",
+        "hunter2",
+        "mysql://user:hunter2@db/jobs",
+        "postgres://user:hunter2@[db/jobs",
+    ],
+)
+def test_a_bad_address_of_our_own_database_is_named_and_its_password_never_shown(site, url):
+    message = site.refusal(DATABASE_URL=url)
+    assert "DATABASE_URL" in message
+    assert "hunter2" not in message
+
+
+def test_sqlite_waits_for_other_writers_and_survives_a_power_cut(site):
+    [options] = site.show("DATABASES")["DATABASES"].values()
+    assert options["ENGINE"] == "django.db.backends.sqlite3"
+    assert options["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    assert "journal_mode=WAL" in options["OPTIONS"]["init_command"]
+    assert "synchronous=FULL" in options["OPTIONS"]["init_command"]
+
+
+def test_postgresql_is_chosen_by_the_address(site):
+    [database] = site.show("DATABASES", DATABASE_URL="postgres://jobs:hunter2@db:5433/jobs")["DATABASES"].values()
+    assert database["ENGINE"] == "django.db.backends.postgresql"
+    assert (database["HOST"], database["PORT"], database["NAME"]) == ("db", 5433, "jobs")
+    assert "transaction_mode" not in database.get("OPTIONS", {})
+
+
+@pytest.mark.parametrize(("text", "size"), [("512M", 512 * 1024**2), ("4g", 4 * 1024**3), ("1T", 1024**4), ("77", 77)])
+def test_sizes_are_given_as_people_write_them(site, text, size):
+    assert site.show("JOB_MEMORY_BYTES", JOB_MEMORY_LIMIT=text) == {"JOB_MEMORY_BYTES": size}
+
+
+@pytest.mark.parametrize("text", ["0", "-1G", "1.5G", "4 G", "4GB", "G", ""])
+def test_what_is_no_size_is_refused(site, text):
+    assert "JOB_MEMORY_LIMIT" in site.refusal(JOB_MEMORY_LIMIT=text)
+
+
+def test_lists_may_have_blanks_and_a_trailing_comma(site):
+    shown = site.show("ALLOWED_IMAGES", "LEVEL4_FILE_TYPES", ALLOWED_IMAGES=" python , r,", LEVEL4_FILE_TYPES=".csv")
+    assert shown == {"ALLOWED_IMAGES": ["python", "r"], "LEVEL4_FILE_TYPES": [".csv"]}
+
+
+def test_the_limits_of_level_4_are_the_sites(site):
+    shown = site.show(
+        "LEVEL4_MAX_FILESIZE", "LEVEL4_MAX_CSV_ROWS", LEVEL4_MAX_FILESIZE="1000", LEVEL4_MAX_CSV_ROWS="20"
+    )
+    assert shown == {"LEVEL4_MAX_FILESIZE": 1000, "LEVEL4_MAX_CSV_ROWS": 20}
+
+
+def test_a_dotenv_file_is_read_and_the_environment_wins(site):
+    (site.folder / ".env").write_text("MAX_WORKERS=7\nBACKEND=from-the-file\n")
+    shown = site.show("MAX_WORKERS", "BACKEND", DOTENV_FILE=str(site.folder / ".env"), BACKEND="from-outside")
+    assert shown == {"MAX_WORKERS": 7, "BACKEND": "from-outside"}
+
+
+def test_a_work_directory_that_cannot_be_made_is_named(site):
+    (site.folder / "file").touch()
+    assert "WORK_DIR" in site.refusal(WORK_DIR=str(site.folder / "file" / "work"))
+
+
+def test_git_gets_only_the_variables_that_it_needs(site):
+    shown = site.show("GIT_ENVIRONMENT", SECRET_KEY=KEY, https_proxy="http://proxy:3128", GIT_SSH_COMMAND="evil")
+    assert set(shown["GIT_ENVIRONMENT"]) == {"PATH", "https_proxy"}
