@@ -39,15 +39,18 @@ class Outputs(ReadOnly, admin.TabularInline):
 
 @admin.register(Job)
 class JobAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = (
-        "identifier",
-        "action",
-        "workspace",
-        "state",
-        "status_code",
-        "status_message",
-        "created_at",
-        "stopping",
+    list_display = ("identifier", "status_code", "action", "workspace", "status_message", "created_at", "stopping")
+    fieldsets = (
+        (
+            None,
+            {"fields": ("identifier", "request", "workspace", "action", "status_code", "status_message", "attempt")},
+        ),
+        ("Times (UTC)", {"fields": ("created_at", "started_at", "completed_at", "status_changed_at", "updated_at")}),
+        ("What runs", {"fields": ("run_command", "image", "arguments", "code_repo_url", "code_commit", "requires_db")}),
+        ("Inputs and outputs", {"fields": ("needs", "waits_for", "output_spec")}),
+        ("How it ended", {"fields": ("outcome_code", "outcome_message", "exit_code", "out_of_memory", "image_id")}),
+        ("Stop", {"fields": ("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason")}),
+        ("For the job-server", {"fields": ("backend", "state", "metrics", "trace_context"), "classes": ("collapse",)}),
     )
     list_filter = ("state", "status_code", "requires_db", "backend", "workspace")
     search_fields = ("identifier", "action", "workspace", "request__identifier", "run_command")

@@ -24,6 +24,8 @@ _MOST_FILE_BYTES = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
+_NO_DATABASE = "reusable actions cannot run commands that access the database."
+
 ResolveRef = Callable[[str, str], str]
 IsOnBranch = Callable[[str, str, str], bool]
 ReadFile = Callable[[str, str, str], bytes]
@@ -70,18 +72,17 @@ class Resolver:
     read_file: ReadFile
     _published: dict[tuple[str, str], _Published] = field(default_factory=dict)
 
-    def __call__(self, action: Action, run_command: str | None = None) -> tuple[ReusableAction | None, str]:
+    def __call__(self, action: Action, run_command: str) -> tuple[ReusableAction | None, str]:
         """The reusable action or None, and the command to run, which has an allowed image in front.
 
-        `run_command` is what the action runs if that is more than `action.run`. Raises ReusableActionError, which
+        `run_command` is the action's, as `Project.run_command` completed it. Raises ReusableActionError, which
         names the action and its image, and GitUnavailable.
         """
-        command = action.run if run_command is None else run_command
         try:
-            found = self.resolve(command)
+            found = self.resolve(run_command)
         except ReusableActionError as error:
             raise ReusableActionError(f"Action {action.name}: {action.image}:{action.tag}: {error}") from error
-        return found, command if found is None else found.run
+        return found, run_command if found is None else found.run
 
     def resolve(self, run_command: str) -> ReusableAction | None:
         """None if the image is an allowed one: git is not asked then. Raises ReusableActionError and GitUnavailable."""
@@ -93,7 +94,11 @@ class Resolver:
         if key not in self._published:
             self._published[key] = self._fetch(name, tag)
         published = self._published[key]
-        return ReusableAction(published.repo_url, published.commit, shlex.join([*published.words, *words[1:]]))
+        command = [*published.words, *words[1:]]
+        if is_database_command(command):
+            # The study's arguments come after those of action.yaml, and could complete such a command.
+            raise ReusableActionError(_NO_DATABASE)
+        return ReusableAction(published.repo_url, published.commit, shlex.join(command))
 
     def _fetch(self, name: str, tag: str) -> _Published:
         repo_url = f"{self.org_url}/{name}"
@@ -145,7 +150,7 @@ class Resolver:
         if name not in self.allowed_images:
             raise ReusableActionError(f"its image {shown(name)} is not an allowed one.")
         if is_database_command(words):
-            raise ReusableActionError("reusable actions cannot run commands that access the database.")
+            raise ReusableActionError(_NO_DATABASE)
         return words
 
 

@@ -48,6 +48,10 @@ def run_all_actions(project, folder: Path) -> str:
     return printed
 
 
+def rows_of(table: Path) -> list[list[str]]:
+    return list(csv.reader(table.read_text().splitlines()))
+
+
 def test_the_study_has_a_chain_a_fan_a_pattern_a_config_and_outputs_to_release(project):
     paths = [
         path for action in project.actions.values() for level in action.outputs.values() for path in level.values()
@@ -73,10 +77,9 @@ def test_the_actions_run_as_strict_as_jobs_and_release_no_small_number(project, 
         for outputs in action.outputs.values():
             for pattern in outputs.values():
                 assert list(shared_study.glob(pattern)), f"{action.name} did not make {pattern}"
-    with (shared_study / "output/patients.csv").open() as patients:
-        assert len(list(csv.DictReader(patients))) == PATIENTS
+    assert len(rows_of(shared_study / "output/patients.csv")) == 1 + PATIENTS
     for table in (shared_study / "output/release").glob("*.csv"):
-        numbers = [cell for row in csv.reader(table.open()) for cell in row[1:2] if cell.isdecimal()]
+        numbers = [row[1] for row in rows_of(table) if row[1].isdecimal()]
         assert numbers and all(int(number) > 7 and int(number) % 5 == 0 for number in numbers), table
         assert "patient_id" not in table.read_text()
     assert "[suppressed]" in (shared_study / "output/release/age_band.csv").read_text()
