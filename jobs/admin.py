@@ -43,7 +43,18 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("identifier", "request", "workspace", "action", "status_code", "status_message", "attempt")},
+            {
+                "fields": (
+                    "identifier",
+                    "request",
+                    "workspace",
+                    "action",
+                    "status_code",
+                    "status_message",
+                    "status_detail",
+                    "attempt",
+                )
+            },
         ),
         ("Times (UTC)", {"fields": ("created_at", "started_at", "completed_at", "status_changed_at", "updated_at")}),
         ("What runs", {"fields": ("run_command", "image", "arguments", "code_repo_url", "code_commit", "requires_db")}),

@@ -1,6 +1,7 @@
 """Adding jobs by hand: what `manage.py add_job` does with what somebody typed. The way in without a job-server."""
 
 import getpass
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,7 @@ class Wish:
 
     def to_request(self) -> JobRequest:
         """An unsaved JobRequest at a resolved commit. Raises GitError and GitUnavailable."""
-        local = Path(self.repo).expanduser()
-        repo = str(local.resolve()) if local.exists() else self.repo
+        repo = _absolute_if_local(self.repo)
         return JobRequest(
             source=JobRequest.Source.LOCAL,
             backend=settings.BACKEND,
@@ -49,8 +49,23 @@ class Wish:
             requested_actions=self.actions,
             database_name=self.database,
             force_run_dependencies=self.force_run_dependencies,
-            created_by=getpass.getuser(),
+            created_by=_who(),
         )
+
+
+def _absolute_if_local(repo: str) -> str:
+    try:
+        local = Path(repo).expanduser()
+        return str(local.resolve()) if repo and local.exists() else repo
+    except (OSError, RuntimeError, ValueError):
+        return repo  # too long to be a path, or below the home of somebody unknown: git says what is wrong with it
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"  # a container may run as a user that has no name
 
 
 def _workspace_named_after(repo: str) -> str:

@@ -57,8 +57,9 @@ def _table(jobs: list[Job]) -> Table:
 
 def _result(job: Job) -> Text:
     sign, style = LOOK[State(job.state)]
-    message = "" if job.status_message == "Completed successfully." else f"\n{escape(job.status_message)}"
-    return Text(f"{sign} {job.status_code}{message}", style)
+    sentences = "" if job.status_message == "Completed successfully." else f"\n{escape(job.status_message)}"
+    sentences += f"\n{escape(job.status_detail)}" if job.status_detail else ""
+    return Text(f"{sign} {job.status_code}{sentences}", style)
 
 
 def _took(job: Job) -> str:

@@ -123,6 +123,7 @@ def _facts(job: Job, outcome: Outcome, plan: Plan | None) -> dict:
         "attempt": job.attempt,
         "outcome": str(outcome.code),
         "message": outcome.message,
+        "detail": outcome.detail,
         "repository": job.request.repo_url,
         "commit": job.request.commit,
         "reusable action": f"{job.code_repo_url} at {job.code_commit}" if job.code_repo_url else "",

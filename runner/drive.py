@@ -107,7 +107,7 @@ class Driver:
         except Stopped:
             return True  # `_goes_on` knows whether the job or the whole runner was meant
         except Unavailable as error:
-            self._note_trouble(job, str(error))
+            self._note_trouble(job, error)
             return False
         except JobError as error:
             return self._end_by_fault_of_study(job, error)
@@ -118,23 +118,24 @@ class Driver:
         self._troubles.pop(job.pk, None)
         return job.status_code != before
 
-    def _note_trouble(self, job: Job, what: str) -> None:
+    def _note_trouble(self, job: Job, error: Unavailable) -> None:
         """Say since when, and try again after a pause that doubles each time."""
+        what = str(error).rstrip(".")
         old = self._troubles.get(job.pk)
         since = old.since if old else _in_words(time.time())
         tries = old.tries + 1 if old else 1
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(tries - 1, 10))
         self._troubles[job.pk] = _Trouble(since, tries, time.monotonic() + pause, job.stop_request)
-        log.warning("job %s: %s (try %d, since %s)", job.identifier, what, tries, since)
-        job.say(f"{what.rstrip('.')} (since {since}, try {tries}). The job goes on by itself when this is over.")
+        log.warning("job %s: %s (try %d, since %s). %s", job.identifier, what, tries, since, error.detail)
+        job.say(f"{what} (since {since}, try {tries}; it goes on by itself).", detail=error.detail)
 
     def _end_by_fault_of_study(self, job: Job, error: JobError) -> bool:
-        log.info("job %s: %s", job.identifier, error)
+        log.info("job %s: %s %s", job.identifier, error, error.detail)
         fault = {"outcome_code": StatusCode.JOB_ERROR, "outcome_message": str(error)}
         if job.status_code == StatusCode.FINALIZING:
-            job.record(**fault)
+            job.record(**fault, status_detail=error.detail)
         else:
-            job.move_to(StatusCode.FINALIZING, "Saving the log.", **fault)
+            job.move_to(StatusCode.FINALIZING, "Saving the log.", detail=error.detail, **fault)
         return True
 
     def _end_by_our_bug(self, job: Job, error: Exception) -> bool:

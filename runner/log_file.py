@@ -3,8 +3,8 @@
 Every line begins with its timestamp. Where the file stands is read from the file itself, so a process that dies at any
 moment loses nothing: the next one cuts off what is torn and goes on. Knows nothing of containers.
 
-A log longer than `head_bytes` keeps its beginning and its end. Between them stands a line of ours, the only one without
-a timestamp, which says how much is left out and how long the end is (so a torn end is recognised).
+A log longer than `head_bytes` keeps exactly so much of its beginning, then a line of ours which says how much is left
+out and how long the rest is, then its last lines. That line is known by its place, so no container can write it.
 """
 
 import contextlib
@@ -20,12 +20,10 @@ from typing import BinaryIO
 from jobs.errors import Unavailable
 
 _BLOCK_BYTES = 256 * 1024
-_MARK = "[job runner] {left_out} bytes or more are left out here, the last {tail} bytes follow:\n"
-_MARK_PATTERN = re.compile(
-    _MARK.format(left_out=r"\d+", tail=r"(\d+)").replace("[", r"\[").replace("]", r"\]").encode()
-)
+_MARK = "\n[job runner] {left_out} bytes or more are left out here, the last {tail} bytes follow:\n"
+_MARK_PATTERN = re.compile(rb"\n\[job runner\] \d+ bytes or more are left out here, the last (\d+) bytes follow:\n")
+_MARK_BYTES = 200  # no mark is longer
 _MIDDLE = b"[in the middle of a line] "
-_MARK_BYTES = 200  # no mark and middle are longer
 # The engine's lines are a little out of order (its two streams race by microseconds): so a resumed log is asked for
 # again from the middle of the last lines, and those that the file has are told by how they begin.
 _LINES_COMPARED = 4096
@@ -79,31 +77,28 @@ class LogFile:
 
     def resume(self) -> Resume:
         """Cut off what a crash has torn, and say from where to go on."""
-        size = self._cut_torn_line(self._size())
-        mark = self._mark(size)
-        if mark is not None:
-            start, end, tail_bytes = mark
-            if size == end + tail_bytes:
+        size = self._size()
+        if size > self._limits.head_bytes:
+            if self._is_finished(size):
                 return Resume(is_finished=True)
-            # The line before the mark may have been cut short by `write`: it is fetched again as well.
-            size = self._cut_torn_line(max(0, start - 1))
-        return self._resume_after_lines(size)
+            size = self._limits.head_bytes
+        return self._resume_after_lines(self._cut_torn_line(size))
 
     def _size(self) -> int:
         return os.fstat(self._file.fileno()).st_size
 
+    def _is_finished(self, size: int) -> bool:
+        """Whether our line stands in its place and as many bytes follow as it says."""
+        self._file.seek(self._limits.head_bytes)
+        mark = _MARK_PATTERN.match(self._file.read(_MARK_BYTES))
+        return mark is not None and size == self._limits.head_bytes + mark.end() + int(mark[1])
+
     def _cut_torn_line(self, size: int) -> int:
+        """Cut the file to the last line that ends within the first `size` bytes; returns its new size."""
         end = next(self._newlines_backwards(size), -1) + 1
         if end != self._size():
             self._file.truncate(end)
         return end
-
-    def _mark(self, size: int) -> tuple[int, int, int] | None:
-        """Where our line starts and ends, and how many bytes it says follow."""
-        start = max(0, size - self._limits.tail_bytes - _MARK_BYTES)
-        self._file.seek(start)
-        found = _MARK_PATTERN.search(self._file.read(size - start))
-        return found and (start + found.start(), start + found.end(), int(found[1]))
 
     def _resume_after_lines(self, size: int) -> Resume:
         starts = self._last_line_starts(size)
@@ -144,33 +139,21 @@ class LogFile:
     def write(self, chunk: bytes) -> None:
         """Append what fits; of the rest only the last bytes are remembered, for `finish`."""
         room = self._limits.head_bytes - self._size()
-        if not self.is_full and len(chunk) <= room:
-            self._append(chunk)
-            return
-        if not self.is_full:
-            fits = chunk.rfind(b"\n", 0, max(0, room)) + 1 or max(0, room)
-            self._append(chunk[:fits])
-            chunk, self.is_full = chunk[fits:], True
-        self._beyond_bytes += len(chunk)
-        self._tail += chunk
-        if len(self._tail) > 2 * self._limits.tail_bytes:
-            del self._tail[: -self._limits.tail_bytes]
+        self._append(chunk[:room])
+        rest = chunk[room:]
+        if rest:
+            self.is_full = True
+            self._beyond_bytes += len(rest)
+            self._tail += rest
+            if len(self._tail) > 2 * self._limits.tail_bytes:
+                del self._tail[: -self._limits.tail_bytes]
 
     def finish(self) -> None:
-        """The log is complete: write its end after a mark if something is left out, and make all of it durable."""
-        tail = bytes(self._tail[-self._limits.tail_bytes :])
-        left_out = self._beyond_bytes - len(tail)
-        if left_out:
-            tail = self._closing_newline() + _marked(tail, left_out)
-        self._append(tail)
+        """The log is complete: write its end if it did not fit, and make all of it durable."""
+        if self.is_full:
+            tail = bytes(self._tail[-self._limits.tail_bytes :])
+            self._append(_marked(tail, self._beyond_bytes - len(tail)))
         os.fsync(self._file.fileno())
-
-    def _closing_newline(self) -> bytes:
-        """The beginning may have been cut in the middle of a line."""
-        if self._size() == 0:
-            return b""
-        self._file.seek(-1, os.SEEK_END)
-        return b"" if self._file.read(1) == b"\n" else b"\n"
 
     def _append(self, data: bytes) -> None:
         self._file.seek(0, os.SEEK_END)

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from jobs.models import Flag, Heartbeat, InvalidTransition, Job
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 5
 # Running jobs show the job-server that they live by a moving `updated_at`; it warns after 30 minutes (contract §1.4).
 TOUCH_SECONDS = 60
+# A long chain of jobs behind a failed one must not delay a cancel or another job's step.
+LONGEST_END_OF_DOOMED_SECONDS = 0.5
 # How long a stop waits for threads in the middle of a step; whatever is cut off is simply done again.
 STOP_SECONDS = 6
 
@@ -138,10 +141,15 @@ class Runner:
             _move(job, outcome.code, outcome.message)
 
     def _end_doomed(self) -> None:
-        """A job whose dependency failed never starts; those behind it follow in the same tick."""
-        while doomed := list(Job.objects.doomed().prefetch_related("waits_for")[:500]):
-            for job in doomed:
-                _move(job, StatusCode.DEPENDENCY_FAILED, verdicts.dependency_failed(job.waits_for.all()))
+        """A job whose dependency failed never starts; those behind it follow, in this tick or the next ones."""
+        deadline = time.monotonic() + LONGEST_END_OF_DOOMED_SECONDS
+        while doomed := list(Job.objects.doomed().prefetch_related("waits_for")[:200]):
+            with transaction.atomic():
+                for job in doomed:
+                    _move(job, StatusCode.DEPENDENCY_FAILED, verdicts.dependency_failed(job.waits_for.all()))
+            if time.monotonic() > deadline:
+                self.wake.set()
+                return
 
     def _start_ready(self, running: list[Job]) -> None:
         held = capacity.holds(Flag.objects.current())

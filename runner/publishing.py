@@ -175,7 +175,7 @@ def _prepare_high(high: _Side, live: list[tuple[int, Entry]], plan: Plan) -> Non
     for entry in entries:
         problem = high.folder.why_not_storable(entry.path)
         if problem:
-            raise JobError(problem)
+            raise JobError("An output cannot be stored under its name.", detail=problem)
     high.make_room(entries)
     high.write_manifest(entries, levels=PRIVACY_LEVELS, dropped=(), completed_at=plan.completed_at)
 

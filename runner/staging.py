@@ -80,7 +80,7 @@ def _check_names(job: Job, files: list[MatchedFile]) -> None:
         for file in files:
             problem = high.why_not_storable(file.stored_name)
             if problem:
-                raise JobError(problem)
+                raise JobError("An output cannot be stored under its name.", detail=problem)
 
 
 def _stage_files(
@@ -136,7 +136,7 @@ class _Stager:
         try:
             descriptor = open_ordinary(self.source_fd, file.path)
         except NotOrdinary as error:
-            raise JobError(f"The output {escape(file.stored_name)} {error}.") from error
+            raise JobError("An output cannot be stored.", detail=f"{escape(file.stored_name)} {error}.") from error
         try:
             return self._stage_open_file(name, file, descriptor)
         finally:
@@ -156,7 +156,7 @@ class _Stager:
                 self._copy(descriptor, before, medium_fd[0], name, with_hash=False)
         after = os.fstat(descriptor)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise Unavailable(f"The output {escape(file.stored_name)} was changed while it was being stored.")
+            raise Unavailable("An output was changed while it was being stored.", detail=escape(file.stored_name))
         return _entry(file, before, content_hash, verdict)
 
     def _hash_in_place(self, descriptor: int, size: int, folder_fd: int) -> str:

@@ -146,7 +146,7 @@ def _decide(job: Job, tools: Tools) -> tuple[Outcome | None, outputs.Matched | N
 
 def _finalized(job: Job, outcome: Outcome) -> None:
     facts = {"outcome_code": outcome.code, "outcome_message": outcome.message}
-    job.move_to(StatusCode.FINALIZED, "Everything is stored; cleaning up.", **facts)
+    job.move_to(StatusCode.FINALIZED, "Everything is stored; cleaning up.", detail=outcome.detail, **facts)
 
 
 def _outcome_without_outputs(job: Job) -> Outcome | None:
@@ -155,7 +155,7 @@ def _outcome_without_outputs(job: Job) -> Outcome | None:
     if job.is_stop_requested:
         return verdicts.stopped(job)
     if job.outcome_code:  # a fault of the study that an earlier step has found
-        return Outcome(StatusCode(job.outcome_code), job.outcome_message)
+        return Outcome(StatusCode(job.outcome_code), job.outcome_message, detail=job.status_detail)
     if job.exit_code is None:
         raise RuntimeError("finalising a job whose container was never seen to end")
     return verdicts.of_exit(job.exit_code, job.out_of_memory, settings.JOB_MEMORY_BYTES)
@@ -168,7 +168,7 @@ def clean_up(job: Job, tools: Tools) -> None:
     outputs.forget(job)
     for left in folder.remove(job):
         log.warning("job %s: could not remove %s; remove it by hand", job.identifier, left)
-    job.move_to(StatusCode(job.outcome_code), job.outcome_message)
+    job.move_to(StatusCode(job.outcome_code), job.outcome_message, detail=job.status_detail)
 
 
 STEPS: dict[StatusCode, Callable[[Job, Tools], None]] = {

@@ -9,10 +9,11 @@ from jobs.text import listed, size_in_words
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where `finalized` leads, and the sentence that is shown beside it."""
+    """Where `finalized` leads, the sentence that is shown beside it, and what may name files: it stays inside."""
 
     code: StatusCode
     message: str
+    detail: str = ""
 
     @property
     def is_success(self) -> bool:
@@ -62,26 +63,26 @@ def of_exit(exit_code: int, out_of_memory: bool, memory_bytes: int) -> Outcome |
 
 def unmatched(patterns: list[str], near: dict[str, list[str]]) -> Outcome:
     """The command ended well but did not make what the study promises."""
-    sentences = [f"No outputs found matching {listed(patterns)}."]
-    for pattern in patterns:
-        if near.get(pattern):
-            sentences.append(f"Did you mean {listed(near[pattern])} instead of {pattern}?")
-    return Outcome(StatusCode.UNMATCHED_PATTERNS, " ".join(sentences))
+    guesses = [
+        f"Did you mean {listed(near[pattern])} instead of {pattern}?" for pattern in patterns if near.get(pattern)
+    ]
+    return Outcome(
+        StatusCode.UNMATCHED_PATTERNS, f"No outputs found matching {listed(patterns)}.", detail=" ".join(guesses)
+    )
 
 
 def success(exit_was_out_of_memory: bool, excluded: list[str], refused: list[str]) -> Outcome:
     """The command ended well and every promised output is stored; what was left out is said here too."""
-    sentences = ["Completed successfully."]
+    sentences, details = ["Completed successfully."], []
     if excluded:
-        sentences.append(
-            f"{len(excluded)} moderately sensitive output(s) were kept back by the disclosure checks: "
-            f"{listed(excluded)}."
-        )
+        sentences.append(f"{len(excluded)} moderately sensitive output(s) were kept back by the disclosure checks.")
+        details.append(f"Kept back: {listed(excluded)}.")
     if refused:
-        sentences.append(f"{len(refused)} file(s) could not be stored: {listed(refused)}. The log says why.")
+        sentences.append(f"{len(refused)} file(s) could not be stored.")
+        details.append(f"Not stored: {listed(refused)}.")
     if exit_was_out_of_memory:
         sentences.append("One of its processes ran out of memory on the way.")
-    return Outcome(StatusCode.SUCCEEDED, " ".join(sentences))
+    return Outcome(StatusCode.SUCCEEDED, " ".join(sentences), detail=" ".join(details))
 
 
 def dependency_failed(awaited: list[Job]) -> str:

@@ -149,6 +149,9 @@ def main(names: list[str]) -> int:
     except CannotMakeImage as error:
         print(f"\n✗ {error}", file=sys.stderr)
         return 1
+    except APIError as error:
+        print(f"\n✗ The Docker engine could not make the demo's image: {error.explanation or error}", file=sys.stderr)
+        return 1
     say(f"Made the demo's image: {' '.join(missing)}")
     return 0
 

@@ -16,3 +16,4 @@ from jobrunner_site.settings import *  # noqa: E402, F403 - the variables above 
 DATABASES["default"].setdefault("TEST", {})["NAME"] = str(Path(_folder.name) / "test.sqlite3")  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING = {"version": 1, "disable_existing_loggers": False}
+STATIC_ROOT = _folder.name  # WhiteNoise warns of a folder that is not there

@@ -178,7 +178,7 @@ class Copy:
                 if not deadline.seconds_left():
                     raise GitUnavailable(
                         f"Another process has been busy with the copy of {self.remote.name} for longer than "
-                        f"{settings.GIT_TIMEOUT_SECONDS} seconds. It will be tried again."
+                        f"{settings.GIT_TIMEOUT_SECONDS} seconds."
                     )
                 time.sleep(0.02)
             yield file.fileno()

@@ -126,7 +126,7 @@ def explain(failed: GitFailed, repo: str) -> GitError | GitUnavailable:
     name = shown(repo)
     if failed.timed_out:
         seconds = settings.GIT_TIMEOUT_SECONDS
-        return GitUnavailable(f"git did not finish with {name} within {seconds} seconds. It will be tried again.")
+        return GitUnavailable(f"git did not finish with {name} within {seconds} seconds.")
     if failed.too_long:
         return GitError(f"{name} answered with more than this site is willing to read.")
     for pattern, kind, sentence in _REASONS:
@@ -136,7 +136,7 @@ def explain(failed: GitFailed, repo: str) -> GitError | GitUnavailable:
     if failed.is_passing:
         return GitUnavailable(f"This machine could not run git for {name}{last_words}. An operator should look.")
     if _NETWORK.search(failed.stderr):
-        return GitUnavailable(f"The server of {name} does not answer properly{last_words}. It will be tried again.")
+        return GitUnavailable(f"The server of {name} does not answer properly{last_words}.")
     return UnexplainedFailure(f"git could not read {name}{last_words}.")
 
 

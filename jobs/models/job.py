@@ -57,6 +57,7 @@ class Job(models.Model):
     state = models.CharField(max_length=16, choices=State, default=State.PENDING, editable=False)
     status_code = models.CharField(max_length=32, choices=StatusCode, default=StatusCode.CREATED, editable=False)
     status_message = models.TextField(default="", blank=True)
+    status_detail = models.TextField(default="", blank=True, help_text="may name files: shown inside, never sent out")
     attempt = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
@@ -122,16 +123,17 @@ class Job(models.Model):
     def is_stop_requested(self) -> bool:
         return bool(self.stop_request)
 
-    def move_to(self, code: str, message: str, *, by: str = "runner", **facts) -> None:
+    def move_to(self, code: str, message: str, *, detail: str = "", by: str = "runner", **facts) -> None:
         """Give the job its next status code, with a sentence for the study's author, and the facts found on the way.
 
+        The message goes to the job-server; what may name files goes into `detail`, which is only shown inside.
         `facts` are column values that belong to the step (exit_code, outcome_code, attempt …). The row is changed only
         if its code and attempt are still those of this object, so a result of an abandoned attempt changes nothing.
         Raises InvalidTransition when the table forbids the step or the row has moved on.
         """
         old, attempt = self.status_code, self.attempt
         check_transition(old, code, self.identifier)
-        changes = self._columns_for(StatusCode(code), message) | facts
+        changes = self._columns_for(StatusCode(code), message) | {"status_detail": detail} | facts
         with transaction.atomic():
             rows = Job.objects.filter(pk=self.pk, status_code=old, attempt=attempt).update(**changes)
             if not rows:
@@ -166,14 +168,14 @@ class Job(models.Model):
             columns["started_at"] = now
         return columns
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, *, detail: str = "") -> None:
         """Change only the sentence beside the status (why it still waits, since when something does not answer)."""
-        if message == self.status_message:
+        if (message, detail) == (self.status_message, self.status_detail):
             return
         now = timezone.now()
         still = Job.objects.filter(pk=self.pk, status_code=self.status_code, attempt=self.attempt)
-        if still.update(status_message=message, updated_at=now):
-            self.status_message, self.updated_at = message, now
+        if still.update(status_message=message, status_detail=detail, updated_at=now):
+            self.status_message, self.status_detail, self.updated_at = message, detail, now
 
     def record(self, **facts) -> None:
         """Store facts that a step found out, without a change of status. Raises InvalidTransition as `move_to` does."""

@@ -54,7 +54,7 @@ class DockerExecutor:
         read_only_root: bool = False,
         call_timeout_seconds: float = 15,
     ):
-        self._instance = instance
+        self.instance = instance
         self._profile = Profile(instance, uid, gid, limits or Limits(), read_only_root)
         self._host_path = host_path
         self._timeout_seconds = call_timeout_seconds
@@ -100,7 +100,10 @@ class DockerExecutor:
 
     def _adopt(self, client: APIClient, spec: ContainerSpec) -> str | None:
         """The id of the container of that name if it is still to be started; None if it runs or has ended."""
-        container = client.inspect_container(spec.name)
+        try:
+            container = client.inspect_container(spec.name)
+        except NotFound as error:
+            raise ExecutorUnavailable(f"The engine is still busy making or removing container {spec.name}.") from error
         found, wanted = container["Config"]["Labels"] or {}, self._identity(spec)
         if any(found.get(label) != value for label, value in wanted.items()):
             raise ExecutorUnavailable(
@@ -115,13 +118,13 @@ class DockerExecutor:
         return None
 
     def _identity(self, spec: ContainerSpec) -> dict[str, str]:
-        return {INSTANCE_LABEL: self._instance, JOB_LABEL: spec.job_id, ATTEMPT_LABEL: str(spec.attempt)}
+        return {INSTANCE_LABEL: self.instance, JOB_LABEL: spec.job_id, ATTEMPT_LABEL: str(spec.attempt)}
 
     # --- looking
 
     def statuses(self) -> dict[str, Status]:
         with self._engine.asked("to list the containers") as client:
-            entries = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={self._instance}"]})
+            entries = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={self.instance}"]})
         return {docker_status.name_of(entry): docker_status.of_list_entry(entry) for entry in entries}
 
     def status(self, name: str) -> Status:
@@ -147,7 +150,7 @@ class DockerExecutor:
         return {} if container is None else redacted(container)
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
-        watcher = EventWatcher(self._engine, self._instance, changed)
+        watcher = EventWatcher(self._engine, self.instance, changed)
         watcher.start()
         return watcher.stop
 
@@ -162,7 +165,7 @@ class DockerExecutor:
             container = client.inspect_container(name)
         except NotFound:
             return None
-        return container if (container["Config"]["Labels"] or {}).get(INSTANCE_LABEL) == self._instance else None
+        return container if (container["Config"]["Labels"] or {}).get(INSTANCE_LABEL) == self.instance else None
 
     # --- ending
 

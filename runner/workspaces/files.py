@@ -80,7 +80,7 @@ def disk_trouble(path: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) and error.filename.startswith("/") else path
         if error.errno == errno.ENAMETOOLONG:
-            raise JobError(f"A file name is too long to be stored ({path}); shorten the names of outputs.") from error
+            raise JobError("A file name is too long to be stored: shorten the names of outputs.") from error
         if error.errno in _DISK_TROUBLE:
             raise StorageUnavailable(
                 f"Cannot write {where}: {error.strerror}. Nothing is lost: {_DISK_TROUBLE[error.errno]}; "

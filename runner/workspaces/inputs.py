@@ -99,11 +99,12 @@ def _open_unchanged(workspace: str, row: JobOutput, root_fd: int) -> int:
 
 
 def _changed(workspace: str, row: JobOutput, how: str) -> Exception:
-    name = escape(row.path)
+    detail = f"The input is {escape(row.path)}."
     if plan.is_any_unfinished(workspace):
-        return InputChanged(f"The input {name} {how}: an interrupted publication is still to be finished.")
+        return InputChanged(f"An input {how}: an interrupted publication is still to be finished.", detail=detail)
     return JobError(
-        f"The input {name} {how} in storage since the action {row.job.action} made it. Run {row.job.action} again."
+        f"An input {how}; the action {row.job.action} made it. Run {row.job.action} again.",
+        detail=detail,
     )
 
 

@@ -66,6 +66,10 @@ class BareEngine:
         self._client.remove_container(container_id)
         return dead, time.perf_counter() - started
 
+    def wait(self, name: str) -> None:
+        """Until the engine says that a container has ended."""
+        self._client.wait(name)
+
     def list_containers(self, label: str) -> None:
         """The one call that a tick cannot do without."""
         self._client.containers(all=True, filters={"label": [label]})

@@ -125,6 +125,11 @@ def test_an_unknown_action_is_answered_with_a_near_name_and_the_valid_ones():
     )
 
 
+def test_what_is_no_name_at_all_is_an_unknown_action():
+    with pytest.raises(UnknownAction, match="It has no actions"):
+        load({}).action(["a"])
+
+
 def test_the_list_of_valid_actions_is_bounded():
     project = load(chain(*(f"a_rather_long_name_of_an_action_{number}" for number in range(500))))
     with pytest.raises(UnknownAction) as caught:
@@ -200,6 +205,11 @@ def test_the_successors_of_cohortextractor_must_write_what_is_promised():
     project = load({"a": action("cohortextractor-v2:v1 generate_cohort --output=out/b.csv")}, "3")
     with pytest.raises(ProjectError, match="must match the `--output` argument"):
         project.run_command("a")
+
+
+def test_from_version_4_on_commands_are_run_as_written():
+    project = load({"a": action("databuilder:v1 generate_dataset --output out:csv")}, "4")
+    assert project.run_command("a", using_dummy_data_backend=True) == project.action("a").run
 
 
 def test_other_commands_are_run_as_written():

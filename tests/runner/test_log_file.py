@@ -101,23 +101,20 @@ def test_a_log_over_its_limit_keeps_its_beginning_and_its_end_and_says_how_much_
 
     kept = complete(path, lines, SMALL)
 
-    head, mark, tail = kept.partition(b"[job runner] ")
-    said, _, tail = tail.partition(b":\n")
-    assert mark and whole.startswith(head) and whole.endswith(tail)
-    assert head.endswith(b"\n") and tail.startswith(b"2026-")
-    assert len(head) <= SMALL.head_bytes and len(tail) <= SMALL.tail_bytes
-    assert said == b"%d bytes or more are left out here, the last %d bytes follow" % (
-        len(whole) - len(head) - len(tail),
-        len(tail),
-    )
+    head, _, rest = kept.partition(b"\n[job runner] ")
+    said, _, tail = rest.partition(b":\n")
+    assert len(head) == SMALL.head_bytes and whole.startswith(head)
+    assert 0 < len(tail) <= SMALL.tail_bytes and whole.endswith(tail) and tail.startswith(b"2026-")
+    left_out = len(whole) - len(head) - len(tail)
+    assert said.decode() == f"{left_out} bytes or more are left out here, the last {len(tail)} bytes follow"
 
 
-def test_a_log_that_is_over_its_limit_by_less_than_its_end_is_kept_whole(path):
-    lines = log_of(25)
-    assert SMALL.head_bytes < len(b"".join(lines)) < SMALL.head_bytes + SMALL.tail_bytes
+def test_a_log_of_just_its_limit_is_kept_whole(path):
+    lines = [*log_of(24), line(24)]
+    limits = LogLimits(head_bytes=len(b"".join(lines)), tail_bytes=200)
 
-    assert complete(path, lines, SMALL) == b"".join(lines)
-    assert complete(path, lines, SMALL) == b"".join(lines)
+    assert complete(path, lines, limits) == b"".join(lines)
+    assert complete(path, lines, limits) == b"".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +137,7 @@ def test_no_line_of_the_container_stands_in_a_bounded_log_without_a_timestamp(pa
 
     starts = [one[:12] for one in kept.splitlines()]
     assert starts == [b"2026-01-01T0", b"[job runner]", b"[in the midd"]
+    assert kept.count(b"[in the middle of a line] ") == 1
     assert complete(path, [], SMALL) == kept
 
 

@@ -187,10 +187,8 @@ threading.Event().wait()
 @pytest.mark.slow_test
 def test_followers_that_are_killed_again_and_again_neither_lose_nor_double_a_line(executor, tmp_path, path):
     count = 20_000
-    script = (
-        "i=0; while [ $i -lt %d ]; do echo out $i; echo err $i >&2; i=$((i+1)); "
-        "[ $((i %% 100)) = 0 ] && usleep 20000; done" % count
-    )
+    rest = "[ $((i % 100)) = 0 ] && usleep 20000"
+    script = f"i=0; while [ $i -lt {count} ]; do echo out $i; echo err $i >&2; i=$((i+1)); {rest}; done"
     spec = make_spec(tmp_path, script)
     executor.start(spec)
     path.parent.mkdir()
@@ -199,7 +197,7 @@ def test_followers_that_are_killed_again_and_again_neither_lose_nor_double_a_lin
     kills = 0
     while executor.status(spec.name).phase is Phase.RUNNING:
         size = path.stat().st_size
-        arguments = [executor._instance, engine.BASE_URL, spec.name, str(path)]
+        arguments = [executor.instance, engine.BASE_URL, spec.name, str(path)]
         with subprocess.Popen([sys.executable, "-c", FOLLOW, *arguments], cwd=ROOT) as process:
             wait_until(
                 lambda size=size: (

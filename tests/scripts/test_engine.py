@@ -23,8 +23,8 @@ ip link set lo up
 cd "$1"
 """
 can_have_machines = pytest.mark.skipif(
-    os.getuid() != 0 or not all(map(shutil.which, ("unshare", "dockerd", "ip"))),
-    reason="starting an engine of its own needs root, dockerd and iproute2",
+    os.getuid() != 0 or not all(map(shutil.which, ("unshare", "dockerd", "ip", "pgrep"))),
+    reason="starting an engine of its own needs root, dockerd, iproute2 and procps",
 )
 
 

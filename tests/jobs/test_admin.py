@@ -1,0 +1,180 @@
+"""The admin shows everything and changes nothing but what people may ask for."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
+from jobs.states import StatusCode
+from tests.factories import make_flag, make_job, make_output
+
+pytestmark = pytest.mark.django_db
+
+MODELS = [Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange]
+READ_ONLY = [Heartbeat, Job, JobOutput, JobRequest, StatusChange]
+
+
+@pytest.fixture
+def rows() -> dict[type, object]:
+    job = make_job(StatusCode.CREATED, action="make_table")
+    job.move_to(StatusCode.INITIATED, "Starting <b>now</b>.")
+    Heartbeat.beat("run", tick_ms=1)
+    return {
+        Job: job,
+        JobRequest: job.request,
+        JobOutput: make_output(job, "output/<table>.csv"),
+        StatusChange: StatusChange.objects.get(),
+        Flag: make_flag(),
+        Heartbeat: Heartbeat.objects.get(),
+    }
+
+
+@pytest.fixture
+def olive(client) -> Client:
+    client.force_login(User.objects.create_superuser("olive"))
+    return client
+
+
+def bob_who_may(client: Client, *permissions: str) -> Client:
+    bob = User.objects.create_user("bob", is_staff=True)
+    bob.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client.force_login(bob)
+    return client
+
+
+def page(model: type, view: str = "changelist", *arguments) -> str:
+    return reverse(f"admin:jobs_{model._meta.model_name}_{view}", args=arguments)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_list_and_every_row_can_be_looked_at(olive, rows, model):
+    assert olive.get(page(model)).status_code == 200
+    shown = olive.get(page(model, "change", rows[model].pk))
+    assert shown.status_code == 200
+    assert "<b>now</b>" not in shown.content.decode()
+
+
+@pytest.mark.parametrize("model", [Job, JobOutput, JobRequest, StatusChange, Flag], ids=lambda model: model.__name__)
+def test_every_list_can_be_searched(olive, rows, model):
+    words = {Job: "make_table", JobOutput: "table", JobRequest: "study", StatusChange: "Starting", Flag: "disk"}
+    found = olive.get(page(model), {"q": words[model]}).context["cl"].result_count
+    assert (found, olive.get(page(model), {"q": "nowhere"}).context["cl"].result_count) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("state__exact", "running"),
+        ("status_code__exact", "initiated"),
+        ("requires_db__exact", "0"),
+        ("backend", "development"),
+        ("workspace", "study"),
+    ],
+)
+def test_jobs_can_be_filtered(olive, rows, column, value):
+    make_job(StatusCode.SUCCEEDED, workspace="another", backend="emis", requires_db=True)
+    found = olive.get(page(Job), {column: value}).context["cl"].queryset
+    assert list(found) == [rows[Job]]
+
+
+def test_the_list_of_requests_leads_to_their_jobs(olive, rows):
+    make_job()
+    link = f"{page(Job)}?request__id__exact={rows[JobRequest].pk}"
+    assert link in olive.get(page(JobRequest)).content.decode()
+    assert list(olive.get(link).context["cl"].queryset) == [rows[Job]]
+
+
+def test_the_list_of_jobs_takes_the_same_number_of_queries_however_long_it_is(
+    olive, rows, django_assert_max_num_queries
+):
+    for _ in range(30):
+        make_job()
+    with django_assert_max_num_queries(15):
+        olive.get(page(Job))
+
+
+@pytest.mark.parametrize("model", READ_ONLY, ids=lambda model: model.__name__)
+def test_nobody_adds_changes_or_deletes_rows(olive, rows, model):
+    row = rows[model]
+    before = model.objects.values().get(pk=row.pk)
+    assert olive.get(page(model, "add")).status_code == 403
+    assert olive.post(page(model, "change", row.pk), {"status_code": "succeeded", "path": "x"}).status_code == 403
+    assert olive.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    olive.post(page(model), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+    assert model.objects.values().get(pk=row.pk) == before
+
+
+def test_the_page_of_a_job_has_no_field_to_write_in(olive, rows):
+    shown = olive.get(page(Job, "change", rows[Job].pk)).content.decode()
+    assert "initiated" in shown
+    assert 'name="status_code"' not in shown and 'name="state"' not in shown and 'name="_save"' not in shown
+
+
+def test_cancelling_asks_the_runner_in_the_name_of_who_is_logged_in(olive):
+    waiting, running = make_job(StatusCode.CREATED), make_job(StatusCode.EXECUTING)
+    ended = make_job(StatusCode.SUCCEEDED)
+
+    answer = olive.post(
+        page(Job), {"action": "cancel", "_selected_action": [waiting.pk, running.pk, ended.pk]}, follow=True
+    )
+
+    asked = Job.objects.exclude(stop_request="").order_by("pk")
+    assert list(asked.values_list("pk", "stop_request", "stop_requested_by")) == [
+        (waiting.pk, "cancel", "olive"),
+        (running.pk, "cancel", "olive"),
+    ]
+    assert set(Job.objects.values_list("status_code", flat=True)) == {"created", "executing", "succeeded"}
+    messages = [str(message) for message in answer.context["messages"]]
+    assert messages == [
+        "2 job(s) will be cancelled by the runner.",
+        "1 job(s) had already ended or been asked to stop.",
+    ]
+
+
+def test_who_may_only_look_cannot_cancel(client, rows):
+    bob = bob_who_may(client, "view_job")
+    assert bob.get(page(Job)).status_code == 200
+    bob.post(page(Job), {"action": "cancel", "_selected_action": [rows[Job].pk]})
+    assert Job.objects.get(pk=rows[Job].pk).stop_request == ""
+
+
+def test_who_may_change_jobs_can_cancel_but_not_edit(client, rows):
+    bob = bob_who_may(client, "view_job", "change_job")
+    bob.post(page(Job), {"action": "cancel", "_selected_action": [rows[Job].pk]})
+    assert Job.objects.get(pk=rows[Job].pk).stop_requested_by == "bob"
+    assert bob.post(page(Job, "change", rows[Job].pk), {}).status_code == 403
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_without_a_permission_nothing_is_shown(client, rows, model):
+    bob = bob_who_may(client)
+    assert bob.get(page(model)).status_code == 403
+    assert bob.get(page(model, "change", rows[model].pk)).status_code == 403
+
+
+@pytest.mark.parametrize("address", ["/", "/admin/", "/admin/jobs/job/"])
+def test_strangers_are_asked_who_they_are(client, address):
+    answer = client.get(address)
+    assert answer.status_code == 302 and answer.url.startswith("/admin/login/")
+
+
+def test_a_flag_is_added_with_who_and_why_and_is_never_edited(olive):
+    answer = olive.post(
+        page(Flag, "add"),
+        {"name": "paused", "value": "on", "reason": "new disk", "expires_at_0": "", "expires_at_1": ""},
+    )
+    assert answer.status_code == 302
+    flag = Flag.objects.get()
+    assert (flag.name, flag.value, flag.set_by, flag.reason) == ("paused", "on", "olive", "new disk")
+    assert flag.set_at <= timezone.now()
+    assert olive.post(page(Flag, "change", flag.pk), {"value": ""}).status_code == 403
+    assert olive.post(page(Flag, "delete", flag.pk), {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize("missing", ["reason", "name"])
+def test_a_flag_without_a_reason_or_a_name_is_not_added(olive, missing):
+    fields = {"name": "paused", "value": "on", "reason": "new disk"}
+    assert olive.post(page(Flag, "add"), {**fields, missing: ""}).status_code == 200
+    assert not Flag.objects.exists()
