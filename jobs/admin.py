@@ -59,7 +59,10 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):
         ("Times (UTC)", {"fields": ("created_at", "started_at", "completed_at", "status_changed_at", "updated_at")}),
         ("What runs", {"fields": ("run_command", "image", "arguments", "code_repo_url", "code_commit", "requires_db")}),
         ("Inputs and outputs", {"fields": ("needs", "waits_for", "output_spec")}),
-        ("How it ended", {"fields": ("outcome_code", "outcome_message", "exit_code", "out_of_memory", "image_id")}),
+        (
+            "How it ended",
+            {"fields": ("outcome_code", "outcome_message", "outcome_detail", "exit_code", "out_of_memory", "image_id")},
+        ),
         ("Stop", {"fields": ("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason")}),
         ("For the job-server", {"fields": ("backend", "state", "metrics", "trace_context"), "classes": ("collapse",)}),
     )

@@ -78,6 +78,7 @@ def show_plan(wish: Wish) -> bool:
     console, request = terminal(), wish.to_request()
     project = _read(request)
     plan = planning.make_plan(request, project)
+    planning.ImageResolver(project).all_of(plan)  # an image that cannot be had is refused here as it would be later
     table = Table(
         title=f"Plan for {request.workspace} at {request.commit[:10]} (nothing was added)", title_justify="left"
     )

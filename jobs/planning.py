@@ -198,9 +198,9 @@ def submit(request: JobRequest, project: Project | None = None, *, by: str) -> S
     author can mend and Unavailable kinds (git host) for what to try again.
     """
     project = project or read_project(request)
-    resolver = _ImageResolver(project)
+    resolver = ImageResolver(project)
     for _ in range(MAX_PLANNING_ROUNDS):
-        resolved = {planned.action.name: resolver(planned.action) for planned in make_plan(request, project).to_run}
+        resolved = resolver.all_of(make_plan(request, project))
         with transaction.atomic():
             existing = JobRequest.objects.filter(identifier=request.identifier, jobs__isnull=False).first()
             if existing is not None:
@@ -265,7 +265,7 @@ def _refuse_stale_codelists(jobs: Iterable[Job], *, by: str) -> None:
             )
 
 
-class _ImageResolver:
+class ImageResolver:
     """From an Action to where its code lies (None: the study itself) and its command with an allowed image in front."""
 
     def __init__(self, project: Project):
@@ -277,6 +277,10 @@ class _ImageResolver:
             is_on_branch=git.is_on_branch,
             read_file=git.read_file,
         )
+
+    def all_of(self, plan: Plan) -> dict[str, tuple]:
+        """Action -> what the resolver says, for every action that is to run. Raises ReusableActionError kinds."""
+        return {planned.action.name: self(planned.action) for planned in plan.to_run}
 
     def __call__(self, action: Action) -> tuple:
         command = self._project.run_command(action.name, using_dummy_data_backend=settings.USING_DUMMY_DATA_BACKEND)

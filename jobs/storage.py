@@ -9,11 +9,12 @@ from pathlib import Path
 
 from django.conf import settings
 
-_SAFE_NAME = re.compile(r"[\w][\w .-]*\Z", re.ASCII)
+# As `jobs.study.actions` allows for the names of actions: letters of any script, never a separator or a leading dot.
+_SAFE_NAME = re.compile(r"\w(?:[\w .-]*[\w-])?")
 
 
 def _checked(name: str) -> str:
-    if not _SAFE_NAME.match(name) or ".." in name:
+    if not _SAFE_NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be used as a file name")
     return name
 

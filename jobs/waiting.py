@@ -7,7 +7,6 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 from django.conf import settings
 
@@ -19,6 +18,7 @@ ALREADY_RUNNING = 3
 LOOK_EVERY_SECONDS = 0.1
 # As long as a runner may take to end by itself after SIGTERM, and a little more.
 STOP_SECONDS = 12
+START_AGAIN_SECONDS = 10
 
 
 class RunnerFailed(Exception):
@@ -28,29 +28,43 @@ class RunnerFailed(Exception):
 def until_done(jobs: list[Job]) -> None:
     """Show progress until all of the jobs have ended. Raises RunnerFailed."""
     mine = Job.objects.filter(pk__in=[job.pk for job in jobs])
-    with _a_runner() as runner, Progress(mine):
+    with _RunnerProcess() as runner, Progress(mine):
         while mine.active().exists():
-            if runner.poll() not in (None, ALREADY_RUNNING):
-                raise RunnerFailed(f"The runner ended with exit code {runner.returncode}; see {_log_file()}.")
+            runner.see_that_one_runs()
             time.sleep(LOOK_EVERY_SECONDS)
 
 
-def _log_file():
-    return settings.WORK_DIR / "add_job-runner.log"
+class _RunnerProcess:
+    """A `manage.py run` that ends with the block. It ends at once if there is one already, which then does the work."""
 
+    def __init__(self) -> None:
+        self._log = settings.WORK_DIR / "add_job-runner.log"
+        self._process: subprocess.Popen | None = None
+        self._started = 0.0
 
-@contextlib.contextmanager
-def _a_runner() -> Iterator[subprocess.Popen]:
-    """A `manage.py run` that ends with the block; it ends at once if there is one already, which then does the work."""
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run"]
-    with _log_file().open("ab") as log:
-        runner = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        yield runner
-    finally:
-        runner.terminate()
+    def __enter__(self) -> "_RunnerProcess":
+        self._start()
+        return self
+
+    def see_that_one_runs(self) -> None:
+        """The other runner may end before the jobs do, so from time to time a new one is started beside it."""
+        ended = self._process.poll()
+        if ended == ALREADY_RUNNING:
+            if time.monotonic() - self._started > START_AGAIN_SECONDS:
+                self._start()
+        elif ended is not None:
+            raise RunnerFailed(f"The runner ended with exit code {ended}; see {self._log}.")
+
+    def _start(self) -> None:
+        self._started = time.monotonic()
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def __exit__(self, *error) -> None:
+        self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            runner.wait(STOP_SECONDS)
-        if runner.poll() is None:
-            runner.kill()
-            runner.wait()
+            self._process.wait(STOP_SECONDS)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()

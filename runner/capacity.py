@@ -41,6 +41,10 @@ class Hold:
     message: str
 
 
+class BadWeights(Exception):
+    """The file of weights cannot be used; the message names it and what is wrong."""
+
+
 class Weights:
     """How many workers a job counts for; by default one.
 
@@ -54,7 +58,7 @@ class Weights:
 
     @classmethod
     def from_file(cls, path: Path) -> "Weights":
-        """Raises ValueError naming file and line's content for what is not a pattern or not a positive number."""
+        """Raises BadWeights naming file and line's content for what is not a pattern or not a positive number."""
         parser = configparser.RawConfigParser(delimiters=("=",), strict=True, interpolation=None)
         parser.optionxform = str
         try:
@@ -63,7 +67,7 @@ class Weights:
                 raise ValueError("there is no section DEFAULT: [*] is for all workspaces")
             return cls({name: [_rule(*line) for line in parser.items(name)] for name in parser.sections()})
         except (OSError, configparser.Error, re.error, ValueError) as error:
-            raise ValueError(f"JOB_RESOURCE_WEIGHTS_FILE {path} cannot be used: {error}") from error
+            raise BadWeights(f"JOB_RESOURCE_WEIGHTS_FILE {path} cannot be used: {error}") from error
 
     def of(self, job: Candidate) -> float:
         text = f"{job.action} {job.run_command}"
@@ -125,6 +129,8 @@ class Capacity:
         code = StatusCode.WAITING_ON_DB_WORKERS if pool == DATABASE else StatusCode.WAITING_ON_WORKERS
         if limit == 0:
             return Hold(code, f"This backend has no {pool}, so this job cannot start here.")
+        if self.is_free(pool):
+            return Hold(code, f"Waiting for its turn: the next job needs more of the {limit} {pool} than are free.")
         return Hold(code, f"Waiting for a free place: all {limit} {pool} are taken.")
 
     def _turn(self, job: Candidate) -> tuple[float, int]:

@@ -5,7 +5,6 @@ leaves the job where it is: the status says since when, and the step is tried ag
 is our bug: logged with its traceback, `internal_error`, and container and folder are kept.
 """
 
-import contextlib
 import logging
 import threading
 import time
@@ -102,8 +101,7 @@ class Driver:
         try:
             step(job, tools)
         except InvalidTransition as error:
-            log.info("%s", error)  # another attempt or process has moved the job on
-            return False
+            return self._end_by_our_bug(job, error) if job.is_as_stored() else self._let_go(error)
         except Stopped:
             return True  # `_goes_on` knows whether the job or the whole runner was meant
         except Unavailable as error:
@@ -118,6 +116,11 @@ class Driver:
         self._troubles.pop(job.pk, None)
         return job.status_code != before
 
+    def _let_go(self, error: InvalidTransition) -> bool:
+        """Another attempt or process has moved the job on: whatever this thread found out is void."""
+        log.info("%s", error)
+        return False
+
     def _note_trouble(self, job: Job, error: Unavailable) -> None:
         """Say since when, and try again after a pause that doubles each time."""
         what = str(error).rstrip(".")
@@ -131,17 +134,23 @@ class Driver:
 
     def _end_by_fault_of_study(self, job: Job, error: JobError) -> bool:
         log.info("job %s: %s %s", job.identifier, error, error.detail)
-        fault = {"outcome_code": StatusCode.JOB_ERROR, "outcome_message": str(error)}
+        fault = {
+            "outcome_code": StatusCode.JOB_ERROR,
+            "outcome_message": str(error),
+            "outcome_detail": error.detail,
+        }
         if job.status_code == StatusCode.FINALIZING:
-            job.record(**fault, status_detail=error.detail)
+            job.record(**fault)
         else:
-            job.move_to(StatusCode.FINALIZING, "Saving the log.", detail=error.detail, **fault)
+            job.move_to(StatusCode.FINALIZING, "Saving the log.", **fault)
         return True
 
     def _end_by_our_bug(self, job: Job, error: Exception) -> bool:
         log.exception("job %s: failed in %s by a fault of the job runner", job.identifier, job.status_code)
-        with contextlib.suppress(Unavailable):
+        try:
             self._executor.stop(job.container_name)
+        except Exception:
+            log.exception("job %s: its container could not be stopped", job.identifier)
         what = str(error) if isinstance(error, GaveUp) else f"The job runner failed while the job was {job.status_code}"
         job.move_to(
             StatusCode.INTERNAL_ERROR,

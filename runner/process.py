@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def drive_jobs(*, until_idle: bool) -> bool:
     """Drive jobs until a signal, or until no job is active. Returns whether every job that ended meanwhile succeeded.
 
-    Raises AlreadyRunning, and ValueError for a weights file that cannot be used.
+    Raises AlreadyRunning and BadWeights.
     """
     with only_runner():
         executor = from_settings()
@@ -70,16 +70,23 @@ def _turns(runner: Runner, display: contextlib.AbstractContextManager, until_idl
                     lambda: runner.wake.wait(settings.JOB_LOOP_INTERVAL),
                     stop,
                 )
-        finally:
-            everything_let_go = runner.close()
-    if stop.is_set():
-        log.info("stopped by a signal; containers that run go on and are adopted by the next start")
-    if not everything_let_go:
-        # A thread hangs in a call to engine or disk. Its step is repeatable, so the process need not wait for it.
+        except Exception:
+            log.exception("the runner ends by an error; containers that run go on and are adopted by the next start")
+            _let_go(runner, exit_code=1)
+            raise
+        if stop.is_set():
+            log.info("stopped by a signal; containers that run go on and are adopted by the next start")
+        _let_go(runner, exit_code=0)
+    return stop.is_set()
+
+
+def _let_go(runner: Runner, exit_code: int) -> None:
+    """End the runner's threads. One that hangs in a call to engine or disk cannot be ended, and its step can be done
+    again: then the process ends without waiting for it, as Python itself would do for ever."""
+    if not runner.close():
         log.warning("ending although a step is under way; the next start does it again")
         logging.shutdown()
-        os._exit(0)
-    return stop.is_set()
+        os._exit(exit_code)
 
 
 def _results(jobs: list[Job]) -> bool:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import transaction
 
-from jobs import git
+from jobs import git, storage
 from jobs.models import Job, JobOutput
 from jobs.states import StatusCode
 from runner import containers, outputs, verdicts
@@ -54,6 +54,7 @@ def begin_to_prepare(job: Job, tools: Tools) -> None:
 
 def prepare(job: Job, tools: Tools) -> None:
     """Fill a fresh folder with the study's code and the outputs of the actions that this one needs."""
+    clear_earlier_life(job, tools.executor)
     code_repo, commit = (
         (job.code_repo_url, job.code_commit) if job.code_repo_url else (job.request.repo_url, job.request.commit)
     )
@@ -63,6 +64,16 @@ def prepare(job: Job, tools: Tools) -> None:
     for note in notes:
         log.info("job %s: %s", job.identifier, note)
     job.move_to(StatusCode.PREPARED, "Code and inputs are in place.")
+
+
+def clear_earlier_life(job: Job, executor: Executor) -> None:
+    """Remove what an earlier job of the same name has left: its end must never be taken for this one's.
+
+    Identifiers repeat when a database is lost, for the same request and action give the same one.
+    """
+    executor.remove(job.container_name)
+    outputs.forget(job)
+    storage.job_log(job).unlink(missing_ok=True)
 
 
 def start(job: Job, tools: Tools) -> None:
@@ -145,8 +156,8 @@ def _decide(job: Job, tools: Tools) -> tuple[Outcome | None, outputs.Matched | N
 
 
 def _finalized(job: Job, outcome: Outcome) -> None:
-    facts = {"outcome_code": outcome.code, "outcome_message": outcome.message}
-    job.move_to(StatusCode.FINALIZED, "Everything is stored; cleaning up.", detail=outcome.detail, **facts)
+    facts = {"outcome_code": outcome.code, "outcome_message": outcome.message, "outcome_detail": outcome.detail}
+    job.move_to(StatusCode.FINALIZED, "Everything is stored; cleaning up.", **facts)
 
 
 def _outcome_without_outputs(job: Job) -> Outcome | None:
@@ -155,7 +166,7 @@ def _outcome_without_outputs(job: Job) -> Outcome | None:
     if job.is_stop_requested:
         return verdicts.stopped(job)
     if job.outcome_code:  # a fault of the study that an earlier step has found
-        return Outcome(StatusCode(job.outcome_code), job.outcome_message, detail=job.status_detail)
+        return Outcome(StatusCode(job.outcome_code), job.outcome_message, detail=job.outcome_detail)
     if job.exit_code is None:
         raise RuntimeError("finalising a job whose container was never seen to end")
     return verdicts.of_exit(job.exit_code, job.out_of_memory, settings.JOB_MEMORY_BYTES)
@@ -168,7 +179,7 @@ def clean_up(job: Job, tools: Tools) -> None:
     outputs.forget(job)
     for left in folder.remove(job):
         log.warning("job %s: could not remove %s; remove it by hand", job.identifier, left)
-    job.move_to(StatusCode(job.outcome_code), job.outcome_message, detail=job.status_detail)
+    job.move_to(StatusCode(job.outcome_code), job.outcome_message, detail=job.outcome_detail)
 
 
 STEPS: dict[StatusCode, Callable[[Job, Tools], None]] = {

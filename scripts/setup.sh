@@ -53,7 +53,7 @@ is_installed() { [ "$(cat "$venv/installed-$1" 2>/dev/null)" = "$(fingerprint "$
 install_pinned() {
     say "Installing the packages of $1 …"
     touch "$incomplete"
-    if ! "$python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$1"; then
+    if ! "$python" -m pip install -qq --disable-pip-version-check --no-input --require-hashes -r "$1"; then
         rm "$incomplete"
         stop "pip could not install $1: see above. Is the package index reachable from here? A mirror is named by" \
             "PIP_INDEX_URL or pip.conf. Run this again once it is."

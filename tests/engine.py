@@ -13,7 +13,7 @@ import docker
 
 from runner.executors.base import ContainerSpec
 from runner.executors.docker import DockerExecutor
-from runner.executors.docker_profile import INSTANCE_LABEL, Limits, Profile, create_body
+from runner.executors.docker.profile import INSTANCE_LABEL, Limits, Profile, create_body
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE_URL = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")

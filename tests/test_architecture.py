@@ -34,7 +34,7 @@ FORBIDDEN_IMPORTS = {
 }
 ALLOWED_IMPORTS = {
     # The Docker SDK speaks through requests, whose errors and time limits come out of it.
-    ("runner/executors/docker_engine.py", "requests"),
+    ("runner/executors/docker/engine.py", "requests"),
 }
 MAY_READ_THE_ENVIRONMENT = ("jobrunner_site/settings.py", "jobrunner_site/wsgi.py", "manage.py")
 MAY_FILTER_BY_STATUS = ("jobs/models/",)

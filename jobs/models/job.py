@@ -70,6 +70,7 @@ class Job(models.Model):
     image_id = models.CharField(max_length=128, blank=True)
     outcome_code = models.CharField(max_length=32, choices=StatusCode, blank=True, help_text="what finalized leads to")
     outcome_message = models.TextField(blank=True)
+    outcome_detail = models.TextField(blank=True)
     metrics = models.JSONField(null=True, blank=True)
     trace_context = models.JSONField(null=True, blank=True)
     # What people ask for
@@ -176,6 +177,10 @@ class Job(models.Model):
         still = Job.objects.filter(pk=self.pk, status_code=self.status_code, attempt=self.attempt)
         if still.update(status_message=message, status_detail=detail, updated_at=now):
             self.status_message, self.status_detail, self.updated_at = message, detail, now
+
+    def is_as_stored(self) -> bool:
+        """Whether the row still has this object's status and attempt."""
+        return Job.objects.filter(pk=self.pk, status_code=self.status_code, attempt=self.attempt).exists()
 
     def record(self, **facts) -> None:
         """Store facts that a step found out, without a change of status. Raises InvalidTransition as `move_to` does."""

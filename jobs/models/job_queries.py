@@ -97,7 +97,7 @@ class JobQuerySet(models.QuerySet):
                 if pk in old:
                     groups.setdefault((code, message, old[pk].status_code != code), []).append(pk)
             for (code, message, is_new_code), pks in groups.items():
-                columns = {"status_code": code, "status_message": message, "updated_at": now}
+                columns = {"status_code": code, "status_message": message, "status_detail": "", "updated_at": now}
                 if is_new_code:
                     columns["status_changed_at"] = Greatest(F("status_changed_at"), now)
                     _note_changes([old[pk] for pk in pks], code, message, by, now)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ REGISTRY = "jobrunner-demo"
 IMAGE = f"{REGISTRY}/python:v2"
 WORKERS = 2
 STOP_SECONDS = 15
+LATE_CONTAINER_SECONDS = 1.0
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 
 
@@ -58,11 +60,15 @@ class Installation:
         # A second Ctrl-C must not leave half of it behind.
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            self._kill()
+            self.stop_runner()
             if self._containers:
                 self._containers.close()
             if self._bare:
                 self._bare.remove_leftovers(self.label)
+                if any(error):
+                    # What the engine had just been asked for it may make only now, although nobody waits any more.
+                    time.sleep(LATE_CONTAINER_SECONDS)
+                    self._bare.remove_leftovers(self.label)
                 self._bare.close()
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -153,6 +159,9 @@ class Installation:
             return False
         from jobs.models import Heartbeat
 
+        self.bare.remove_leftovers(
+            self.label
+        )  # and at the end: whoever starts containers needs somebody to remove them
         Heartbeat.objects.all().delete()
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(

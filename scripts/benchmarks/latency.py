@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from statistics import median
 
 from benchmarks.floor import timed
@@ -14,6 +15,15 @@ MANY = 20
 CHAIN = 10
 # A cancel is asked for while the job simply runs, not while its start is still being recorded.
 SETTLED_SECONDS = 0.2
+# The way of a job in stretches: what is done between two lines of its timeline.
+_STRETCHES = (
+    ("noticed", "created", "initiated"),
+    ("folder and code", "initiated", "prepared"),
+    ("container created and started", "prepared", "executing"),
+    ("command run, its end noticed", "executing", "executed"),
+    ("outputs, log and manifest stored", "executed", "finalized"),
+    ("container and folder removed", "finalized", "succeeded"),
+)
 
 
 def no_op_job(site: Installation, repeat: int) -> Result:
@@ -28,6 +38,7 @@ def no_op_job(site: Installation, repeat: int) -> Result:
         "SDK create, start, wait, remove",
         floor,
         (Target("ratio", 2),),
+        also=_where_time_goes(),
     )
 
 
@@ -97,6 +108,20 @@ def run_to_success(site: Installation, *actions: str) -> float:
     if site.containers.names():
         raise WentWrong(f"containers are left: {site.containers.names()}")
     return seconds
+
+
+def _where_time_goes() -> dict[str, float]:
+    """Of all jobs of A so far: median seconds between the lines of their timelines."""
+    from jobs.models import StatusChange
+
+    changes = StatusChange.objects.filter(job__action="result").order_by("job", "pk")
+    moments: dict[int, dict[str, datetime]] = {}
+    for pk, code, at in changes.values_list("job", "to_code", "at"):
+        moments.setdefault(pk, {})[code] = at
+    return {
+        f"{what}, s": median((times[end] - times[begin]).total_seconds() for times in moments.values())
+        for what, begin, end in _STRETCHES
+    }
 
 
 def start_sleeping(site: Installation, database: Database, study: Study, *names: str) -> list:

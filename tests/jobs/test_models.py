@@ -151,6 +151,23 @@ def test_saying_the_same_again_writes_nothing(django_assert_num_queries):
         job.say("The container is running.")
 
 
+def test_what_may_name_files_stays_beside_the_message_and_goes_with_the_next_status():
+    job = make_job(StatusCode.FINALIZED)
+
+    job.say("The disk is full.", detail="/srv/high/output/rows.csv")
+    assert (stored(job).status_message, stored(job).status_detail) == ("The disk is full.", "/srv/high/output/rows.csv")
+
+    job.move_to(StatusCode.SUCCEEDED, "Completed successfully.", detail="Kept back: output/big.csv.")
+    assert stored(job).status_detail == "Kept back: output/big.csv."
+    assert "output" not in StatusChange.objects.get().message
+
+
+def test_a_status_without_a_detail_takes_the_old_one_away():
+    job = make_job(StatusCode.PREPARING, status_detail="analysis/names.csv is a symbolic link.")
+    job.move_to(StatusCode.PREPARED, "Code and inputs are in place.")
+    assert stored(job).status_detail == ""
+
+
 @pytest.mark.parametrize("code", [StatusCode.CREATED, StatusCode.EXECUTING, StatusCode.FINALIZED])
 def test_cancelling_is_asked_for_once(code):
     job = make_job(code)

@@ -154,12 +154,13 @@ def test_a_reason_whose_words_alone_change_makes_no_line_of_the_timeline():
 
 
 def test_a_reason_with_a_new_code_is_dated_and_belongs_to_the_current_attempt():
-    job = make_job(StatusCode.WAITING_ON_NEW_TASK, attempt=2)
+    job = make_job(StatusCode.WAITING_ON_NEW_TASK, attempt=2, status_detail="of the attempt before")
 
     Job.objects.move_waiting([(job.pk, StatusCode.WAITING_ON_WORKERS, "Waiting for a free place.")])
 
     again, line = Job.objects.get(pk=job.pk), StatusChange.objects.get()
     assert again.status_changed_at > job.status_changed_at
+    assert again.status_detail == ""
     assert (line.at, line.attempt, line.from_code) == (again.status_changed_at, 2, "waiting_on_new_task")
 
 

@@ -17,11 +17,11 @@ BAD_NAMES = [
     "/etc",
     ".hidden",
     "-rf",
-    "a..b",
+    "a.",
     "a\n",
     "a\x00b",
     "a\x1bb",
-    "é",
+    "é/è",
     " a",
 ]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jobs.models import Flag
 from jobs.states import StatusCode
-from runner.capacity import DATABASE, ORDINARY, Candidate, Capacity, Weights, holds
+from runner.capacity import DATABASE, ORDINARY, BadWeights, Candidate, Capacity, Weights, holds
 
 LIMITS = {ORDINARY: 3, DATABASE: 2}
 
@@ -79,8 +79,14 @@ def test_a_backend_without_database_workers_starts_no_database_job_and_says_so()
     ],
 )
 def test_who_waits_for_a_place_is_told_in_which_pool(pool, code, words):
-    told = Capacity(LIMITS, Weights(), []).waiting(pool)
+    running = [job(pk, db=pool == DATABASE) for pk in range(LIMITS[pool])]
+    told = Capacity(LIMITS, Weights(), running).waiting(pool)
     assert told.code == code and words in told.message
+
+
+def test_who_waits_behind_a_heavy_job_is_not_told_that_all_places_are_taken():
+    told = Capacity(LIMITS, Weights(), [job(1)]).waiting(ORDINARY)
+    assert "needs more of the 3 workers than are free" in told.message
 
 
 def test_a_heavy_job_takes_several_places(tmp_path):
@@ -185,16 +191,16 @@ def test_the_workspaces_own_rules_come_before_those_for_all_and_the_first_match_
     ],
 )
 def test_a_weights_file_with_a_mistake_is_refused_and_named(tmp_path, text, words):
-    with pytest.raises(ValueError, match=words) as refusal:
+    with pytest.raises(BadWeights, match=words) as refusal:
         weights_from(tmp_path, text)
     assert str(tmp_path / "weights.ini") in str(refusal.value)
 
 
 def test_a_weights_file_that_cannot_be_read_is_refused_and_named(tmp_path):
-    with pytest.raises(ValueError, match=r"missing\.ini cannot be used"):
+    with pytest.raises(BadWeights, match=r"missing\.ini cannot be used"):
         Weights.from_file(tmp_path / "missing.ini")
     (tmp_path / "binary.ini").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"binary\.ini cannot be used"):
+    with pytest.raises(BadWeights, match=r"binary\.ini cannot be used"):
         Weights.from_file(tmp_path / "binary.ini")
 
 

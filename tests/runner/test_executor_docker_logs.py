@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.executors.docker_logs import engine_since, lines
+from runner.executors.docker.logs import engine_since, lines
 
 STDOUT, STDERR, ENGINE = 1, 2, 3
 PIECE_BYTES = 16 * 1024

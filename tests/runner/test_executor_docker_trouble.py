@@ -96,7 +96,7 @@ def test_a_socket_that_may_not_be_used_is_told_as_such(tmp_path, monkeypatch):
     def refuse(*_) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("runner.executors.docker_engine._Connection.connect", refuse)
+    monkeypatch.setattr("runner.executors.docker.engine._Connection.connect", refuse)
 
     with pytest.raises(ExecutorUnavailable, match="group"):
         executor_at(f"unix://{tmp_path / 'engine.sock'}").statuses()

@@ -7,7 +7,7 @@ import pytest
 
 from runner.executors.base import ContainerSpec, Phase
 from runner.executors.docker import Limits
-from runner.executors.docker_profile import Profile, create_body, redacted
+from runner.executors.docker.profile import Profile, create_body, redacted
 from tests import engine
 from tests.site import wait_until
 

@@ -1,10 +1,13 @@
 """`make bench`: what it is told, what it keeps, and that it leaves nothing behind. No figure is judged here."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 import pytest
@@ -28,33 +31,42 @@ def benchmarks(monkeypatch):
     return Modules
 
 
-def start_bench(tmp_path, **variables: str) -> subprocess.Popen:
+@contextlib.contextmanager
+def started_bench(work, **variables: str) -> Iterator[subprocess.Popen]:
+    """`make bench` with a folder to work in; what still runs of it when the block ends is killed."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, str(SCRIPTS / "bench.py")],
-        env=environment | {"TMPDIR": str(tmp_path / "work"), "DOTENV_FILE": ""} | variables,
+        env=environment | {"TMPDIR": str(work), "DOTENV_FILE": ""} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def bench(tmp_path, **variables: str) -> tuple[int, str]:
-    process = start_bench(tmp_path, **variables)
-    output, _ = process.communicate(timeout=120)
+def bench(work, **variables: str) -> tuple[int, str]:
+    """Its exit code and what it printed."""
+    with started_bench(work, **variables) as process:
+        output, _ = process.communicate(timeout=120)
     return process.returncode, output
 
 
-def containers_of(work) -> list:
-    """Those that bear a label of an installation in the folder."""
-    client = docker.from_env()
-    try:
-        names = {folder.name for folder in work.iterdir()} if work.exists() else set()
-        labels = [container.labels for container in client.containers.list(all=True)]
-        return [label for label in labels if names & set(label.values())]
-    finally:
-        client.close()
+@pytest.fixture
+def engine():
+    client = docker.APIClient(version="auto")
+    yield client
+    client.close()
+
+
+def containers_of(engine, run: str) -> list:
+    """What the run with this folder's name has on the engine, through the job runner or by hand."""
+    labels = (f"org.jobrunner.instance={run}", f"org.jobrunner.bench={run}")
+    return [found for label in labels for found in engine.containers(all=True, filters={"label": [label]})]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +79,7 @@ def containers_of(work) -> list:
     ],
 )
 def test_a_wrong_variable_is_refused_before_anything_is_measured(tmp_path, variables, said):
-    code, output = bench(tmp_path, **variables)
+    code, output = bench(tmp_path / "work", **variables)
     assert code == 2
     assert said in output
     assert not (tmp_path / "work").exists()
@@ -134,7 +146,7 @@ def test_work_of_this_process_and_its_children_is_not_foreign(benchmarks):
 @pytest.mark.slow_test
 def test_a_case_is_measured_kept_and_cleaned_up(tmp_path):
     demo_images()
-    code, output = bench(tmp_path, ONLY="A", REPEAT="1", OUT=str(tmp_path / "kept.json"))
+    code, output = bench(tmp_path / "work", ONLY="A", REPEAT="1", OUT=str(tmp_path / "kept.json"))
     assert code == 0, output
     (kept,) = json.loads((tmp_path / "kept.json").read_text())
     assert set(KEYS) <= set(kept)
@@ -146,22 +158,21 @@ def test_a_case_is_measured_kept_and_cleaned_up(tmp_path):
 @pytest.mark.needs_docker
 @pytest.mark.slow_test
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_and_removes_all_that_it_started(tmp_path, number):
+def test_an_interrupted_run_ends_and_removes_all_that_it_started(tmp_path, engine, number):
     demo_images()
     work = tmp_path / "work"
-    process = start_bench(tmp_path, ONLY="G", REPEAT="1000")
-    wait_until(lambda: containers_of(work) or process.poll() is not None, seconds=60, what="a container of the run")
-    (folder,) = work.iterdir()
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, output
-    client = docker.from_env()
-    assert client.containers.list(all=True, filters={"label": f"org.jobrunner.instance={folder.name}"}) == []
-    assert client.containers.list(all=True, filters={"label": f"org.jobrunner.bench={folder.name}"}) == []
-    client.close()
+    with started_bench(work, ONLY="G", REPEAT="1000") as process:
+        wait_until(lambda: list(work.glob("bench-*")), what="the folder of the run")
+        (folder,) = work.iterdir()
+        lock = folder / "run.lock"
+        wait_until(
+            lambda: lock.exists() and lock.read_text() and containers_of(engine, folder.name),
+            what="a runner and a container",
+        )
+        runner = int(lock.read_text().split()[1])
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 128 + number, output
+    assert containers_of(engine, folder.name) == []
     assert list(work.iterdir()) == []
-    assert not [line for line in _command_lines() if str(folder) in line]
-
-
-def _command_lines() -> list[str]:
-    return subprocess.run(["ps", "-eo", "args,environ"], capture_output=True, text=True).stdout.splitlines()
+    assert not Path(f"/proc/{runner}").exists()

@@ -3,6 +3,7 @@
 from django.core.management.base import BaseCommand, CommandError
 
 from jobs.waiting import ALREADY_RUNNING
+from runner.capacity import BadWeights
 from runner.lock import AlreadyRunning
 from runner.process import drive_jobs
 
@@ -25,7 +26,7 @@ class Command(BaseCommand):
             succeeded = drive_jobs(until_idle=until_idle)
         except AlreadyRunning as error:
             raise CommandError(str(error), returncode=ALREADY_RUNNING) from error
-        except ValueError as error:
+        except BadWeights as error:
             raise CommandError(str(error)) from error
         if not succeeded:
             raise SystemExit(1)

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 
 from runner.executors.base import ExecutorUnavailable
-from runner.executors.docker_engine import Engine, Stream
-from runner.executors.docker_profile import INSTANCE_LABEL
+from runner.executors.docker.engine import Engine, Stream
+from runner.executors.docker.profile import INSTANCE_LABEL
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Runs containers on one Docker engine: the contract of `base` by the engine's API, nothing else.
 
-Knows nothing of Jobs, settings or Django. What a container may do is `docker_profile`; how the engine is reached and
-what its silence means is `docker_engine`. Every verb first looks whose container it is: another installation's job may
+Knows nothing of Jobs, settings or Django. What a container may do is `profile`; how the engine is reached and
+what its silence means is `engine`. Every verb first looks whose container it is: another installation's job may
 bear the same name, for the names come from job ids.
 """
 
@@ -13,11 +13,12 @@ from docker import APIClient
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from jobs.errors import JobError
-from runner.executors import docker_logs, docker_status
 from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status
-from runner.executors.docker_engine import Engine
-from runner.executors.docker_events import EventWatcher
-from runner.executors.docker_profile import (
+from runner.executors.docker import logs as docker_logs
+from runner.executors.docker import status as docker_status
+from runner.executors.docker.engine import Engine
+from runner.executors.docker.events import EventWatcher
+from runner.executors.docker.profile import (
     ATTEMPT_LABEL,
     INSTANCE_LABEL,
     JOB_LABEL,
