@@ -4,6 +4,7 @@ Nothing here writes a status: columns are read-only, rows are neither added nor 
 calls the same verb as every other way in. Flags are added (never edited), because their rows are their own history.
 """
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.http import HttpRequest
 from django.urls import reverse
@@ -148,5 +149,6 @@ class HeartbeatAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("name", "at", "detail")
 
 
-admin.site.site_header = admin.site.site_title = "Job runner"
+# Operators keep several backends open at once: each page says which one it is.
+admin.site.site_header = admin.site.site_title = f"Job runner · {settings.BACKEND}"
 admin.site.index_title = "Jobs, requests, outputs and flags"
