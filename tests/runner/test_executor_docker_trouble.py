@@ -248,3 +248,27 @@ def test_watching_connects_again_after_the_engine_has_gone_and_hints_that_someth
 
         assert time.monotonic() - ended < 1
         assert len(hints) >= 4
+
+
+def test_a_container_whose_death_an_event_told_has_ended_although_the_list_still_shows_it_running(tmp_path):
+    told = json.dumps({"Action": "die", "Actor": {"ID": "abc"}}).encode() + b"\n"
+    script = {
+        "GET /events": [lambda connection: connection.sendall(CHUNKED + chunk(told[:10]) + chunk(told[10:]))],
+        LIST: [answer(200, [{"Id": "abc", "Names": ["/jr-1"], "State": "running"}])],
+    }
+    with scripted_engine(tmp_path, script) as (_, address):
+        executor = executor_at(address)
+        assert executor.statuses()["jr-1"].phase is Phase.RUNNING
+        unwatch = executor.watch(lambda: None)
+
+        wait_until(lambda: executor.statuses()["jr-1"].phase is Phase.EXITED, what="the told end")
+        unwatch()
+
+
+@pytest.mark.parametrize("events", [b"", b'{"Action": "oom"}\n'], ids=["no event", "an event"])
+def test_memory_that_ran_out_is_told_by_the_engines_event_when_its_mark_came_too_late(tmp_path, events):
+    killed = container("exited", ExitCode=137, StartedAt="2026-01-01T00:00:00Z", FinishedAt="2026-01-01T00:00:01Z")
+    body = f"HTTP/1.1 200 OK\r\nContent-Length: {len(events)}\r\n\r\n".encode() + events
+    script = {"GET /containers/jr-1/json": [answer(200, killed)], "GET /events": [body]}
+    with scripted_engine(tmp_path, script) as (_, address):
+        assert executor_at(address).status("jr-1").out_of_memory == bool(events)

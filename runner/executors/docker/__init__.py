@@ -65,6 +65,9 @@ class DockerExecutor:
         self._host_path = host_path
         self._timeout_seconds = call_timeout_seconds
         self._engine = Engine(base_url, call_timeout_seconds)
+        # Ids of containers that an event has told dead. The list shows it only when the engine has tidied up:
+        # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured).
+        self._died: set[str] = set()
 
     # --- starting
 
@@ -131,7 +134,13 @@ class DockerExecutor:
     def statuses(self) -> dict[str, Status]:
         with self._engine.asked("to list the containers") as client:
             entries = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={self.instance}"]})
-        return {docker_status.name_of(entry): docker_status.of_list_entry(entry) for entry in entries}
+        self._died &= {entry["Id"] for entry in entries}
+        return {docker_status.name_of(entry): self._of_list_entry(entry) for entry in entries}
+
+    def _of_list_entry(self, entry: Mapping) -> Status:
+        status = docker_status.of_list_entry(entry)
+        # `status` waits until the engine has tidied up, and then knows exit code and all.
+        return Status(Phase.EXITED) if status.phase is Phase.RUNNING and entry["Id"] in self._died else status
 
     def status(self, name: str) -> Status:
         with self._engine.asked(f"how {name} is doing") as client:
@@ -174,7 +183,7 @@ class DockerExecutor:
         return {} if container is None else redacted(container)
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
-        watcher = EventWatcher(self._engine, self.instance, changed)
+        watcher = EventWatcher(self._engine, self.instance, died=self._died.add, changed=changed)
         watcher.start()
         return watcher.stop
 

@@ -23,11 +23,11 @@ _END_SECONDS = 1.0
 class EventWatcher:
     """A thread that follows the engine's events of one installation until it is told to stop."""
 
-    def __init__(self, engine: Engine, instance: str, changed: Callable[[], None]):
+    def __init__(self, engine: Engine, instance: str, *, died: Callable[[str], None], changed: Callable[[], None]):
         filters = {"type": ["container"], "label": [f"{INSTANCE_LABEL}={instance}"], "event": list(_CHANGES)}
         self._parameters = {"filters": json.dumps(filters)}
         self._engine = engine
-        self._changed = changed
+        self._died, self._changed = died, changed
         self._stop = threading.Event()
         self._stream: Stream | None = None
         self._lock = threading.Lock()
@@ -68,5 +68,13 @@ class EventWatcher:
 
     def _follow(self, stream: Stream) -> None:
         self._changed()
-        for _ in stream:
+        rest = b""
+        for block in stream:  # which may end anywhere in a line
+            *events, rest = (rest + block).split(b"\n")
+            for event in filter(None, events):
+                self._note(json.loads(event))
             self._changed()
+
+    def _note(self, event: dict) -> None:
+        if event.get("Action") == "die":
+            self._died(event["Actor"]["ID"])
