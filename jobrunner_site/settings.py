@@ -171,6 +171,12 @@ try:
 except EnvError as error:
     for _name, _messages in getattr(error, "error_messages", {"": [str(error)]}).items():
         _problems += [f"{_name}: {_message}" for _message in _messages]
+if not ALLOWED_IMAGES:
+    _problems.append("ALLOWED_IMAGES: name at least one image, or no action can run.")
+if not all(extension.startswith(".") for extension in LEVEL4_FILE_TYPES):
+    _problems.append("LEVEL4_FILE_TYPES: each must begin with a dot, such as .csv.")
+if not DOCKER_HOST.startswith(("unix://", "tcp://", "ssh://", "http://", "https://")):
+    _problems.append("DOCKER_HOST: must begin with unix://, tcp:// or ssh://.")
 try:
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_health_checks=True)}
     if DATABASES["default"]["ENGINE"].rpartition(".")[2] not in ("sqlite3", "postgresql"):

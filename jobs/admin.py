@@ -110,7 +110,7 @@ class JobRequestAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(JobOutput)
 class JobOutputAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("path", "level", "size", "row_count", "excluded", "is_current", "job")
+    list_display = ("path", "job", "level", "size", "row_count", "excluded", "is_current")
     list_filter = ("level", "excluded", "is_current", "rule")
     search_fields = ("path", "job__identifier", "job__action", "job__workspace", "content_hash")
     list_select_related = ("job",)

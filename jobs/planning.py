@@ -284,4 +284,10 @@ class ImageResolver:
 
     def __call__(self, action: Action) -> tuple:
         command = self._project.run_command(action.name, using_dummy_data_backend=settings.USING_DUMMY_DATA_BACKEND)
-        return self._reusable(action, command)
+        try:
+            return self._reusable(action, command)
+        except git.GitUnavailable as error:
+            raise git.GitUnavailable(
+                f"Action {action.name}: {action.image} is none of the images of this backend "
+                f"({listed(settings.ALLOWED_IMAGES, most=12)}), so it was looked for as a reusable action. {error}"
+            ) from error

@@ -73,7 +73,11 @@ class Progress:
         live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stderr=True)
         with live, _logging_to_stderr():
             while not self._over.wait(LOOK_EVERY_SECONDS):
-                live.update(_board(self._jobs), refresh=True)
+                live.update(_board(self._jobs, self._rows()), refresh=True)
+
+    def _rows(self) -> int:
+        """As many as fit below the headline: what does not fit cannot be drawn over and would stay on the screen."""
+        return max(1, min(MOST_ROWS, self._console.height - 3))
 
     def _say_changes(self) -> None:
         over, looked_at = False, datetime.min.replace(tzinfo=UTC)
@@ -104,16 +108,25 @@ def _line(job: Job) -> Text:
     return Text(f"{sign} {escape(job.action):<24} {job.status_code:<24} {escape(job.status_message)}", style=style)
 
 
-def _board(jobs: QuerySet) -> Group:
+def _board(jobs: QuerySet, rows: int) -> Group:
     """Two queries, however many jobs there are."""
     counts = Counter(dict(jobs.order_by().values_list("state").annotate(Count("pk"))))
     importance = Case(*(When(state=state, then=number) for number, state in enumerate(IMPORTANCE)))
-    shown = sorted(jobs.order_by(importance, "pk")[:MOST_ROWS], key=lambda job: job.pk)
+    shown = sorted(jobs.order_by(importance, "pk")[:rows], key=lambda job: job.pk)
     table = Table(box=None, padding=(0, 1), show_header=False)
     for job in shown:
         sign, style = LOOK[State(job.state)]
         message = Text(escape(job.status_message), overflow="ellipsis", no_wrap=True)
-        table.add_row(Text(sign, style), Text(escape(job.action), style), Text(job.status_code, style), message)
+        table.add_row(
+            Text(sign, style), Text(escape(job.action), style), Text(job.status_code, style), _took(job), message
+        )
     done, total = counts[State.SUCCEEDED] + counts[State.FAILED], counts.total()
     more = f" ({total - len(shown)} more are not shown)" if total > len(shown) else ""
     return Group(Text(f"{done} of {total} jobs done{more}", style="bold"), table)
+
+
+def _took(job: Job) -> str:
+    """How long the job has been at it, or was."""
+    if job.started_at is None:
+        return ""
+    return f"{((job.completed_at or timezone.now()) - job.started_at).total_seconds():.0f} s"

@@ -14,6 +14,8 @@ from jobs.states import State, StatusCode
 from jobs.text import size_in_words
 
 MOST_OUTPUTS = 8
+NEVER_RAN = (StatusCode.DEPENDENCY_FAILED, StatusCode.STALE_CODELISTS)
+STOPPED = (StatusCode.CANCELLED_BY_USER, StatusCode.KILLED_BY_ADMIN, StatusCode.INTERNAL_ERROR)
 # What a file or a pipe is given: there is no window that lines would have to fit into.
 WIDTH_WITHOUT_TERMINAL = 160
 
@@ -33,6 +35,10 @@ def print_results(jobs: list[Job]) -> bool:
     for workspace in sorted({job.workspace for job in jobs}):
         console.print(f"Outputs of {workspace}: {storage.high_privacy_workspace(workspace)}", soft_wrap=True)
         console.print(f"  for output checking: {storage.medium_privacy_workspace(workspace)}", soft_wrap=True)
+    for job in jobs:
+        log = _log(job)
+        if log:
+            console.print(f"Log of {escape(job.action)}: {log}", soft_wrap=True, markup=False)
     succeeded = sum(job.state == State.SUCCEEDED for job in jobs)
     console.print(
         f"{succeeded} of {len(jobs)} job(s) succeeded.", style="green" if succeeded == len(jobs) else "bold red"
@@ -72,8 +78,6 @@ def _where(job: Job, outputs: list[JobOutput]) -> Text:
     lines = [_line(output) for output in outputs[:MOST_OUTPUTS]]
     if len(outputs) > MOST_OUTPUTS:
         lines.append(f"… and {len(outputs) - MOST_OUTPUTS} more")
-    if job.state == State.FAILED and job.status_code != StatusCode.DEPENDENCY_FAILED:
-        lines.append(f"log: {_log(job)}")
     return Text("\n".join(escape(line) for line in lines))
 
 
@@ -82,6 +86,10 @@ def _line(output: JobOutput) -> str:
     return f"{output.path}  {output.level.replace('_', ' ')}, {size_in_words(output.size)}{kept_back}"
 
 
-def _log(job: Job) -> Path | str:
-    log = storage.job_log(job)
-    return log if log.exists() and log.stat().st_size else "empty"
+def _log(job: Job) -> Path | None:
+    """Where a failed job tells the most: the action's log with its summary, or the bare one of a stopped job."""
+    if job.state != State.FAILED or job.status_code in NEVER_RAN:
+        return None
+    if job.status_code in STOPPED:
+        return storage.job_log(job)
+    return storage.action_log(storage.high_privacy_workspace(job.workspace), job.action)

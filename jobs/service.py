@@ -4,13 +4,21 @@ A signal only sets a mark; the turn that is under way ends first. Nothing here k
 """
 
 import contextlib
-import logging
 import signal
 from collections.abc import Callable, Iterator
 
-from django.db import close_old_connections
+from django.core.management import CommandError
+from django.db import close_old_connections, connection
+from django.db.migrations.executor import MigrationExecutor
 
-log = logging.getLogger(__name__)
+
+def check_database() -> None:
+    """Raises CommandError, with what to do, if the database lacks tables that this version of the code needs."""
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise CommandError(
+            f"The database {connection.settings_dict['NAME']} is not set up for this version: run `manage.py migrate`."
+        )
 
 
 class Stop:

@@ -113,6 +113,8 @@ MAY_FOLLOW: dict[StatusCode, frozenset[StatusCode]] = {
     # The container and the folder were kept: an operator may have the finalising tried again.
     _C.INTERNAL_ERROR: frozenset({_C.EXECUTED}),
 }
+# What an operator who reads the runner's log wants to see of each job; the other steps only take moments.
+TOLD_CODES = frozenset({_C.EXECUTING, _C.WAITING_ON_NEW_TASK, *CODES_OF[State.SUCCEEDED], *CODES_OF[State.FAILED]})
 # A job is inserted with one of these; every later change is a transition.
 FIRST_CODES = (_C.CREATED, _C.WAITING_ON_DEPENDENCIES)
 

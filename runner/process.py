@@ -26,6 +26,8 @@ def drive_jobs(*, until_idle: bool) -> bool:
 
     Raises AlreadyRunning and BadWeights.
     """
+    if until_idle:  # the display tells what the log would repeat
+        logging.getLogger("jobs.models.job").setLevel(logging.WARNING)
     with only_runner():
         executor = from_settings()
         weights = _weights()

@@ -151,7 +151,7 @@ def _decide(job: Job, tools: Tools) -> tuple[Outcome | None, outputs.Matched | N
         return outcome, None, None
     matched, plan = outputs.collect(job, should_stop=tools.stop.is_set)
     if plan is None:
-        outcome = verdicts.unmatched(matched.unmatched, matched.near)
+        outcome = verdicts.unmatched(matched.unmatched, matched.near, [str(refused) for refused in matched.refused])
     return outcome, matched, plan
 
 

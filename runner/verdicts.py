@@ -61,11 +61,13 @@ def of_exit(exit_code: int, out_of_memory: bool, memory_bytes: int) -> Outcome |
     return Outcome(StatusCode.NONZERO_EXIT, f"The job ended with exit code {exit_code}{detail}.")
 
 
-def unmatched(patterns: list[str], near: dict[str, list[str]]) -> Outcome:
+def unmatched(patterns: list[str], near: dict[str, list[str]], refused: list[str] = ()) -> Outcome:
     """The command ended well but did not make what the study promises."""
     guesses = [
         f"Did you mean {listed(near[pattern])} instead of {pattern}?" for pattern in patterns if near.get(pattern)
     ]
+    if refused:
+        guesses.append(f"Not stored: {listed(refused)}.")
     return Outcome(
         StatusCode.UNMATCHED_PATTERNS, f"No outputs found matching {listed(patterns)}.", detail=" ".join(guesses)
     )

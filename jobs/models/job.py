@@ -6,6 +6,7 @@ the runner calls them; the web and sync ask, by `request_cancel` and `request_ki
 
 import base64
 import hashlib
+import logging
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -13,7 +14,9 @@ from django.utils import timezone
 
 from jobs.models.job_queries import JobQuerySet
 from jobs.models.status_change import InvalidTransition, StatusChange, check_transition
-from jobs.states import ACTIVE_STATES, CODES_OF, FINAL_STATES, FIRST_CODES, State, StatusCode, state_of
+from jobs.states import ACTIVE_STATES, CODES_OF, FINAL_STATES, FIRST_CODES, TOLD_CODES, State, StatusCode, state_of
+
+log = logging.getLogger(__name__)
 
 
 def job_identifier(request_identifier: str, action: str) -> str:
@@ -152,6 +155,8 @@ class Job(models.Model):
             )
         for column, value in changes.items():
             setattr(self, column, value)
+        level = logging.INFO if code in TOLD_CODES else logging.DEBUG
+        log.log(level, "job %s (%s: %s): %s. %s", self.identifier, self.workspace, self.action, code, message)
 
     def _columns_for(self, code: StatusCode, message: str) -> dict:
         # A clock that was set back must not give negative durations.

@@ -7,10 +7,11 @@ from django.core.management.base import BaseCommand, CommandError
 
 from jobs.errors import JobError, Unavailable
 from jobs.local import Wish, add, show_plan
+from jobs.service import check_database
 from jobs.waiting import RunnerFailed
 
 EXAMPLES = """examples:
-  manage.py add_job demo/repo run_all --wait          a local repository: run everything that is not done yet, and wait
+  manage.py add_job demo/repo run_all --wait   a local repository: run everything that is not done yet, and wait
   manage.py add_job demo/repo report --dry-run        what would run, what would be reused, and why
   manage.py add_job https://github.com/opensafely/research-template run_all --branch main
   manage.py add_job ../my-study describe --commit v1.2 --workspace my-study-test --force-run-dependencies
@@ -34,14 +35,22 @@ class Command(BaseCommand):
         parser.add_argument("--commit", default="", help="commit, tag or branch to run; by default the branch's tip")
         parser.add_argument("--branch", default="", help="branch to run; by default the repository's HEAD")
         parser.add_argument("--workspace", default="", help="where outputs go; by default the repository's name")
-        parser.add_argument("--database", default="default", choices=sorted(settings.DATABASE_URLS))
+        parser.add_argument(
+            "--database",
+            default="default",
+            choices=sorted(settings.DATABASE_URLS),
+            help="which one database actions read",
+        )
         parser.add_argument("--force-run-dependencies", action="store_true", help="run needed actions again as well")
         parser.add_argument("--dry-run", action="store_true", help="show the plan and add nothing")
         parser.add_argument(
-            "--wait", action="store_true", help="wait until the jobs have ended; exit code 1 if one failed"
+            "--wait",
+            action="store_true",
+            help="see the jobs through, with a runner of its own if none is running; exit code 1 if one failed",
         )
 
     def handle(self, *, dry_run: bool, wait: bool, **options) -> None:
+        check_database()
         wish = Wish(**{name: options[name] for name in Wish.__annotations__})
         try:
             succeeded = show_plan(wish) if dry_run else add(wish, wait=wait)
@@ -49,5 +58,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except Unavailable as error:
             raise CommandError(f"{error} Nothing was added; try again later.") from error
+        except KeyboardInterrupt:
+            raise CommandError(
+                "No longer waiting. The jobs stay: `manage.py run` goes on with them.", returncode=130
+            ) from None
         if not succeeded:
             raise SystemExit(1)

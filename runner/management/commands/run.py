@@ -2,6 +2,7 @@
 
 from django.core.management.base import BaseCommand, CommandError
 
+from jobs.service import check_database
 from jobs.waiting import ALREADY_RUNNING
 from runner.capacity import BadWeights
 from runner.lock import AlreadyRunning
@@ -22,6 +23,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, until_idle: bool, **options) -> None:
+        check_database()
         try:
             succeeded = drive_jobs(until_idle=until_idle)
         except AlreadyRunning as error:
