@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from django.core.management import CommandError
+from django.db.migrations.executor import MigrationExecutor
 
-from jobs.service import Stop, run_forever, stopped_by_signals
+from jobs.service import Stop, check_database, run_forever, stopped_by_signals
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
