@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.migrations.executor import MigrationExecutor
 
 from jobs.models import Job, JobRequest
 from jobs.states import StatusCode
@@ -272,3 +273,9 @@ def change(site: Site, sql: str) -> None:
     """As the web would, in another process."""
     with contextlib.closing(sqlite3.connect(site.work_dir / "db.sqlite3", timeout=20)) as database, database:
         database.execute(sql)
+
+
+def test_a_database_without_the_tables_of_this_version_is_refused_with_what_to_do(study, monkeypatch):
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda self, targets: [("0002_later", False)])
+
+    assert "run `manage.py migrate`" in refusal(study, "report")

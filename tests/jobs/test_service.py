@@ -6,10 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from django.core.management import CommandError
-from django.db.migrations.executor import MigrationExecutor
 
-from jobs.service import Stop, check_database, run_forever, stopped_by_signals
+from jobs.service import Stop, run_forever, stopped_by_signals
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -93,12 +91,3 @@ def test_an_error_in_a_turn_ends_the_process_rather_than_being_hidden():
 
     with pytest.raises(RuntimeError, match="no database"):
         run_forever(turn, lambda: None, Stop())
-
-
-@pytest.mark.django_db
-def test_a_database_that_lacks_tables_of_this_version_is_refused_with_what_to_do(monkeypatch):
-    check_database()
-    monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda self, targets: [("0002_later", False)])
-
-    with pytest.raises(CommandError, match="run `manage.py migrate`"):
-        check_database()
