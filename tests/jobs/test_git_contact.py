@@ -103,7 +103,7 @@ def test_silence_ends_at_the_deadline_and_leaves_no_git_behind(server, settings)
 
     assert time.monotonic() - started < 5
     # Killed with its group, but a grandchild is another process's to bury: the kernel may take a moment.
-    wait_until(lambda: not processes_that_mention(server.url), what="the end of git's own children")
+    wait_until(lambda: not processes_that_mention(server.url))
 
 
 def test_another_repository_of_a_silent_server_can_be_read_meanwhile(server, study, settings):

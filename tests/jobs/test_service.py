@@ -9,6 +9,9 @@ import pytest
 
 from jobs.service import Stop, run_forever, stopped_by_signals
 
+# Each turn looks at the connections that earlier tests may have left open.
+pytestmark = pytest.mark.django_db
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 # Waits as the loop does while another process sends signals as fast as it can.
