@@ -4,12 +4,21 @@ A signal only sets a mark; the turn that is under way ends first. Nothing here k
 """
 
 import contextlib
+import logging
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 
 from django.core.management import CommandError
 from django.db import close_old_connections, connection
 from django.db.migrations.executor import MigrationExecutor
+
+log = logging.getLogger(__name__)
+
+# A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
+LONGEST_END_SECONDS = 8.5
+_LOOK_EVERY_SECONDS = 0.5
 
 
 def check_database() -> None:
@@ -52,11 +61,22 @@ def stopped_by_signals(on_stop: Callable[[], None]) -> Iterator[Stop]:
 
     numbers = (signal.SIGTERM, signal.SIGINT)
     old = {number: signal.signal(number, handle) for number in numbers}
+    over = threading.Event()
+    threading.Thread(target=_end_in_time, args=(stop, over), name="end-in-time", daemon=True).start()
     try:
         yield stop
     finally:
+        over.set()
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def _end_in_time(stop: Stop, over: threading.Event) -> None:
+    """End the process if its main thread hangs in a call after a stop; every step can be done again."""
+    while not over.wait(_LOOK_EVERY_SECONDS):
+        if stop.is_set() and not over.wait(LONGEST_END_SECONDS):
+            log.warning("ending in the middle of a call that does not return; the next start goes on from there")
+            os._exit(0)
 
 
 def run_forever(tick: Callable[[], bool], pause: Callable[[], None], stop: Stop) -> None:

@@ -94,3 +94,25 @@ def test_an_error_in_a_turn_ends_the_process_rather_than_being_hidden():
 
     with pytest.raises(RuntimeError, match="no database"):
         run_forever(turn, lambda: None, Stop())
+
+
+HANGING = """
+import time
+import django
+django.setup()
+from jobs import service
+service.LONGEST_END_SECONDS = 0.5
+with service.stopped_by_signals(lambda: None):
+    print("hangs", flush=True)
+    while True:
+        time.sleep(60)
+"""
+
+
+def test_a_main_thread_that_hangs_does_not_hold_up_the_end():
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    process = subprocess.Popen([sys.executable, "-c", HANGING], env=environment, stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout.readline() == "hangs\n"
+        process.terminate()
+        assert process.wait(20) == 0

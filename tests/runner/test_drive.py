@@ -14,7 +14,8 @@ from runner.containers import spec_for
 from runner.executors.base import Phase, Status
 from runner.executors.fake import FakeExecutor, FakeRun
 from runner.loop import LONGEST_END_OF_DOOMED_SECONDS, Runner
-from tests.factories import make_job
+from tests.factories import make_job, make_request
+from tests.git_repositories import make_repository
 from tests.site import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -155,3 +156,18 @@ def test_what_an_earlier_life_left_under_the_same_name_is_never_taken_for_this_j
 
     assert executor.status(job.container_name).phase is Phase.ABSENT
     assert not storage.job_log(job).exists()
+
+
+def test_a_job_is_never_ended_by_the_container_that_an_earlier_life_left(tmp_path):
+    commit = make_repository(tmp_path / "study", {"make.sh": "true"})
+    job = make_job(request=make_request(repo_url=str(tmp_path / "study"), commit=commit))
+    exit_codes = iter([0, 3])
+    executor = FakeExecutor(lambda spec: FakeRun(exit_code=next(exit_codes)))
+    executor.start(spec_for(job))
+    runner = Runner(executor)
+
+    wait_until(lambda: runner.tick() == 0)
+
+    runner.close()
+    job.refresh_from_db()
+    assert (job.status_code, job.exit_code) == (StatusCode.NONZERO_EXIT, 3)
