@@ -183,6 +183,10 @@ def _prepare_high(high: _Side, live: list[tuple[int, Entry]], plan: Plan) -> Non
 def _prepare_medium(high: _Side, medium: _Side, live: list[tuple[int, Entry]], plan: Plan) -> None:
     """The same for medium storage, whose manifest names nothing but moderately sensitive outputs; and the notes."""
     visible = [entry for _, entry in live if entry.level == MODERATELY_SENSITIVE]
+    for entry in visible:
+        problem = medium.folder.why_not_storable(entry.path)
+        if problem:
+            raise JobError("An output cannot be stored under its name.", detail=problem)
     medium.make_room(visible)
     medium.write_manifest(
         visible,
@@ -191,7 +195,7 @@ def _prepare_medium(high: _Side, medium: _Side, live: list[tuple[int, Entry]], p
         completed_at=plan.completed_at,
     )
     for number, entry in live:
-        if entry.excluded and _may_have_note(entry.path, high):
+        if entry.excluded and _may_have_note(entry.path, high, medium):
             write_atomically(medium.staging_path / _staged_note(number), _note(entry))
 
 
@@ -202,7 +206,7 @@ def _release(high: _Side, medium: _Side, number: int, entry: Entry) -> None:
         medium.take(str(number), entry.path)
     else:
         medium.folder.remove(entry.path)
-    if not _may_have_note(entry.path, high):
+    if not _may_have_note(entry.path, high, medium):
         return
     if entry.excluded:
         medium.take(_staged_note(number), note)
@@ -210,10 +214,12 @@ def _release(high: _Side, medium: _Side, number: int, entry: Entry) -> None:
         medium.folder.remove(note)
 
 
-def _may_have_note(path: str, high: _Side) -> bool:
-    """A note never takes the name of an output, nor a name that the file system cannot hold."""
+def _may_have_note(path: str, high: _Side, medium: _Side) -> bool:
+    """A note never takes the name of an output or of a folder of outputs, nor one that the file system cannot hold."""
     note = f"{path}.txt"
-    return note not in high.after["outputs"] and len(note.rpartition("/")[2].encode()) <= LONGEST_NAME
+    if note in high.after["outputs"] or len(note.rpartition("/")[2].encode()) > LONGEST_NAME:
+        return False
+    return not medium.folder.why_not_storable(note)
 
 
 def _staged_note(number: int) -> str:

@@ -9,7 +9,7 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 from django.utils import timezone
@@ -81,6 +81,14 @@ def _check_names(job: Job, files: list[MatchedFile]) -> None:
             problem = high.why_not_storable(file.stored_name)
             if problem:
                 raise JobError("An output cannot be stored under its name.", detail=problem)
+    # Escaping may give a file the name of a folder beside it.
+    folders = {str(folder) for file in files for folder in PurePosixPath(file.stored_name).parents}
+    for file in files:
+        if file.stored_name in folders:
+            raise JobError(
+                "An output cannot be stored under its name.",
+                detail=f"{escape(file.stored_name)} would be both a file and a folder.",
+            )
 
 
 def _stage_files(

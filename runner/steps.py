@@ -108,6 +108,7 @@ def _run_again(job: Job, tools: Tools, why: str) -> None:
     if job.attempt >= settings.MAX_ATTEMPTS:
         raise GaveUp(f"Attempt {job.attempt} of {settings.MAX_ATTEMPTS} was interrupted too: {why}")
     tools.executor.remove(job.container_name)
+    folder.remove(job)  # it holds inputs, and the job may be cancelled before it has another attempt
     job.move_to(
         StatusCode.WAITING_ON_NEW_TASK,
         f"Interrupted: {why}. It will be run again (attempt {job.attempt + 1} of {settings.MAX_ATTEMPTS}).",
