@@ -565,3 +565,30 @@ def test_the_summary_tells_success():
     publish(job, {"output/table.csv": b"x"})
 
     assert SUCCESS.message in storage.action_log(high(), job.action).read_text()
+
+
+def test_an_output_below_the_name_of_an_earlier_note_is_refused_before_anything_changes():
+    publish(job_with(MODERATELY_SENSITIVE, "output/a.csv"), {"output/a.csv": b"patient_id,b\n1,2\n"})
+    assert medium("output/a.csv.txt").is_file()
+    stored = files_in(high())
+    job = job_with(MODERATELY_SENSITIVE, "output/a.csv.txt/b.csv")
+    leave(job, {"output/a.csv.txt/b.csv": b"b,c\n1,2\n"})
+
+    with pytest.raises(JobError, match="cannot be stored under its name"):
+        finalize(job)
+
+    assert files_in(high()) == stored
+
+
+def test_a_name_that_becomes_a_folders_name_by_its_escapes_is_refused_before_anything_changes():
+    publish(job_with(HIGHLY_SENSITIVE, "output/old.csv"), {"output/old.csv": b"1"})
+    stored = files_in(high())
+    job = job_with(HIGHLY_SENSITIVE, "output/*.csv")
+    job.output_spec = {HIGHLY_SENSITIVE: {"files": "output/*.csv", "deeper": "output/*/*.csv"}}
+    leave(job, {"output/a%0A.csv": b"2", "output/a\n.csv/b.csv": b"2"})
+
+    with pytest.raises(JobError) as refused:
+        finalize(job)
+
+    assert "both a file and a folder" in refused.value.detail
+    assert files_in(high()) == stored
