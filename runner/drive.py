@@ -130,7 +130,8 @@ class Driver:
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(tries - 1, 10))
         self._troubles[job.pk] = _Trouble(since, tries, time.monotonic() + pause, job.stop_request)
         log.warning("job %s: %s (try %d, since %s). %s", job.identifier, what, tries, since, error.detail)
-        job.say(f"{what} (since {since}, try {tries}; it goes on by itself).", detail=error.detail)
+        asked = f"{job.stop_requested_by} asked for its end. " if job.is_stop_requested else ""
+        job.say(f"{asked}{what} (since {since}, try {tries}; it goes on by itself).", detail=error.detail)
 
     def _end_by_fault_of_study(self, job: Job, error: JobError) -> bool:
         log.info("job %s: %s %s", job.identifier, error, error.detail)

@@ -16,13 +16,15 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from jobs.models import Flag, Heartbeat, InvalidTransition, Job
 from jobs.states import StatusCode
 from runner import capacity, verdicts
 from runner.drive import Driver
-from runner.executors.base import Executor, ExecutorUnavailable, Phase, Status
+from runner.engine_view import EngineView
+from runner.executors.base import Executor, Phase, Status
 from runner.wake import Wake
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ HEARTBEAT_SECONDS = 5
 TOUCH_SECONDS = 60
 # A long chain of jobs behind a failed one must not delay a cancel or another job's step.
 LONGEST_END_OF_DOOMED_SECONDS = 0.5
+# So many waiting jobs of a pool are told a new reason in one turn: what a turn costs stays bounded when a pause, or the
+# end of one, gives 10,000 jobs another reason. The others hear of it in the turns that follow at once.
+MOST_TOLD_IN_A_TURN = 1000
 # How long a stop waits for threads in the middle of a step; whatever is cut off is simply done again.
 STOP_SECONDS = 6
 
@@ -49,15 +54,14 @@ class Runner:
 
     def __init__(self, executor: Executor, weights: capacity.Weights | None = None):
         self.wake = Wake()
-        self._executor = executor
         self._limits = {capacity.ORDINARY: settings.MAX_WORKERS, capacity.DATABASE: settings.MAX_DB_WORKERS}
         self._weights = weights or capacity.Weights()
         self._driver = Driver(executor)
         # Weights below one let more jobs run than there are workers; a job without a thread would only wait its turn.
         self._threads = ThreadPoolExecutor(max_workers=sum(self._limits.values()) + 2, thread_name_prefix="step")
         self._work: dict[int, _Work] = {}
-        self._unavailable_since: float | None = None
         self._last_beat = self._last_touch = 0.0
+        self._engine = EngineView(executor, self.wake.set)
         self._unwatch = executor.watch(self.wake.set)
 
     def tick(self) -> int:
@@ -69,7 +73,7 @@ class Runner:
         self.wake.begin()
         self._forget_finished_work()
         running = list(Job.objects.running().select_related("request"))
-        statuses = self._statuses() if running else {}
+        statuses = self._engine.statuses() if running else {}
         for job in running:
             self._set_off(job, statuses)
         self._end_stopped_pending()
@@ -89,26 +93,13 @@ class Runner:
             if not work.future.cancelled():
                 _wait(work.future, deadline - time.monotonic())
         self._driver.close()
-        return all(work.future.done() for work in self._work.values())
+        is_engine_quiet = self._engine.close()
+        return is_engine_quiet and all(work.future.done() for work in self._work.values())
 
     # --- one running job
 
     def _forget_finished_work(self) -> None:
         self._work = {pk: work for pk, work in self._work.items() if not work.future.done()}
-
-    def _statuses(self) -> Mapping[str, Status] | None:
-        """One call for all containers; None while the engine does not answer, which is nobody's failure."""
-        try:
-            statuses = self._executor.statuses()
-        except ExecutorUnavailable as error:
-            if self._unavailable_since is None:
-                self._unavailable_since = time.time()
-                log.warning("the engine does not answer: %s; jobs stay as they are", error)
-            return None
-        if self._unavailable_since is not None:
-            log.info("the engine answers again after %.0f s", time.time() - self._unavailable_since)
-            self._unavailable_since = None
-        return statuses
 
     def _set_off(self, job: Job, statuses: Mapping[str, Status] | None) -> None:
         work = self._work.get(job.pk)
@@ -118,7 +109,7 @@ class Runner:
             return
         if job.status_code == StatusCode.EXECUTING and not job.is_stop_requested:
             if statuses is None:
-                self._driver.say_unavailable(job, self._unavailable_since)
+                self._driver.say_unavailable(job, self._engine.unavailable_since)
                 return
             status = statuses.get(job.container_name)
             if status is not None and status.phase in (Phase.RUNNING, Phase.QUEUED):
@@ -161,8 +152,13 @@ class Runner:
                 fields = ("pk", "workspace", "action", "run_command", "requires_db")
                 self._start(room.choose(capacity.Candidate(*row) for row in ready.values_list(*fields)))
             hold = hold or room.waiting(pool)
-            untold = ready.not_told(hold.code, hold.message).values_list("pk", flat=True)
-            Job.objects.move_waiting([(pk, hold.code, hold.message) for pk in untold])
+            self._tell(ready.not_told(hold.code, hold.message), hold)
+
+    def _tell(self, untold: QuerySet, hold: capacity.Hold) -> None:
+        """Give waiting jobs their reason, the oldest first."""
+        told = untold.order_by("pk").values_list("pk", flat=True)[:MOST_TOLD_IN_A_TURN]
+        if Job.objects.move_waiting([(pk, hold.code, hold.message) for pk in told]) == MOST_TOLD_IN_A_TURN:
+            self.wake.set()
 
     def _start(self, chosen: list[int]) -> None:
         found = Job.objects.pending().select_related("request").in_bulk(chosen)
@@ -177,7 +173,7 @@ class Runner:
         if now - self._last_beat >= HEARTBEAT_SECONDS:
             self._last_beat = now
             Heartbeat.beat(
-                "run", tick_ms=round((now - started) * 1000, 1), engine_unavailable_since=self._unavailable_since
+                "run", tick_ms=round((now - started) * 1000, 1), engine_unavailable_since=self._engine.unavailable_since
             )
         if now - self._last_touch >= TOUCH_SECONDS:
             self._last_touch = now
