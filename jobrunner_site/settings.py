@@ -79,6 +79,7 @@ MAX_WORKERS = env.int("MAX_WORKERS", default=max(2, (os.cpu_count() or 2)), vali
 MAX_DB_WORKERS = env.int("MAX_DB_WORKERS", default=max(2, (os.cpu_count() or 2)), validate=check.Range(min=0))
 JOB_RESOURCE_WEIGHTS_FILE = env.str("JOB_RESOURCE_WEIGHTS_FILE", default="")
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3, validate=positive)
+MIN_FREE_DISK = env.str("MIN_FREE_DISK", default="2G")
 
 # The executor and what a container gets -------------------------------------------------------------------------------
 EXECUTOR = env.str("EXECUTOR", default="docker", validate=check.OneOf(["docker", "fake"]))
@@ -187,6 +188,7 @@ except (ValueError, KeyError):
     )
 JOB_MEMORY_BYTES = byte_size("JOB_MEMORY_LIMIT", JOB_MEMORY_LIMIT)
 JOB_MAX_FILE_BYTES = byte_size("JOB_MAX_FILE_SIZE", JOB_MAX_FILE_SIZE)
+MIN_FREE_DISK_BYTES = byte_size("MIN_FREE_DISK", MIN_FREE_DISK)
 JOB_LOG_BYTES = byte_size("JOB_LOG_MAX_BYTES", JOB_LOG_MAX_BYTES)
 if PRODUCTION:
     check_production()

@@ -149,11 +149,16 @@ class Capacity:
         self._busy[job.pool, job.workspace] += weight
 
 
-def holds(flags: Mapping[str, Flag]) -> dict[str, Hold]:
-    """Pool -> why it is held back, for the pools that operators have closed by a flag."""
+def holds(flags: Mapping[str, Flag], no_room: str = "") -> dict[str, Hold]:
+    """Pool -> why it is held back: operators have closed it by a flag, or `no_room` says that disks are full."""
     reboot, paused = flags.get(Flag.Name.REBOOT), flags.get(Flag.Name.PAUSED)
     maintenance = flags.get(Flag.Name.DB_MAINTENANCE)
     held = {}
+    if no_room:
+        held = {
+            ORDINARY: Hold(StatusCode.WAITING_ON_WORKERS, no_room),
+            DATABASE: Hold(StatusCode.WAITING_ON_DB_WORKERS, no_room),
+        }
     if maintenance and maintenance.value:
         held[DATABASE] = Hold(
             StatusCode.WAITING_DB_MAINTENANCE,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
@@ -22,6 +23,7 @@ from django.utils import timezone
 from jobs.models import Flag, Heartbeat, InvalidTransition, Job
 from jobs.states import StatusCode
 from runner import capacity, verdicts
+from runner.disk import DiskWatch
 from runner.drive import Driver
 from runner.engine_view import EngineView
 from runner.executors.base import Executor, Phase, Status
@@ -62,6 +64,7 @@ class Runner:
         self._work: dict[int, _Work] = {}
         self._last_beat = self._last_touch = 0.0
         self._engine = EngineView(executor, self.wake.set)
+        self._disks = DiskWatch(_folders(), settings.MIN_FREE_DISK_BYTES)
         self._unwatch = executor.watch(self.wake.set)
 
     def tick(self) -> int:
@@ -93,6 +96,7 @@ class Runner:
             if not work.future.cancelled():
                 _wait(work.future, deadline - time.monotonic())
         self._driver.close()
+        self._disks.close()
         is_engine_quiet = self._engine.close()
         return is_engine_quiet and all(work.future.done() for work in self._work.values())
 
@@ -143,7 +147,7 @@ class Runner:
                 return
 
     def _start_ready(self, running: list[Job]) -> None:
-        held = capacity.holds(Flag.objects.current())
+        held = capacity.holds(Flag.objects.current(), self._disks.why_no_job_may_start())
         room = capacity.Capacity(self._limits, self._weights, [_candidate(job) for job in running])
         for pool, requires_db in ((capacity.DATABASE, True), (capacity.ORDINARY, False)):
             ready = Job.objects.ready().filter(requires_db=requires_db)
@@ -192,6 +196,14 @@ def _move(job: Job, code: StatusCode, message: str) -> bool:
 
 def _candidate(job: Job) -> capacity.Candidate:
     return capacity.Candidate(job.pk, job.workspace, job.action, job.run_command, job.requires_db)
+
+
+def _folders() -> dict[str, Path]:
+    return {
+        "the jobs' folders": settings.WORK_DIR,
+        "high privacy storage": settings.HIGH_PRIVACY_STORAGE_BASE,
+        "medium privacy storage": settings.MEDIUM_PRIVACY_STORAGE_BASE,
+    }
 
 
 def _wait(future: Future, seconds: float) -> None:

@@ -1,0 +1,84 @@
+"""Is there room for another job? New jobs wait while a disk is nearly full; those that run can still be finished.
+
+Why it exists: a full disk is cheapest before a job begins. What is asked is the free space of the disks of the job's
+folders and of both storages, by a thread of its own, because a storage that has gone away (a dead network mount)
+answers no question and would hold up the loop. Requirement 20. It knows nothing of jobs.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from jobs.text import listed, size_in_words
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_SECONDS = 5.0
+# A disk under heavy load may take seconds to answer; after this it is called silent.
+LONGEST_LOOK_SECONDS = 30.0
+# Of a small disk the setting's default may be all there is: then a twentieth of it is kept free.
+_PART_OF_A_SMALL_DISK = 20
+
+
+class DiskWatch:
+    """Looks now and then until it is closed. `folders`: what people call it -> a folder on that disk."""
+
+    def __init__(self, folders: Mapping[str, Path], least_free_bytes: int):
+        self._folders, self._least_free_bytes = folders, least_free_bytes
+        self._why = ""
+        self._look_began: float | None = None
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="disk-watch", daemon=True)
+        self._thread.start()
+
+    def why_no_job_may_start(self) -> str:
+        """Empty, or a sentence for operators and authors; it holds no figure that changes from look to look."""
+        began = self._look_began
+        if began is not None and time.monotonic() - began > LONGEST_LOOK_SECONDS:
+            return (
+                f"Waiting for storage: one of {listed(list(self._folders))} does not answer. "
+                "An operator has to look at its mounts; the job then starts by itself."
+            )
+        return self._why
+
+    def close(self) -> None:
+        """A look that hangs is left to itself: its thread is a daemon."""
+        self._end.set()
+        self._thread.join(0.1)
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            self._look_began = time.monotonic()
+            why = self._look()
+            self._look_began = None
+            if why != self._why:
+                log.log(
+                    logging.WARNING if why else logging.INFO, "%s", why or "there is enough room on all disks again"
+                )
+            self._why = why
+            self._end.wait(LOOK_EVERY_SECONDS)
+
+    def _look(self) -> str:
+        for name, folder in self._folders.items():
+            try:
+                disk = os.statvfs(_existing(folder))
+            except OSError as error:
+                log.warning("the free space for %s (%s) is not known: %s", name, folder, error)
+                continue  # the job's own step says what is wrong there, and waits
+            least = min(self._least_free_bytes, disk.f_blocks * disk.f_frsize // _PART_OF_A_SMALL_DISK)
+            if disk.f_bavail * disk.f_frsize < least:
+                return (
+                    f"Waiting for disk space: less than {size_in_words(least)} is free for {name}. "
+                    "An operator has to free space; the job then starts by itself."
+                )
+        return ""
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it: storage is made when it is first needed."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder

@@ -1,0 +1,114 @@
+"""New jobs wait while a disk is nearly full or silent, and start by themselves afterwards."""
+
+import os
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from jobs.models import Job
+from jobs.states import StatusCode
+from runner import disk
+from runner.disk import DiskWatch
+from runner.executors.fake import FakeExecutor, FakeRun
+from runner.loop import Runner
+from tests.factories import make_job
+from tests.site import wait_until
+
+GIB = 1024**3
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch):
+    monkeypatch.setattr(disk, "LOOK_EVERY_SECONDS", 0.01)
+
+
+@pytest.fixture
+def free(monkeypatch) -> dict[str, int]:
+    """Folder -> free bytes; each disk has 100 GiB."""
+    sizes: dict[str, int] = {}
+
+    def statvfs(path: Path) -> SimpleNamespace:
+        return SimpleNamespace(f_blocks=100 * GIB, f_frsize=1, f_bavail=sizes.get(Path(path).name, 100 * GIB))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    return sizes
+
+
+@pytest.fixture
+def watch(tmp_path, free):
+    folders = {"the jobs' folders": tmp_path / "work", "high privacy storage": tmp_path / "high"}
+    for folder in folders.values():
+        folder.mkdir()
+    watch = DiskWatch(folders, 2 * GIB)
+    yield watch
+    watch.close()
+
+
+def test_a_nearly_full_disk_is_named_and_forgotten_when_there_is_room(watch, free, caplog):
+    assert watch.why_no_job_may_start() == ""
+    free["high"] = 2 * GIB - 1
+    wait_until(watch.why_no_job_may_start, what="the full disk")
+    assert "less than 2.0 GiB is free for high privacy storage" in watch.why_no_job_may_start()
+    free["high"] = 2 * GIB
+    wait_until(lambda: not watch.why_no_job_may_start(), what="room")
+    assert sum("Waiting for disk space" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_of_a_small_disk_a_twentieth_is_kept_free(tmp_path, monkeypatch):
+    small = SimpleNamespace(f_blocks=100 * 1024**2, f_frsize=1, f_bavail=6 * 1024**2)
+    monkeypatch.setattr(os, "statvfs", lambda path: small)
+    watch = DiskWatch({"the jobs' folders": tmp_path}, 2 * GIB)
+    try:
+        assert watch.why_no_job_may_start() == ""
+        small.f_bavail = 4 * 1024**2
+        wait_until(lambda: "less than 5.0 MiB" in watch.why_no_job_may_start(), what="the full disk")
+    finally:
+        watch.close()
+
+
+def test_a_disk_that_does_not_answer_holds_jobs_back_and_nobody_up(watch, free, monkeypatch):
+    answers = threading.Event()
+    monkeypatch.setattr(disk, "LONGEST_LOOK_SECONDS", 0.05)
+    at_once = os.statvfs
+    monkeypatch.setattr(os, "statvfs", lambda path: at_once(path) if answers.wait(30) else None)
+    try:
+        wait_until(lambda: "does not answer" in watch.why_no_job_may_start(), what="the silence")
+        watch.close()
+    finally:
+        answers.set()
+
+
+def test_a_storage_that_is_not_made_yet_is_asked_through_the_folder_above(tmp_path):
+    watch = DiskWatch({"high privacy storage": tmp_path / "not" / "yet"}, 1)
+    wait_until(lambda: watch._look_began is None, what="the first look")
+    assert watch.why_no_job_may_start() == ""
+    watch.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_jobs_wait_for_room_while_those_that_run_are_finished(free):
+    ends = threading.Event()
+    executor = FakeExecutor(lambda spec: FakeRun(until=ends))
+    runner = Runner(executor)
+    free["workdir"] = 0
+    running = make_job(StatusCode.FINALIZING, outcome_code=StatusCode.JOB_ERROR, outcome_message="No.")
+    waiting = make_job()
+    try:
+        wait_until(
+            lambda: runner.tick() and "disk space" in Job.objects.get(pk=waiting.pk).status_message,
+            what="the waiting job's reason",
+        )
+        assert Job.objects.get(pk=waiting.pk).status_code == StatusCode.WAITING_ON_WORKERS
+        wait_until(
+            lambda: runner.tick() and Job.objects.get(pk=running.pk).is_finished,
+            what="the end of the running job",
+        )
+        free["workdir"] = 100 * GIB
+        wait_until(
+            lambda: runner.tick() and Job.objects.get(pk=waiting.pk).status_code != StatusCode.WAITING_ON_WORKERS,
+            what="the waiting job's start",
+        )
+    finally:
+        runner.close()
