@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
+_GOES_ON = (Phase.QUEUED, Phase.STARTING, Phase.RUNNING, Phase.LOST)
 
 
 def complete(executor: Executor, name: str, path: Path, limits: LogLimits) -> None:
@@ -92,8 +93,10 @@ class LogFollower:
                 return True
             if not self._copy(file, resume):
                 return True
-        # An engine that restarts ends the stream as well, and its containers may run on.
-        return self._executor.status(self._name).phase not in (Phase.QUEUED, Phase.STARTING, Phase.RUNNING, Phase.LOST)
+        # An engine that restarts ends the stream as well, and its containers may run on. The list knows that much; all
+        # of the details may take the engine a third of a second after a kill, and a cancel waits for this thread.
+        status = self._executor.statuses().get(self._name)
+        return status is None or status.phase not in _GOES_ON
 
     def _copy(self, file: LogFile, resume: Resume) -> bool:
         """Append the stream to its end; false if it was left before that."""

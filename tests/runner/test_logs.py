@@ -89,6 +89,18 @@ def test_a_follower_outlives_the_trouble_of_the_engine(fake, path):
     follower.stop(2)
 
 
+def test_a_follower_never_asks_for_an_ended_containers_details(follower, fake, path, monkeypatch):
+    """After a kill they take the engine a third of a second, and a cancel waits for the follower's end."""
+    asked = []
+    monkeypatch.setattr(fake, "status", asked.append)
+    wait_until(lambda: texts(path), what="the log")
+
+    fake.stop("log-1")
+
+    wait_until(lambda: not followers(), what="the follower's end")
+    assert asked == []
+
+
 def test_a_follower_of_nothing_ends(fake, path):
     LogFollower(fake, "log-none", path, LIMITS).start()
 
