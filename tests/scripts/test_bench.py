@@ -85,6 +85,15 @@ def test_a_wrong_variable_is_refused_before_anything_is_measured(tmp_path, varia
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("ONLY=A", 2)])
+def test_an_argument_is_answered_with_help_and_measures_nothing(argument, code):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPTS / "bench.py"), argument], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, "ONLY=A,G measures some cases" in done.stdout) == (code, True)
+    assert "floor" not in done.stdout
+
+
 def test_cases_are_chosen_by_name_in_any_spelling_and_keep_their_own_order(benchmarks):
     assert benchmarks.catalogue.chosen(" g,a ") == ["A", "G"]
     assert benchmarks.catalogue.chosen("") == list(benchmarks.catalogue.CASES)
