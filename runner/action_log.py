@@ -15,6 +15,7 @@ from jobs.models import Job
 from jobs.states import StatusCode
 from jobs.text import size_in_words
 from runner.matching import Matched
+from runner.mounted import require_storage
 from runner.plan import Plan
 from runner.verdicts import Outcome
 from runner.workspaces import folder
@@ -40,13 +41,16 @@ def write_logs(
     executor told of the container, without secrets. Medium storage gets the log only if the action makes moderately
     sensitive outputs. May be repeated. Raises StorageUnavailable.
     """
+    leaves_earlier_log = outcome.code in _LEAVE_EARLIER_LOG
+    if not leaves_earlier_log:
+        require_storage(job.workspace)
     summary = _summary(job, outcome, plan, matched)
     log_folder = storage.job_log_folder(job)
     with disk_trouble(log_folder):
         log_folder.mkdir(parents=True, exist_ok=True)
         content = json.dumps(_facts(job, outcome, plan) | {"container": metadata or {}}, indent=2)
         write_atomically(storage.job_metadata(job), content.encode())
-    if outcome.code in _LEAVE_EARLIER_LOG:
+    if leaves_earlier_log:
         return
     folders = [storage.high_privacy_workspace(job.workspace)]
     if job.output_spec.get(MODERATELY_SENSITIVE):

@@ -14,6 +14,7 @@ from jobs.models import Job
 from runner import staging
 from runner.action_log import write_logs
 from runner.matching import Matched, match
+from runner.mounted import require_storage
 from runner.near import near_files
 from runner.plan import Plan
 from runner.publishing import publishing, store
@@ -34,6 +35,7 @@ def collect(job: Job, *, should_stop: ShouldStop) -> tuple[Matched, Plan | None]
     # A link that a killed try has staged would make the job's own file look like a hard link.
     staging.discard(job)
     workspace_folder = storage.job_workspace(job)
+    require_storage(job.workspace)
     with disk_trouble(workspace_folder):
         matched = match(workspace_folder, job.output_spec)
         if matched.unmatched:

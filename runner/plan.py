@@ -102,5 +102,9 @@ def make_staging(folder: Path) -> None:
 
 
 def is_any_unfinished(workspace: str) -> bool:
-    """Whether some job's publication in the workspace was decided and is not finished."""
-    return any((storage.high_privacy_workspace(workspace) / STAGING).glob(f"*/{_PLAN}"))
+    """Whether the publication of some job of the workspace was decided and will still be finished.
+
+    What a job that has ended left behind (our bug, a lost database) is nothing that anybody could wait for.
+    """
+    running = Job.objects.running().filter(workspace=workspace)
+    return any((high_staging(job) / _PLAN).exists() for job in running)

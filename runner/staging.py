@@ -23,7 +23,7 @@ from runner.disclosure import Limits, Verdict, check
 from runner.matching import Matched, MatchedFile
 from runner.plan import Entry, Plan, high_staging, make_staging, medium_staging
 from runner.stored_folder import StoredFolder
-from runner.workspaces.copying import copy, digest
+from runner.workspaces.copying import copy, data_ranges, digest
 from runner.workspaces.files import (
     NotOrdinary,
     ShouldStop,
@@ -181,10 +181,11 @@ class _Stager:
     def _copy(self, descriptor: int, status: os.stat_result, folder_fd: int, name: str, *, with_hash: bool) -> str:
         """Copy to another file system, keeping the time of modification; in one pass with the hash if it is wanted."""
         folder = Path(os.readlink(f"/proc/self/fd/{folder_fd}"))
+        needed = sum(end - start for start, end in data_ranges(descriptor))
         room = os.fstatvfs(folder_fd)
-        if room.f_bavail * room.f_frsize < min(status.st_size, status.st_blocks * 512):
+        if room.f_bavail * room.f_frsize < needed:
             raise StorageUnavailable(
-                f"No room for {status.st_size:,} bytes in {folder}. Nothing is lost: free space on that disk; "
+                f"No room for {needed:,} bytes in {folder}. Nothing is lost: free space on that disk; "
                 "the job then goes on by itself."
             )
         with disk_trouble(folder):

@@ -134,7 +134,10 @@ def finalize(job: Job, tools: Tools) -> None:
         outputs.write_logs(job, outcome, matched=matched, metadata=metadata)
         _finalized(job, outcome)
         return
-    with outputs.publishing(job, plan) as published:
+    # From the plan on a cancel comes too late; only the runner's own end may interrupt the wait for another job.
+    with outputs.publishing(
+        job, plan, should_stop=lambda: tools.stop.is_set() and not job.is_stop_requested
+    ) as published:
         outcome = verdicts.success(job.out_of_memory, published.excluded, published.refused)
         outputs.write_logs(job, outcome, plan=published, metadata=metadata)
         with transaction.atomic():

@@ -6,6 +6,7 @@ Storage is ours, but its names come from studies, so nothing below the workspace
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,10 @@ from runner.workspaces.files import open_beneath, opened_folder, sync_file_syste
 LONGEST_NAME = 255  # bytes; of the file systems in use
 _LONGEST_PATH = 4095
 _FOLDERS_SYNCED_ONE_BY_ONE = 32
+# Giving a gigabyte back to the file system takes 0.2 s, which a rename over it would wait for.
+_FREED_LATER = 64 * 1024 * 1024  # bytes; from this size on
+_MOST_FREED_LATER = 64
+_FREED_AFTER_SECONDS = 2.0
 
 
 class StoredFolder:
@@ -32,6 +37,7 @@ class StoredFolder:
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         self._changed: set[str] = set()
         self._open: tuple[str, int] | None = None
+        self._replaced: list[int] = []
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +45,10 @@ class StoredFolder:
     def __exit__(self, *exception) -> None:
         self._close_last()
         os.close(self.fd)
+        if self._replaced:
+            timer = threading.Timer(_FREED_AFTER_SECONDS, _close_all, (self._replaced,))
+            timer.daemon = True  # if the process ends first, the kernel frees them
+            timer.start()
 
     def why_not_storable(self, relative: str) -> str:
         """Empty if a file can get this name; else what stands in its way, as a sentence for the study's author."""
@@ -78,6 +88,7 @@ class StoredFolder:
 
     def take(self, staging_fd: int, staged: str, relative: str) -> None:
         """Move a staged file to its final name, over whatever file has it now."""
+        self._keep_from_being_freed(relative)
         os.rename(staged, self._name(relative), src_dir_fd=staging_fd, dst_dir_fd=self._parent(relative))
         self._note(relative)
 
@@ -98,6 +109,13 @@ class StoredFolder:
                 with self._opened(folder) as folder_fd:
                     os.fsync(folder_fd)
         self._changed.clear()
+
+    def _keep_from_being_freed(self, relative: str) -> None:
+        """A large file that is about to lose its name stays for a moment, by a descriptor that can only be closed."""
+        status = self.status(relative)
+        if status and status.st_size >= _FREED_LATER and len(self._replaced) < _MOST_FREED_LATER:
+            how = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._replaced.append(os.open(self._name(relative), how, dir_fd=self._parent(relative)))
 
     def _note(self, relative: str) -> None:
         self._changed.add(relative.rpartition("/")[0])
@@ -128,3 +146,8 @@ class StoredFolder:
         if self._open is not None:
             os.close(self._open[1])
             self._open = None
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

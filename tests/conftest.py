@@ -2,6 +2,8 @@
 
 import functools
 import os
+import tempfile
+from pathlib import Path
 
 import docker
 import pytest
@@ -33,3 +35,14 @@ def own_folders(settings, tmp_path):
     settings.MEDIUM_PRIVACY_STORAGE_BASE = settings.WORK_DIR / "medium_privacy"
     settings.GIT_REPO_DIR = settings.WORK_DIR / "repos"
     settings.WORK_DIR.mkdir()
+
+
+@pytest.fixture
+def other_file_system(settings):
+    """High privacy storage on another file system than the jobs' folders, as at most sites."""
+    shared_memory = Path("/dev/shm")
+    if not shared_memory.is_dir() or shared_memory.stat().st_dev == settings.WORK_DIR.stat().st_dev:
+        pytest.skip("no second file system")
+    with tempfile.TemporaryDirectory(dir=shared_memory, prefix="jobrunner-test-") as folder:
+        settings.HIGH_PRIVACY_STORAGE_BASE = Path(folder)
+        yield

@@ -6,6 +6,7 @@ from pathlib import Path
 from django.db import transaction
 
 from jobs import storage
+from jobs.levels import HIGHLY_SENSITIVE
 from jobs.models import Job
 from jobs.states import StatusCode
 from runner import outputs
@@ -25,6 +26,12 @@ def make_publisher(**columns) -> Job:
     return make_job(StatusCode.FINALIZING, **{"output_spec": spec, **columns})
 
 
+def job_with(level: str = HIGHLY_SENSITIVE, *patterns: str, **columns) -> Job:
+    """A job that promises the patterns, by default one file, at one level."""
+    spec = {level: {str(number): pattern for number, pattern in enumerate(patterns or ("output/table.csv",))}}
+    return make_job(StatusCode.FINALIZING, output_spec=spec, **columns)
+
+
 def leave(job: Job, files: dict[str, bytes]) -> None:
     """Files as the job's container leaves them."""
     for name, content in {**files}.items():
@@ -38,7 +45,7 @@ def finalize(job: Job) -> outputs.Plan:
     plan = outputs.load_plan(job)
     if plan is None:
         _, plan = outputs.collect(job, should_stop=never)
-    with outputs.publishing(job, plan) as plan:
+    with outputs.publishing(job, plan, should_stop=never) as plan:
         outputs.write_logs(job, SUCCESS, plan=plan)
         with transaction.atomic():
             outputs.store(job, plan)

@@ -25,6 +25,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _DISK_TROUBLE = {
     errno.ENOSPC: "free space on that disk",
     errno.EDQUOT: "raise the quota or free space",
+    errno.EFBIG: "use a file system that holds files of that size",
     errno.EROFS: "make that file system writable again",
     errno.EIO: "check that disk",
     errno.ESTALE: "mount that storage again",

@@ -4,7 +4,6 @@ Why it exists: it says what a job finds at /workspace, in which order it gets th
 A Docker volume will be its sibling. It knows nothing of containers and writes no status.
 
     <job folder>/workspace/      what the container sees; owned by the container's user
-    <job folder>/inputs/         hard links of storage while they are copied; never seen by the container
     <job folder>/prepared.json   the notes of the last preparation; its time tells the job's own files from those it got
 """
 
@@ -26,7 +25,7 @@ from runner.workspaces.removal import remove_tree
 def prepare(job: Job, code: BinaryIO, inputs: QuerySet, *, should_stop: ShouldStop) -> list[str]:
     """Make the job's workspace afresh: code, inputs over it, folders for the promised outputs.
 
-    `code` is a tar stream; `inputs` a queryset of JobOutput, read under the workspace's lock. May be repeated at any
+    `code` is a tar stream; `inputs` a queryset of JobOutput that has not been read yet. May be repeated at any
     time. Returns notes for the job's log, one sentence each. Raises JobError, Stopped, Unavailable (disk, broken
     stream, interrupted publication).
     """
@@ -37,7 +36,7 @@ def prepare(job: Job, code: BinaryIO, inputs: QuerySet, *, should_stop: ShouldSt
         owner.make_folder(workspace_folder)
         links = unpack(code, workspace_folder, owner, should_stop)
         rows = inputs.select_related("job").all()
-        replaced = job_inputs.place(job.workspace, rows, job_folder, workspace_folder, owner, should_stop)
+        replaced = job_inputs.place(job.workspace, rows, workspace_folder, owner, should_stop)
         _make_output_folders(job, workspace_folder, owner)
         notes = _sentences(links, replaced)
         write_atomically(job_folder / "prepared.json", json.dumps(notes).encode())

@@ -1,13 +1,14 @@
-"""Give a job the outputs that it needs: a consistent set of files, copied so that the container cannot touch storage.
+"""Give a job the outputs that it needs: files of one moment, copied so that the container cannot touch storage.
 
-Another job may publish into the same workspace at any time. So the files are hard-linked into a folder of the job that
-the container never sees, under the workspace's lock, which takes no time; publishing replaces names and never changes a
-file, so what the links hold stays as it was while it is copied at leisure.
+Another job may publish into the same workspace while gigabytes are copied, and must not wait for that. So nothing is
+locked: the rows are read once, and each file is copied only if it is the very one that its row tells of. Publishing
+replaces names and never changes a file, so a file that is open stays right. Where one is no longer what its row says,
+the lock is taken for a moment to tell a publication of meanwhile from a file that somebody changed by hand.
 """
 
+import errno
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from jobs import storage
@@ -15,97 +16,88 @@ from jobs.errors import JobError, Unavailable
 from jobs.log import escape
 from jobs.models import JobOutput
 from runner import plan
+from runner.mounted import require_storage
 from runner.workspaces.code import Owner
 from runner.workspaces.copying import copy
-from runner.workspaces.files import (
-    NotOrdinary,
-    ShouldStop,
-    check_stop,
-    link_descriptor,
-    open_beneath,
-    opened_folder,
-    why_not_opened,
-)
+from runner.workspaces.files import ShouldStop, check_stop, open_beneath, opened_folder, why_not_opened
 from runner.workspaces.lock import publishing_lock
 from runner.workspaces.removal import remove_tree
 
+# What of opening a stored file says that the file is not there as published; anything else is trouble of the disk.
+_OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EXDEV, errno.ENAMETOOLONG)
+
 
 class InputChanged(Unavailable):
-    """Storage and database disagree because a publication was interrupted; both agree once it has been finished."""
+    """Storage and database do not agree now because of a publication; the preparation is to begin again."""
 
 
-@dataclass(frozen=True)
-class _Held:
-    """One input, held under a number in the job's own folder; `is_copy` if no hard link could be made."""
+class _NotAsPublished(Exception):
+    """What stands in storage is not what the row tells of; `how` follows the words "the input"."""
 
-    path: str
-    held_as: str
-    is_copy: bool
+    def __init__(self, row: JobOutput, how: str):
+        super().__init__(how)
+        self.row, self.how = row, how
 
 
-def place(
-    workspace: str, inputs: Iterable[JobOutput], job_folder: Path, into: Path, owner: Owner, should_stop: ShouldStop
-) -> list[str]:
+def place(workspace: str, inputs: Iterable[JobOutput], into: Path, owner: Owner, should_stop: ShouldStop) -> list[str]:
     """Copy the inputs over the code in `into`. Returns the paths of code files that an input has replaced.
 
-    `inputs` is read under the lock: give a queryset that has not been read yet, so that rows and files agree.
-    Raises JobError (an input was changed or removed by hand), InputChanged, Stopped, OSError.
+    `inputs` is read once: give a queryset that has not been read yet. Raises JobError (an input was changed or removed
+    by hand), InputChanged, StorageUnavailable, Stopped, OSError.
     """
-    holding = job_folder / "inputs"
-    holding.mkdir()
+    rows = list(inputs)
+    if not rows:
+        return []
+    require_storage(workspace)
     replaced = []
-    with publishing_lock(workspace):
-        held = _hold(workspace, list(inputs), holding, should_stop)
-    for item in held:
-        check_stop(should_stop)
-        if _make_way(into, item.path, owner):
-            replaced.append(item.path)
-        _put(holding / item.held_as, into / item.path, item.is_copy, owner, should_stop)
-    remove_tree(holding)
+    try:
+        with opened_folder(storage.high_privacy_workspace(workspace)) as root_fd:
+            for row in rows:
+                check_stop(should_stop)
+                if _place(root_fd, row, into, owner, should_stop):
+                    replaced.append(row.path)
+    except _NotAsPublished as error:
+        raise _what_happened(workspace, error, should_stop) from error
     return replaced
 
 
-def _hold(workspace: str, inputs: list[JobOutput], holding: Path, should_stop: ShouldStop) -> list[_Held]:
-    if not inputs:
-        return []
-    root = storage.high_privacy_workspace(workspace)
-    if not root.is_dir():
-        raise _changed(workspace, inputs[0], "is no longer there")
-    held = []
-    with opened_folder(root) as root_fd, opened_folder(holding) as holding_fd:
-        for number, row in enumerate(inputs):
-            source_fd = _open_unchanged(workspace, row, root_fd)
-            try:
-                is_copy = not link_descriptor(source_fd, str(number), holding_fd)
-                if is_copy:
-                    _copy_to(source_fd, holding / str(number), should_stop)
-            finally:
-                os.close(source_fd)
-            held.append(_Held(row.path, str(number), is_copy))
-    return held
+def _place(root_fd: int, row: JobOutput, into: Path, owner: Owner, should_stop: ShouldStop) -> bool:
+    source_fd = _open_unchanged(row, root_fd)
+    try:
+        is_replaced = _make_way(into, row.path, owner)
+        _copy_to(source_fd, into / row.path, owner, should_stop)
+    finally:
+        os.close(source_fd)
+    return is_replaced
 
 
-def _open_unchanged(workspace: str, row: JobOutput, root_fd: int) -> int:
+def _open_unchanged(row: JobOutput, root_fd: int) -> int:
     """Open the stored file if it is the one that the row tells of."""
     try:
         descriptor = open_beneath(root_fd, os.fsencode(row.path), os.O_RDONLY)
     except OSError as error:
-        raise _changed(workspace, row, why_not_opened(error)) from NotOrdinary(row.path)
+        if error.errno not in _OF_THE_FILE:
+            raise OSError(error.errno, error.strerror, os.readlink(f"/proc/self/fd/{root_fd}")) from error
+        raise _NotAsPublished(row, why_not_opened(error)) from error
     status = os.fstat(descriptor)
     if (status.st_size, status.st_mtime_ns) != (row.size, row.modified_ns):
         os.close(descriptor)
-        raise _changed(workspace, row, "has been changed")
+        raise _NotAsPublished(row, "has been changed")
     return descriptor
 
 
-def _changed(workspace: str, row: JobOutput, how: str) -> Exception:
-    detail = f"The input is {escape(row.path)}."
-    if plan.is_any_unfinished(workspace):
-        return InputChanged(f"An input {how}: an interrupted publication is still to be finished.", detail=detail)
-    return JobError(
-        f"An input {how}; the action {row.job.action} made it. Run {row.job.action} again.",
-        detail=detail,
-    )
+def _what_happened(workspace: str, error: _NotAsPublished, should_stop: ShouldStop) -> Exception:
+    detail = f"The input is {escape(error.row.path)}."
+    # A publication that is under way has given its files their names already, and writes its rows before it lets go.
+    with publishing_lock(workspace, should_stop):
+        is_replaced = not JobOutput.objects.current().filter(pk=error.row.pk).exists()
+        is_interrupted = plan.is_any_unfinished(workspace)
+    if is_replaced:
+        return InputChanged("An input was made anew while it was copied; preparing begins again.", detail=detail)
+    if is_interrupted:
+        return InputChanged(f"An input {error.how}: an interrupted publication is still to be finished.", detail=detail)
+    action = error.row.job.action
+    return JobError(f"An input {error.how}; the action {action} made it. Run {action} again.", detail=detail)
 
 
 def _make_way(into: Path, path: str, owner: Owner) -> bool:
@@ -127,22 +119,11 @@ def _make_way(into: Path, path: str, owner: Owner) -> bool:
     return replaced or target.exists()
 
 
-def _put(source: Path, target: Path, is_copy: bool, owner: Owner, should_stop: ShouldStop) -> None:
-    if is_copy:
-        os.rename(source, target)
-        with target.open("rb") as file:
-            owner.take(file.fileno(), 0o644)
-        return
-    with source.open("rb") as file:
-        target.unlink(missing_ok=True)
-        _copy_to(file.fileno(), target, should_stop, owner)
-
-
-def _copy_to(source_fd: int, target: Path, should_stop: ShouldStop, owner: Owner | None = None) -> None:
+def _copy_to(source_fd: int, target: Path, owner: Owner, should_stop: ShouldStop) -> None:
+    target.unlink(missing_ok=True)
     target_fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         copy(source_fd, target_fd, should_stop)
-        if owner:
-            owner.take(target_fd, 0o644)
+        owner.take(target_fd, 0o644)
     finally:
         os.close(target_fd)

@@ -2,11 +2,9 @@
 
 import errno
 import gc
-import hashlib
 import os
 import socket
 import stat
-import subprocess
 import threading
 from pathlib import Path
 
@@ -14,10 +12,8 @@ import pytest
 
 from jobs.errors import JobError
 from runner.workspaces import files
-from runner.workspaces.copying import copy, digest
 from runner.workspaces.files import (
     NotOrdinary,
-    Stopped,
     StorageUnavailable,
     disk_trouble,
     open_by_kernel,
@@ -26,8 +22,6 @@ from runner.workspaces.files import (
     opened_folder,
     write_atomically,
 )
-from runner.workspaces.lock import publishing_lock
-from runner.workspaces.removal import remove_tree
 
 both_ways = pytest.mark.parametrize("open_it", [open_by_kernel, open_by_walking])
 
@@ -225,158 +219,3 @@ def test_a_replacement_that_fails_leaves_the_old_content(tmp_path):
         write_atomically(path, pieces())
 
     assert path.read_text() == "old"
-
-
-@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 3 * 1024 * 1024 + 5])
-def test_copies_and_hashes_are_those_of_the_whole_file(tmp_path, size):
-    content = os.urandom(size)
-    (tmp_path / "source").write_bytes(content)
-
-    with (tmp_path / "source").open("rb") as source, (tmp_path / "a").open("wb") as a, (tmp_path / "b").open("wb") as b:
-        copy(source.fileno(), a.fileno(), never)
-        copied_digest = digest(source.fileno(), never, copy_to=b.fileno())
-
-    assert (tmp_path / "a").read_bytes() == content == (tmp_path / "b").read_bytes()
-    assert copied_digest == hashlib.sha256(content).hexdigest()
-
-
-def test_a_copy_between_file_systems_works_too(tmp_path):
-    shared_memory = Path("/dev/shm")
-    if not shared_memory.is_dir() or shared_memory.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("no second file system")
-    content = os.urandom(100_000)
-    (tmp_path / "source").write_bytes(content)
-    target = shared_memory / f"jobrunner-test-{os.getpid()}"
-
-    with (tmp_path / "source").open("rb") as source, target.open("wb") as opened:
-        copy(source.fileno(), opened.fileno(), never)
-    copied = target.read_bytes()
-    target.unlink()
-
-    assert copied == content
-
-
-def test_a_stop_is_heard_in_the_middle_of_a_file(tmp_path):
-    (tmp_path / "source").write_bytes(bytes(5 * 1024 * 1024))
-    asked = []
-
-    def stop_at_second_piece() -> bool:
-        asked.append(1)
-        return len(asked) == 2
-
-    with (tmp_path / "source").open("rb") as source, pytest.raises(Stopped):
-        digest(source.fileno(), stop_at_second_piece)
-
-    assert len(asked) == 2
-
-
-def test_only_one_publication_at_a_time_in_a_workspace_and_others_are_not_held_up():
-    order = []
-
-    def second():
-        with publishing_lock("study"):
-            order.append("second")
-
-    waiting = threading.Thread(target=second)
-    with publishing_lock("study"):
-        waiting.start()
-        with publishing_lock("another"):
-            order.append("another")
-        waiting.join(0.05)
-        order.append("first")
-    waiting.join()
-
-    assert order == ["another", "first", "second"]
-
-
-@pytest.mark.parametrize("name", ["../x", "a/b", "", ".."])
-def test_a_lock_is_never_made_for_a_name_that_leads_elsewhere(name):
-    with pytest.raises(ValueError), publishing_lock(name):
-        pass
-
-
-def test_a_tree_of_any_kind_is_removed_and_what_links_point_to_stays(tmp_path):
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "kept").write_text("kept")
-    root = tmp_path / "root"
-    (root / "a" / "b").mkdir(parents=True)
-    (root / "a" / "b" / "file").write_text("x")
-    (root / "a" / "empty").mkdir()
-    (root / "a" / "b" / "link").symlink_to(outside)
-    (root / "link").symlink_to(outside)
-    os.mkfifo(root / "a" / "fifo")
-    for name in (b"new\nline", b"\xff\xfe", b"-rf", b"\x1b[31m", b"x" * 255, b".removing-1-1"):
-        (Path(os.fsdecode(os.fsencode(root / "a") + b"/" + name))).write_text("x")
-    (root / "a" / "b").chmod(0)
-    (root / "a").chmod(0)
-
-    left = remove_tree(root)
-
-    assert left == [] and not root.exists()
-    assert (outside / "kept").read_text() == "kept"
-
-
-def test_a_tree_of_two_thousand_levels_is_removed(tmp_path):
-    root = tmp_path / "root"
-    root.mkdir()
-    descriptor = os.open(root, os.O_RDONLY)
-    for _ in range(2_000):
-        os.mkdir("deeper", dir_fd=descriptor)
-        below = os.open("deeper", os.O_RDONLY, dir_fd=descriptor)
-        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=below))
-        os.close(descriptor)
-        descriptor = below
-    os.close(descriptor)
-
-    left = remove_tree(root)
-
-    assert left == [] and not root.exists()
-
-
-def test_a_tree_without_permissions_is_removed_by_its_owner_who_is_not_root(tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("needs root to become somebody else")
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    child = os.fork()
-    if child == 0:
-        os.setgid(12345)
-        os.setuid(12345)
-        root = tmp_path / "root"
-        (root / "closed" / "inner").mkdir(parents=True)
-        (root / "closed" / "inner" / "file").write_text("x")
-        (root / "closed" / "inner").chmod(0)
-        (root / "closed").chmod(0)
-        left = remove_tree(root)
-        os._exit(0 if not left and not root.exists() else 1)
-    _, status = os.waitpid(child, 0)
-
-    assert os.waitstatus_to_exitcode(status) == 0
-
-
-def test_what_cannot_be_removed_is_named_and_the_rest_goes(tmp_path, request):
-    root = tmp_path / "root"
-    (root / "a" / "b").mkdir(parents=True)
-    (root / "a" / "b" / "stuck").write_text("x")
-    (root / "a" / "other").write_text("x")
-    made = subprocess.run(["chattr", "+i", root / "a" / "b" / "stuck"], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip("files cannot be made immutable here")
-    request.addfinalizer(lambda: subprocess.run(["chattr", "-R", "-i", root], check=True))
-
-    left = remove_tree(root)
-
-    assert [path.name for path in left] == ["stuck"]
-    assert left[0].exists()
-    assert sum(len(names) for _, _, names in os.walk(root)) == 1
-
-
-def test_removing_what_is_not_there_or_is_a_link_touches_nothing(tmp_path):
-    (tmp_path / "kept").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "kept")
-
-    assert remove_tree(tmp_path / "missing") == []
-    assert remove_tree(tmp_path / "link") == [tmp_path / "link"]
-    assert (tmp_path / "kept").is_dir()
