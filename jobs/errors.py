@@ -16,8 +16,17 @@ class _Error(Exception):
 
 
 class JobError(_Error):
-    """The study's fault; `str(error)` is shown to its author and ends the job (or refuses the request)."""
+    """The study's fault; `str(error)` is shown to its author and ends the job (or refuses the request).
+
+    `lines` say the same where there is room for more than one line, as at a terminal: a heading and what is below it.
+    """
+
+    lines: tuple[str, ...] = ()
 
 
 class Unavailable(_Error):
     """Something outside is missing for now; nobody's job fails for it and the same step is tried again later."""
+
+
+class Stopped(Exception):
+    """Somebody asked for a stop while something long was at work; whoever began that cleans up. Nobody's fault."""

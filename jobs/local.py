@@ -1,8 +1,11 @@
 """Adding jobs by hand: what `manage.py add_job` does with what somebody typed. The way in without a job-server."""
 
+import contextlib
+import difflib
 import getpass
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs import git, planning, waiting
+from jobs.images import Images
 from jobs.log import escape
 from jobs.models import Job, JobRequest
 from jobs.project import Project
 from jobs.results import print_results, terminal
+from jobs.text import listed
 
+# Columns of a terminal below which a plan is shown without commands.
+NARROW = 110
 _LOOK = {
     planning.Decision.RUN: ("▶ run", "green"),
     planning.Decision.JOIN: ("≡ already scheduled", "cyan"),
@@ -36,29 +43,48 @@ class Wish:
     database: str = "default"
     force_run_dependencies: bool = False
 
+    @property
+    def revision(self) -> str:
+        """As git is asked for it; `--branch` never means a tag of the same name."""
+        branch = self.branch if self.branch.startswith("refs/") or not self.branch else f"refs/heads/{self.branch}"
+        return self.commit or branch or "HEAD"
+
     def to_request(self) -> JobRequest:
-        """An unsaved JobRequest at a resolved commit. Raises GitError and GitUnavailable."""
+        """An unsaved JobRequest at a resolved commit. Raises RequestError, GitError and GitUnavailable."""
         repo = _absolute_if_local(self.repo)
-        return JobRequest(
+        request = JobRequest(
             source=JobRequest.Source.LOCAL,
             backend=settings.BACKEND,
             workspace=self.workspace or _workspace_named_after(repo),
             repo_url=repo,
             branch=self.branch,
-            commit=git.resolve(repo, self.commit or self.branch or "HEAD"),
             requested_actions=self.actions,
             database_name=self.database,
             force_run_dependencies=self.force_run_dependencies,
             created_by=_who(),
         )
+        planning.check_request(request)  # before git, which may take long
+        request.commit = git.resolve(repo, self.revision)
+        if self.commit and self.branch and not git.is_on_branch(repo, request.commit, self.branch):
+            raise git.GitError(f"Commit {self.commit} is not on branch {self.branch} of {repo}: leave out one of them.")
+        return request
 
 
 def _absolute_if_local(repo: str) -> str:
+    if not repo:
+        raise git.GitError("The repository is empty: give its path or its https:// address.")
     try:
         local = Path(repo).expanduser()
-        return str(local.resolve()) if repo and local.exists() else repo
+        if local.exists():
+            return str(local.resolve())
+        near = difflib.get_close_matches(local.name, [each.name for each in local.absolute().parent.iterdir()], n=1)
     except (OSError, RuntimeError, ValueError):
         return repo  # too long to be a path, or below the home of somebody unknown: git says what is wrong with it
+    if near and not repo.startswith(("-", "/")):
+        raise git.GitError(
+            f"There is no folder {git.shown(repo)!r} here. Did you mean {str(local.with_name(near[0]))!r}?"
+        )
+    return repo
 
 
 def _who() -> str:
@@ -70,33 +96,69 @@ def _who() -> str:
 
 def _workspace_named_after(repo: str) -> str:
     name = repo.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
-    return re.sub(r"[^a-zA-Z0-9_-]+", "-", name).strip("-") or "workspace"
+    return re.sub(r"[^a-zA-Z0-9_-]+", "-", name).strip("-")[:128] or "workspace"
 
 
-def show_plan(wish: Wish) -> bool:
-    """Print what would run, what is reused and why; nothing is stored."""
-    console, request = terminal(), wish.to_request()
-    project = _read(request)
+def _request_and_project(wish: Wish) -> tuple[JobRequest, Project]:
+    """What was asked for and the study at that commit; on the way says what its author should know about both."""
+    request = wish.to_request()
+    if left_out := git.uncommitted(request.repo_url, wish.revision):
+        _warn(
+            f"only what is committed is run, without these changes: {listed(left_out)}. "
+            "Commit them (git add, git commit) and call this command again to run them."
+        )
+    project = planning.read_project(request)
+    for warning in [*_left_out(request), *project.warnings]:
+        _warn(warning)
+    return request, project
+
+
+def _left_out(request: JobRequest) -> Iterator[str]:
+    """What a checkout of the study would have and a job's folder will not."""
+    for path, mark, sentence in (
+        (".gitmodules", b"[submodule", "git submodules, which are left out: jobs find empty folders in their place"),
+        (".gitattributes", b"filter=lfs", "git LFS, whose files are left out: jobs find small pointer files instead"),
+    ):
+        with contextlib.suppress(git.GitError):
+            if mark in git.read_file(request.repo_url, request.commit, path):
+                yield f"the study has {sentence} ({path})."
+
+
+def _warn(sentence: str) -> None:
+    notes = Console(stderr=True, highlight=False)
+    notes.print(f"warning: {escape(sentence)}", style="yellow", markup=False, soft_wrap=True)
+
+
+def show_plan(wish: Wish) -> None:
+    """Print what would run, what is reused and why; nothing is stored.
+
+    The plan is shown even if images of it cannot be had; then raises what adding the jobs would raise.
+    """
+    console, (request, project) = terminal(), _request_and_project(wish)
     plan = planning.make_plan(request, project)
-    planning.ImageResolver(project).all_of(plan)  # an image that cannot be had is refused here as it would be later
+    images = Images(project)
+    images.resolve(planned.action for planned in plan.to_run)
     table = Table(
         title=f"Plan for {request.workspace} at {request.commit[:10]} (nothing was added)", title_justify="left"
     )
-    for column in ("action", "decision", "why", "needs", "command"):
+    columns = ("action", "decision", "why", "needs", "command")
+    # A narrow terminal would break all columns in the middle of names; the commands stand in project.yaml.
+    for column in columns if console.width >= NARROW else columns[:-1]:
         table.add_column(column, overflow="fold")
     for name, planned in plan.actions.items():
         sign, style = _LOOK[planned.decision]
-        cells = (planned.why, ", ".join(planned.action.needs) or "-", planned.action.run)
-        table.add_row(Text(escape(name), style), Text(sign, style), *(Text(escape(cell)) for cell in cells))
+        why = f"{planned.why}, but it cannot be run: see below" if name in images.troubles else planned.why
+        cells = (why, "\n".join(planned.action.needs) or "-", escape(planned.action.run))
+        table.add_row(Text(name, style), Text(sign, style), *map(Text, cells[: len(table.columns) - 2]))
     console.print(table)
+    images.check()
     console.print(plan.nothing_to_do or f"{len(plan.to_run)} job(s) would be added.", soft_wrap=True)
-    return True
 
 
 def add(wish: Wish, *, wait: bool) -> bool:
     """Store the jobs; with `wait` see them through. Whether all that was waited for succeeded."""
-    console, request = terminal(), wish.to_request()
-    submission = planning.submit(request, _read(request), by=request.created_by)
+    console, (request, project) = terminal(), _request_and_project(wish)
+    submission = planning.submit(request, project, by=request.created_by)
     if submission.plan.nothing_to_do:
         console.print(submission.plan.nothing_to_do, soft_wrap=True)
     for job in submission.jobs:
@@ -114,11 +176,3 @@ def _see_through(submission: planning.Submission) -> bool:
     waiting.until_done(jobs)
     ended = list(Job.objects.filter(pk__in=[job.pk for job in jobs]).order_by("pk"))
     return print_results(ended)
-
-
-def _read(request: JobRequest) -> Project:
-    project = planning.read_project(request)
-    notes = Console(stderr=True, highlight=False)
-    for warning in project.warnings:
-        notes.print(f"warning: {escape(warning)}", style="yellow", markup=False, soft_wrap=True)
-    return project

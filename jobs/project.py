@@ -7,11 +7,12 @@ files.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.levels import PRIVACY_LEVELS
 from jobs.study.actions import RUN_ALL, Action, Seen, name_from_yaml, read_action
-from jobs.study.errors import ProjectError, UnknownAction, describe, shown
+from jobs.study.errors import MOST_SHOWN, ProjectError, UnknownAction, describe, shown
 from jobs.study.findings import NEWER_ALONE_FROM, Findings, Place
 from jobs.study.generators import generator_command
 from jobs.study.needs import check_no_cycle
@@ -45,7 +46,12 @@ class Project:
         try:
             return self.actions[name]
         except (KeyError, TypeError):
-            raise UnknownAction(name, self.all_actions(), self.filename) from None
+            raise UnknownAction([name], self.all_actions(), self.filename) from None
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raises UnknownAction, with all of the names that no action has."""
+        if unknown := [name for name in names if name not in self.actions]:
+            raise UnknownAction(unknown, self.all_actions(), self.filename)
 
     def all_actions(self) -> list[str]:
         """What run_all stands for: every action, but for one of that very name, which old versions may have."""
@@ -83,17 +89,18 @@ def load_project(text: str | bytes, *, filename: str = PROJECT_FILE) -> Project:
         )
     findings = Findings(filename)
     place = findings.place(document.line)
-    findings.version = version = _read_version(document, place)
-    if version < LATEST_VERSION:
-        place.at(document.lines["version"]).warn(
-            f"version {version:g} of the format is an old one: consider updating to version {LATEST_VERSION}."
-        )
+    population_size, actions = None, {}
+    with findings.going_on():
+        findings.version = _read_version(document, place)
     for key in document:
         if key not in _KEYS:
             place.at(document.lines[key]).newer(f"unknown entry {shown(key)}: only {', '.join(_KEYS)} are known.")
-    population_size = _read_population_size(document, place)
-    actions = _read_actions(document, findings)
-    return Project(version, actions, population_size, findings.warnings(), filename)
+    with findings.going_on():
+        population_size = _read_population_size(document, place)
+    with findings.going_on():
+        actions = _read_actions(document, findings)
+    findings.check()
+    return Project(findings.version, actions, population_size, findings.warnings(), filename)
 
 
 def _read_version(document: Mapping, place: Place) -> float:
@@ -109,21 +116,23 @@ def _read_version(document: Mapping, place: Place) -> float:
         here.refuse(f"`version` must be a number between 1 and {LATEST_VERSION}, but is {describe(value)}.")
     if version > LATEST_VERSION:
         here.refuse(f"`version` is {version:g}, but the newest is {LATEST_VERSION}.")
+    if version < LATEST_VERSION:
+        here.warn(f"version {version:g} of the format is an old one: consider updating to version {LATEST_VERSION}.")
     return version
 
 
 def _read_population_size(document: Mapping, place: Place) -> int | None:
-    version = place.findings.version
+    findings = place.findings
     section = document.get("expectations")
     here = place.at(document.lines.get("expectations", place.line))
-    if version >= NEWER_ALONE_FROM:
+    if findings.is_from(NEWER_ALONE_FROM):
         if section is not None:
             here.newer("the `expectations` section is not supported from version 4 on: remove it.")
         return None
-    if version < _EXPECTATIONS_FROM:
+    if not findings.is_from(_EXPECTATIONS_FROM):
         return _POPULATION_SIZE
     size, problem = _population_size(section)
-    if problem and version == _EXPECTATIONS_FROM:
+    if problem and findings.version == _EXPECTATIONS_FROM:
         here.refuse(problem)
     if problem:
         here.older(problem)
@@ -153,16 +162,28 @@ def _read_actions(document: Mapping, findings: Findings) -> dict[str, Action]:
     if not isinstance(entries, Mapping):
         line = document.lines.get("actions", document.line)
         findings.place(line).refuse("`actions` must be a dictionary with the study's actions.")
-    places: dict[str, Place] = {}
-    by_name: dict[str, object] = {}
-    for key, entry in entries.items():
-        line = entries.lines[key]
-        name = name_from_yaml(key, findings.place(line))
-        places[name] = findings.place(line, name)
-        if name in by_name:
-            places[name].refuse("the name is there twice, once as a number.")
-        by_name[name] = entry
-    seen = Seen()
-    actions = {name: read_action(name, entry, by_name, seen, places[name]) for name, entry in by_name.items()}
-    check_no_cycle({name: action.needs for name, action in actions.items()}, places)
+    by_name, places = _named(entries, findings)
+    seen, actions = Seen(), {}
+    for name, entry in by_name.items():
+        with findings.going_on():
+            actions[name] = read_action(name, entry, by_name, seen, places[name])
+    check_no_cycle({name: actions[name].needs if name in actions else () for name in by_name}, places)
     return actions
+
+
+def _named(entries: Mapping, findings: Findings) -> tuple[dict[str, object], dict[str, Place]]:
+    """The entries by the names of their actions, and where each stands; a name that is refused is kept if it can be.
+
+    Else those who need the action would be told that there is none.
+    """
+    by_name: dict[str, object] = {}
+    places: dict[str, Place] = {}
+    for key, entry in entries.items():
+        line, name = entries.lines[key], str(key)
+        with findings.going_on():
+            name = name_from_yaml(key, findings.place(line))
+            if name in by_name:
+                findings.place(line, name).refuse("the name is there twice, once as a number.")
+        if name not in by_name:
+            by_name[name], places[name] = entry, findings.place(line, name[:MOST_SHOWN])
+    return by_name, places

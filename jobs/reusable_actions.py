@@ -6,9 +6,11 @@ because collaborators may push tags but only maintainers merge. git comes in as 
 knows how it is reached. Their GitUnavailable is let through: a host that is down fails nobody's job.
 """
 
+import difflib
+import logging
 import re
 import shlex
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from jobs.errors import JobError
@@ -17,6 +19,8 @@ from jobs.project import Action, ProjectError
 from jobs.study.errors import bounded, describe, shown
 from jobs.study.run_command import is_database_command, split_command
 from jobs.study.yaml_text import read_yaml
+
+log = logging.getLogger(__name__)
 
 ACTION_FILE = "action.yaml"
 APPROVED_BRANCH = "main"
@@ -34,8 +38,9 @@ ReadFile = Callable[[str, str, str], bytes]
 class ReusableActionError(JobError):
     """The image of an action cannot be used; says whether the study or the reusable action has to be mended."""
 
-    def __init__(self, message: str):
+    def __init__(self, message: str, lines: Sequence[str] = ()):
         super().__init__(bounded(message))
+        self.lines = tuple(bounded(line) for line in lines)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Resolver:
     resolve_ref: ResolveRef
     is_on_branch: IsOnBranch
     read_file: ReadFile
-    _published: dict[tuple[str, str], _Published] = field(default_factory=dict)
+    _published: dict[tuple[str, str], _Published | ReusableActionError] = field(default_factory=dict)
 
     def __call__(self, action: Action, run_command: str) -> tuple[ReusableAction | None, str]:
         """The reusable action or None, and the command to run, which has an allowed image in front.
@@ -90,18 +95,30 @@ class Resolver:
         name, tag = _name_and_tag(words[0])
         if name in self.allowed_images:
             return None
-        key = (name, tag)
-        if key not in self._published:
-            self._published[key] = self._fetch(name, tag)
-        published = self._published[key]
+        published = self._known(name, tag)
         command = [*published.words, *words[1:]]
         if is_database_command(command):
             # The study's arguments come after those of action.yaml, and could complete such a command.
             raise ReusableActionError(_NO_DATABASE)
         return ReusableAction(published.repo_url, published.commit, shlex.join(command))
 
+    def _known(self, name: str, tag: str) -> _Published:
+        """Each name:tag is looked for once, also if it cannot be used."""
+        key = (name, tag)
+        if key not in self._published:
+            try:
+                self._published[key] = self._fetch(name, tag)
+            except ReusableActionError as error:
+                self._published[key] = error
+        found = self._published[key]
+        if isinstance(found, ReusableActionError):
+            raise found
+        return found
+
     def _fetch(self, name: str, tag: str) -> _Published:
         repo_url = f"{self.org_url}/{name}"
+        # A host that is silent holds up whoever waits for this, so they should know what is waited for.
+        log.info("Looking for the reusable action %s:%s at %s.", name, tag, repo_url)
         commit = self._approved_commit(repo_url, name, tag)
         try:
             text = self.read_file(repo_url, commit, ACTION_FILE)
@@ -125,9 +142,11 @@ class Resolver:
         except UnknownRevision as error:
             raise ReusableActionError(f"{shown(tag)} is not a tag of {repo_url}: {error}") from error
         except GitError as error:
+            near = difflib.get_close_matches(name, self.allowed_images, n=1)
             raise ReusableActionError(
                 f"{shown(name)} is neither an allowed image ({', '.join(sorted(self.allowed_images))}) "
                 f"nor a reusable action that can be read at {repo_url}: {error}"
+                + (f" Did you mean {near[0]}?" if near else "")
             ) from error
         if not is_approved:
             raise ReusableActionError(

@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 
 from django.db import InterfaceError, OperationalError, close_old_connections
 
-from jobs.errors import JobError, Unavailable
+from jobs.errors import JobError, Stopped, Unavailable
 from jobs.models import InvalidTransition, Job
 from jobs.states import State, StatusCode
 from runner.executors.base import Executor, Status
 from runner.followers import Followers
 from runner.steps import CONTAINER_RUNS, STEPS, GaveUp, Tools, begin_to_finalize
-from runner.workspaces.files import Stopped
 
 log = logging.getLogger(__name__)
 

@@ -59,7 +59,7 @@ def prepare(job: Job, tools: Tools) -> None:
         (job.code_repo_url, job.code_commit) if job.code_repo_url else (job.request.repo_url, job.request.commit)
     )
     inputs = JobOutput.objects.inputs_for(job.workspace, job.needs)
-    with git.export(code_repo, commit) as code:
+    with git.export(code_repo, commit, should_stop=tools.stop.is_set) as code:
         notes = folder.prepare(job, code, inputs, should_stop=tools.stop.is_set)
     for note in notes:
         log.info("job %s: %s", job.identifier, note)

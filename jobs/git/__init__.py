@@ -12,6 +12,7 @@ import re
 from jobs.git.archive import export
 from jobs.git.asking import complete_id, contact, list_refs
 from jobs.git.copies import HISTORY, Copy
+from jobs.git.deadline import Deadline
 from jobs.git.errors import (
     GitError,
     GitFailed,
@@ -22,7 +23,8 @@ from jobs.git.errors import (
     shown,
 )
 from jobs.git.names import Remote, check_branch, check_commit, check_path, check_repo, check_revision, is_full_id
-from jobs.git.process import Deadline, GitProcess, run
+from jobs.git.process import GitProcess, run
+from jobs.git.work_tree import uncommitted
 from jobs.text import listed
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "is_on_branch",
     "read_file",
     "resolve",
+    "shown",
+    "uncommitted",
 ]
 
 _MOST_LISTING_BYTES = 1024 * 1024
@@ -92,7 +96,8 @@ def _find(remote: Remote, revision: str, deadline: Deadline) -> str:
     found = {name: refs[name] for name in _spellings(revision) if name in refs}
     if len(set(found.values())) > 1:
         raise UnknownRevision(
-            f"{revision!r} is both a branch and a tag of {remote.name}, at different commits: write {listed(found)}."
+            f"{revision!r} is both a branch and a tag of {remote.name}, at different commits: "
+            f"write {' or '.join(found)}."
         )
     if found:
         return next(iter(found.values()))
@@ -121,7 +126,11 @@ def _find_by_start(remote: Remote, revision: str, refs: dict[str, str], deadline
 
 def _unknown(remote: Remote, revision: str, refs: dict[str, str]) -> UnknownRevision:
     """Says what there is, what may have been meant, and what else could be wrong with the revision."""
-    sentences = [f"{remote.name} has no branch, tag or commit {revision!r}."]
+    what = "branch, tag or commit"
+    if revision.startswith("refs/"):
+        what = "branch" if revision.startswith("refs/heads/") else "tag"
+        revision = revision.removeprefix("refs/heads/").removeprefix("refs/tags/")
+    sentences = [f"{remote.name} has no {what} {revision!r}."]
     if not refs:
         sentences = [f"{remote.name} has no commits yet: commit the study (and push it) first."]
     elif re.fullmatch(r"[0-9a-fA-F]{7,}", revision) and not remote.is_local:

@@ -12,27 +12,29 @@ from typing import BinaryIO
 from django.conf import settings
 
 from jobs.git.copies import Copy
+from jobs.git.deadline import Deadline, ShouldStop, never
 from jobs.git.errors import GitError, GitFailed, GitUnavailable, explain
 from jobs.git.names import check_commit, check_repo
-from jobs.git.process import Deadline, GitProcess
+from jobs.git.process import GitProcess
 
 _BUFFER = 1 << 18
 
 
 @contextlib.contextmanager
-def export(repo: str, commit: str) -> Iterator[BinaryIO]:
+def export(repo: str, commit: str, *, should_stop: ShouldStop = never) -> Iterator[BinaryIO]:
     """The files of a commit (full id) as an uncompressed tar stream, exactly as committed.
 
     Attributes of the study (export-ignore, eol, filters) are without effect. Symbolic links are in the stream as links,
     submodules as empty folders: whoever unpacks it decides about links. GIT_MAX_FILES and GIT_MAX_BYTES are checked
-    first. Raises GitError, UnknownRevision, GitUnavailable; also from `read` and at the end of the `with` block.
+    first. `should_stop` is asked several times a second, during a fetch too; git is then killed. Raises GitError,
+    UnknownRevision, GitUnavailable and Stopped; also from `read` and at the end of the `with` block.
     """
     copy = Copy(check_repo(repo))
-    deadline = Deadline.of_settings()
+    deadline = Deadline.of_settings(should_stop)
     copy.read(check_commit(commit), lambda: _check_size(copy, commit, deadline), deadline)
     generation = copy.generation()
     with GitProcess(copy.git("archive", "--format=tar", commit)) as process:
-        stream = _ArchiveStream(process, copy, generation)
+        stream = _ArchiveStream(process, copy, generation, should_stop)
         # A buffer, since tar is read in pieces of 512 bytes.
         yield io.BufferedReader(stream, _BUFFER)
         stream.read_to_end()
@@ -41,10 +43,11 @@ def export(repo: str, commit: str) -> Iterator[BinaryIO]:
 class _ArchiveStream(io.RawIOBase):
     """What `git archive` writes. Each piece has a deadline of its own: the reader may take its time between two."""
 
-    def __init__(self, process: GitProcess, copy: Copy, generation: tuple[int, int] | None):
+    def __init__(self, process: GitProcess, copy: Copy, generation: tuple[int, int] | None, should_stop: ShouldStop):
         self._process = process
         self._copy = copy
         self._generation = generation
+        self._should_stop = should_stop
         self._rest = b""
 
     def readable(self) -> bool:
@@ -65,11 +68,11 @@ class _ArchiveStream(io.RawIOBase):
 
     def _next_chunk(self) -> bytes:
         try:
-            return self._process.read_chunk(Deadline.of_settings())
+            return self._process.read_chunk(Deadline.of_settings(self._should_stop))
         except GitFailed as failed:
             if failed.is_passing:
                 raise explain(failed, self._copy.remote.name) from None
-            self._copy.throw_away(self._generation, failed.stderr, Deadline.of_settings())
+            self._copy.throw_away(self._generation, failed.stderr, Deadline.of_settings(self._should_stop))
             raise GitUnavailable(
                 f"The runner's copy of {self._copy.remote.name} was damaged. It is fetched anew at the next try."
             ) from None

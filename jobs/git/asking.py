@@ -6,13 +6,13 @@ or say in ten words what can be said in one. Where fetched commits are kept is n
 
 import logging
 import random
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from jobs.git.deadline import Deadline
 from jobs.git.errors import GitError, GitFailed, GitUnavailable, explain, shown
 from jobs.git.names import Remote, is_full_id
-from jobs.git.process import Deadline, run
+from jobs.git.process import run
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,7 @@ _TRIES = 3
 _FIRST_PAUSE_SECONDS = 0.5
 _MOST_CHATTER_BYTES = 1024 * 1024
 _MOST_REFS_BYTES = 64 * 1024 * 1024
+_SHA_256_CHARACTERS = 64
 
 
 def contact(
@@ -31,8 +32,8 @@ def contact(
 ) -> bytes:
     """What git writes when it is run with these arguments about this remote.
 
-    `lock` is the descriptor of a lock that must be held as long as this git lives. Raises GitError and its kinds, and
-    GitUnavailable after several tries.
+    `lock` is the descriptor of a lock that must be held as long as this git lives. Raises GitError and its kinds,
+    GitUnavailable after several tries, and Stopped.
     """
     if remote.is_local:
         git_folder(remote.name)
@@ -47,7 +48,7 @@ def contact(
             if is_last or not isinstance(error, GitUnavailable):
                 raise error from None
         log.info("Attempt %d of %d: %s", attempt, _TRIES, error)
-        time.sleep(pause)
+        deadline.pause(pause)
     raise AssertionError("the last try returns or raises")
 
 
@@ -62,6 +63,8 @@ def list_refs(remote: Remote, deadline: Deadline) -> dict[str, str]:
     refs = {}
     for line in answer.decode("utf-8", "replace").splitlines():
         commit, _, name = line.partition("\t")
+        if len(commit) == _SHA_256_CHARACTERS:
+            raise GitError(f"{remote.name} is a repository with SHA-256 ids, which are not supported: use SHA-1.")
         if is_full_id(commit) and (name == "HEAD" or name.startswith(("refs/heads/", "refs/tags/"))):
             # "refs/tags/v1^{}", the commit of an annotated tag, comes after the tag itself and replaces it.
             refs[name.removesuffix("^{}")] = commit
@@ -101,6 +104,8 @@ def git_folder(path: str) -> Path:
 
 
 def _git_folder(folder: Path) -> Path:
+    if folder.is_file():
+        raise GitError(f"{shown(str(folder))} is a file: give the folder of the repository.")
     if not folder.is_dir():
         raise GitError(f"There is no folder {shown(str(folder))}: check the path of the repository.")
     inner = folder / ".git"

@@ -18,6 +18,7 @@ from typing import TypeVar
 from django.conf import settings
 
 from jobs.git.asking import contact
+from jobs.git.deadline import Deadline
 from jobs.git.errors import (
     CommitNotOffered,
     GitFailed,
@@ -27,7 +28,7 @@ from jobs.git.errors import (
     explain,
 )
 from jobs.git.names import Remote
-from jobs.git.process import Deadline, own_files, own_folder, run
+from jobs.git.process import own_files, own_folder, run
 
 log = logging.getLogger(__name__)
 

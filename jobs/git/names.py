@@ -62,6 +62,7 @@ def check_repo(repo: str) -> Remote:
     if not separator or "::" in repo:
         raise GitError(
             f"Repository {shown(repo)!r} is neither an https:// address nor the full path of a local folder."
+            f"{_https_hint(repo)}"
         )
     if scheme.lower() not in ("https", "http") or (scheme.lower() == "http" and not settings.GIT_ALLOW_HTTP):
         raise GitError(
@@ -96,6 +97,12 @@ def _over_http(repo: str) -> Remote:
     host = literal if port is None else f"{literal}:{port}"
     address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
     return Remote(name=address, address=address, protocol=parts.scheme, host=host)
+
+
+def _https_hint(repo: str) -> str:
+    """For what people copy from a git host's page or from their own remotes."""
+    found = re.fullmatch(r"(?:[\w.-]+@)?([\w-]+(?:\.[\w-]+)+)[:/]([\w./-]+)", repo)
+    return f" Write https://{found[1]}/{found[2].removesuffix('.git')}." if found else ""
 
 
 def _check_url_path(repo: str, path: str, has_more: object) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from jobs.git.deadline import LOOK_EVERY_SECONDS, Deadline
 from jobs.git.errors import GitFailed, GitUnavailable, basic_credentials
 from jobs.git.names import Remote
 
@@ -54,20 +55,6 @@ _CONFIGURATION = {
 # Read by the `git upload-pack` that a fetch from a local folder starts; git clears the environment's configuration for
 # it. The folder may belong to another user (a checkout on a shared machine, with the runner as root).
 _LOCAL_CONFIGURATION = "[safe]\n\tdirectory = *\n[uploadpack]\n\tallowFilter = true\n\tallowAnySHA1InWant = true\n"
-
-
-class Deadline:
-    """A moment by which something must have ended, however many steps it takes."""
-
-    def __init__(self, seconds: float):
-        self._end = time.monotonic() + seconds
-
-    @classmethod
-    def of_settings(cls) -> "Deadline":
-        return cls(settings.GIT_TIMEOUT_SECONDS)
-
-    def seconds_left(self) -> float:
-        return max(0.0, self._end - time.monotonic())
 
 
 class GitProcess:
@@ -117,7 +104,7 @@ class GitProcess:
         self._process.stderr.close()
 
     def chunks(self, deadline: Deadline) -> Iterator[bytes]:
-        """What git writes, piece by piece, to its good end. Raises GitFailed."""
+        """What git writes, piece by piece, to its good end. Raises GitFailed and Stopped."""
         while chunk := self.read_chunk(deadline):
             yield chunk
 
@@ -131,11 +118,11 @@ class GitProcess:
                 raise GitFailed("", too_long=True)
 
     def read_chunk(self, deadline: Deadline) -> bytes:
-        """The next piece of git's output; b"" only after git has ended well. Raises GitFailed."""
+        """The next piece of git's output; b"" only after git has ended well. Raises GitFailed and Stopped."""
         while self._selector.get_map():
             if not deadline.seconds_left():
                 raise self._failed(timed_out=True)
-            for key, _ in self._selector.select(deadline.seconds_left()):
+            for key, _ in self._selector.select(deadline.next_look()):
                 chunk = os.read(key.fd, _CHUNK)
                 if not chunk:
                     self._selector.unregister(key.fileobj)
@@ -148,12 +135,19 @@ class GitProcess:
         return b""
 
     def _check_end(self, deadline: Deadline) -> None:
-        try:
-            code = self._process.wait(deadline.seconds_left() + _GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise self._failed(timed_out=True) from None
-        if code:
+        last_moment = time.monotonic() + deadline.seconds_left() + _GRACE_SECONDS
+        while not self._has_ended():
+            if not deadline.seconds_left() and time.monotonic() > last_moment:
+                raise self._failed(timed_out=True)
+        if code := self._process.returncode:
             raise self._failed(ended_by=max(0, -code))
+
+    def _has_ended(self) -> bool:
+        try:
+            self._process.wait(LOOK_EVERY_SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _failed(self, **why) -> GitFailed:
         return GitFailed(self._stderr.decode("utf-8", "replace"), **why)
@@ -179,7 +173,7 @@ def run(
     remote: Remote | None = None,
     keep_open: Sequence[int] = (),
 ) -> bytes:
-    """What git writes to its standard output, at most `most_bytes`. Raises GitFailed."""
+    """What git writes to its standard output, at most `most_bytes`. Raises GitFailed and Stopped."""
     output = bytearray()
     with GitProcess(arguments, remote=remote, keep_open=keep_open) as process:
         for chunk in process.chunks(deadline):

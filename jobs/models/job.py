@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from jobs.models.job_queries import JobQuerySet
 from jobs.models.status_change import InvalidTransition, StatusChange, check_transition
-from jobs.states import ACTIVE_STATES, CODES_OF, FINAL_STATES, FIRST_CODES, TOLD_CODES, State, StatusCode, state_of
+from jobs.states import ACTIVE_STATES, CODES_OF, FINAL_STATES, TOLD_CODES, State, StatusCode, state_of
 
 log = logging.getLogger(__name__)
 
@@ -212,18 +212,3 @@ class Job(models.Model):
             for column, value in columns.items():
                 setattr(self, column, value)
         return bool(asked)
-
-
-def insert(jobs: list[Job], *, by: str) -> None:
-    """Store newly planned jobs in their order, with the first line of each timeline. Call inside a transaction."""
-    for job in jobs:
-        if job.status_code not in FIRST_CODES:
-            raise InvalidTransition(f"job {job.identifier}: a job cannot begin as {job.status_code}")
-    Job.objects.bulk_create(jobs, batch_size=200)
-    StatusChange.objects.bulk_create(
-        [
-            StatusChange(job=job, to_code=job.status_code, message=job.status_message, actor=by, at=job.created_at)
-            for job in jobs
-        ],
-        batch_size=500,
-    )

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from jobs.models.job import Job
 
 
+_STANDING = ("identifier", "action", "state", "status_code", "stop_request")
+
+
 class _Before(NamedTuple):
     """What a waiting job's row says before it is moved."""
 
@@ -69,12 +72,15 @@ class JobQuerySet(models.QuerySet):
         return self.active().filter(stop_request__gt="")  # a range, so that the index serves
 
     def latest_per_action(self, backend: str, workspace: str) -> dict[str, "Job"]:
-        """Action -> its newest job in the workspace. Cancelled and killed jobs do not count: they changed nothing."""
+        """Action -> its newest job in the workspace. Cancelled and killed jobs do not count: they changed nothing.
+
+        There may be thousands, so of each only what tells how it stands is loaded.
+        """
         jobs = self.filter(backend=backend, workspace=workspace).exclude(
             status_code__in=(StatusCode.CANCELLED_BY_USER, StatusCode.KILLED_BY_ADMIN)
         )
         newest = jobs.values("action").annotate(newest=models.Max("pk")).values("newest")
-        return {job.action: job for job in self.filter(pk__in=newest)}
+        return {job.action: job for job in self.filter(pk__in=newest).only(*_STANDING)}
 
     def _waited_for(self, condition: Q) -> models.QuerySet:
         """A subquery: links to the jobs that the outer job waits for and that fit the condition on `to_job`."""

@@ -19,6 +19,8 @@ MOST_NAME_BYTES = 128
 _NAME = re.compile(r"\w(?:[\w .-]*[\w-])?")
 _KEYS = ("run", "needs", "outputs", "config", "dummy_data_file")
 _NO_RUN_ALL_FROM = 5
+# Stands in the place of a run entry that was refused.
+_NOTHING = RunCommand("", "", "", ())
 _UNIQUE_PATHS_FROM = 2
 
 
@@ -54,7 +56,7 @@ class Seen:
 
 
 def name_from_yaml(key: object, place: Place) -> str:
-    """The name of an action, fit to be a file's name and a command's argument. Raises ProjectError."""
+    """The name of an action, fit to be a file's name and a command's argument, or a refusal."""
     name = str(key) if type(key) is int else key
     if not isinstance(name, str):
         place.refuse(f"the name of an action must be text: put {shown(key)} in quotes or choose another name.")
@@ -63,7 +65,7 @@ def name_from_yaml(key: object, place: Place) -> str:
             f"{shown(name)} is not a valid name of an action: use letters, digits, '-' and '_', "
             f"at most {MOST_NAME_BYTES}, beginning with a letter or digit."
         )
-    if name == RUN_ALL and place.findings.version >= _NO_RUN_ALL_FROM:
+    if name == RUN_ALL and place.findings.is_from(_NO_RUN_ALL_FROM):
         place.newer("run_all is reserved, because it asks for all actions: choose another name.")
     elif name == RUN_ALL:
         place.warn("run_all is reserved, because it asks for all actions: it is left out of them.")
@@ -71,33 +73,45 @@ def name_from_yaml(key: object, place: Place) -> str:
 
 
 def read_action(name: str, entry: object, names: Mapping[str, object], seen: Seen, place: Place) -> Action:
-    """The action of that name. `names` are those of all actions. Raises ProjectError."""
+    """The action of that name, as far as it can be read: each of its entries is looked at, whatever the others are.
+
+    `names` are those of all actions. A refusal only if the entry is no dictionary.
+    """
     if not isinstance(entry, YamlMapping):
         place.refuse(f"must be a dictionary with `run` and `outputs`, but is {describe(entry)}.")
-    for key in ("run", "outputs"):
-        if key not in entry:
-            place.refuse(f"has no `{key}`.")
     for key in entry:
         if key not in _KEYS:
             place.at(entry.lines[key]).newer(f"has an unknown entry {shown(key)}: only {', '.join(_KEYS)} are known.")
-    run_place = place.at(entry.lines["run"])
-    run = read_run(entry["run"], run_place)
-    outputs = _read_outputs(name, entry, seen, place)
-    seen.commands.check(run, name, run_place)
-    check_generator(run, outputs, len(entry["outputs"]), run_place)
-    return _built(name, run, outputs, entry, names, place)
+    run, outputs, config_text = _NOTHING, None, None
+    with place.findings.going_on():
+        run = _read_run(name, entry, seen, place)
+    with place.findings.going_on():
+        outputs = _read_outputs(name, entry, seen, place)
+    if run is not _NOTHING and outputs is not None:
+        check_generator(run, outputs, len(entry["outputs"]), place.at(entry.lines["run"]))
+    with place.findings.going_on():
+        config_text = _read_config(entry, place)
+    return _built(name, run, outputs or {}, config_text, entry, names, place)
+
+
+def _read_run(name: str, entry: YamlMapping, seen: Seen, place: Place) -> RunCommand:
+    if "run" not in entry:
+        place.refuse("has no `run`.")
+    here = place.at(entry.lines["run"])
+    run = read_run(entry["run"], here)
+    seen.commands.check(run, name, here)
+    return run
 
 
 def _built(
     name: str,
     run: RunCommand,
     outputs: dict[str, dict[str, str]],
+    config_text: str | None,
     entry: YamlMapping,
     names: Mapping[str, object],
     place: Place,
 ) -> Action:
-    config = _read_config(entry, place)
-    config_text = None if config is None else config_as_json(config, place.at(entry.lines["config"]))
     return Action(
         name=name,
         image=run.image,
@@ -108,16 +122,20 @@ def _built(
         outputs=outputs,
         is_database_action=is_database_command((f"{run.image}:{run.tag}", *run.args)),
         dummy_data_file=_read_dummy_data_file(entry, place),
-        config=config,
+        config=entry.get("config"),
         line=place.line,
     )
 
 
-def _read_config(entry: YamlMapping, place: Place) -> Any:
+def _read_config(entry: YamlMapping, place: Place) -> str | None:
+    """The config as JSON, if there is one."""
     config = entry.get("config")
-    if config is not None and not isinstance(config, dict):
-        place.at(entry.lines["config"]).newer("`config` must be a dictionary.")
-    return config
+    if config is None:
+        return None
+    here = place.at(entry.lines["config"])
+    if not isinstance(config, dict):
+        here.newer("`config` must be a dictionary.")
+    return config_as_json(config, here)
 
 
 def _read_dummy_data_file(entry: YamlMapping, place: Place) -> str | None:
@@ -128,12 +146,15 @@ def _read_dummy_data_file(entry: YamlMapping, place: Place) -> str | None:
     if not isinstance(path, str):
         here.newer("`dummy_data_file` must be text; it is ignored.")
         return None
-    if UNSAFE_CHARACTERS.search(path):
-        here.refuse("`dummy_data_file` contains a control character: remove it.")
+    with place.findings.going_on():
+        if UNSAFE_CHARACTERS.search(path):
+            here.refuse("`dummy_data_file` contains a control character: remove it.")
     return path
 
 
 def _read_outputs(name: str, entry: YamlMapping, seen: Seen, place: Place) -> dict[str, dict[str, str]]:
+    if "outputs" not in entry:
+        place.refuse("has no `outputs`.")
     sections = entry["outputs"]
     here = place.at(entry.lines["outputs"])
     levels = ", ".join(PRIVACY_LEVELS)
@@ -144,12 +165,13 @@ def _read_outputs(name: str, entry: YamlMapping, seen: Seen, place: Place) -> di
     outputs = {}
     for level, section in sections.items():
         level_place = place.at(sections.lines[level])
-        if level not in PRIVACY_LEVELS:
-            level_place.refuse(f"{shown(level)} is not a privacy level: it must be one of {levels}.")
-        if section is None:
-            level_place.older(f"`{level}` is empty: name an output or remove it.")
-        else:
-            outputs[level] = _read_level(name, level, section, seen, level_place)
+        with place.findings.going_on():
+            if level not in PRIVACY_LEVELS:
+                level_place.refuse(f"{shown(level)} is not a privacy level: it must be one of {levels}.")
+            if section is None:
+                level_place.older(f"`{level}` is empty: name an output or remove it.")
+            else:
+                outputs[level] = _read_level(name, level, section, seen, level_place)
     return outputs
 
 
@@ -159,11 +181,12 @@ def _read_level(name: str, level: str, section: object, seen: Seen, place: Place
     patterns = {}
     for output, pattern in section.items():
         here = place.at(section.lines[output])
-        if not isinstance(pattern, str):
-            here.refuse(f"the path of output {shown(output)} must be text, but is {describe(pattern)}.")
-        check_pattern(pattern, level, here)
-        _check_unique(name, level, pattern, seen, here)
-        patterns[str(output)] = pattern
+        with place.findings.going_on():
+            if not isinstance(pattern, str):
+                here.refuse(f"the path of output {shown(output)} must be text, but is {describe(pattern)}.")
+            check_pattern(pattern, level, here)
+            _check_unique(name, level, pattern, seen, here)
+            patterns[str(output)] = pattern
     return patterns
 
 
@@ -172,9 +195,9 @@ def _check_unique(name: str, level: str, pattern: str, seen: Seen, place: Place)
         seen.patterns[pattern] = (name, level)
         return
     first_name, first_level = seen.patterns[pattern]
-    if place.findings.version >= _UNIQUE_PATHS_FROM:
+    if place.findings.is_from(_UNIQUE_PATHS_FROM):
         place.refuse(f"output path {shown(pattern)} is not unique: action {shown(first_name)} has it too.")
-    place.warn(
-        f"output path {shown(pattern)} is promised twice, also by action {shown(first_name)}"
-        + ("." if first_level == level else f" as {first_level}: the more sensitive level will be used.")
-    )
+    elsewhere = "." if first_level == level else f" as {first_level}: the more sensitive level will be used."
+    if first_name != name:
+        elsewhere += " Whichever of the two runs last replaces the other's file."
+    place.warn(f"output path {shown(pattern)} is promised twice, also by action {shown(first_name)}{elsewhere}")

@@ -9,6 +9,9 @@ from jobs.text import listed
 
 MOST_MESSAGE_BYTES = 1000
 MOST_SHOWN = 80
+# So many are told, and after so many no more are looked for.
+MOST_FAULTS = 20
+ENOUGH_FAULTS = 1000
 _MOST_COMPARED = 2000
 
 
@@ -18,20 +21,45 @@ class ProjectError(JobError):
     The text comes from a study and ends in logs, pages and the job-server, so it is made harmless here, once.
     """
 
-    def __init__(self, message: str):
+    def __init__(self, message: str, lines: Sequence[str] = ()):
         super().__init__(bounded(message))
+        self.lines = tuple(bounded(line) for line in lines)
+
+    @classmethod
+    def of_faults(cls, filename: str, faults: Sequence[str], count: int) -> "ProjectError":
+        """All that is wrong with a file: `faults` are the first of `count`, each a sentence that begins "line N"."""
+        if count == 1:
+            return cls(f"{filename} {faults[0]}")
+        at_least = "at least " if count >= ENOUGH_FAULTS else ""
+        head = f"{filename} has {at_least}{count} faults:"
+        rest = [f"And {count - len(faults)} more."] if count > len(faults) else []
+        return cls(_on_one_line(head, faults, count), [head, *faults, *rest])
+
+
+def _on_one_line(text: str, faults: Sequence[str], count: int) -> str:
+    """As many whole sentences as fit, and how many do not."""
+    for number, fault in enumerate(faults):
+        longer = f"{text} {fault}"
+        if number and len(escape(longer).encode()) > MOST_MESSAGE_BYTES - len(f" And {count} more."):
+            return f"{text} And {count - number} more."
+        text = longer
+    return f"{text} And {count - len(faults)} more." if count > len(faults) else text
 
 
 class UnknownAction(ProjectError):
-    """An action was asked for that project.yaml does not have."""
+    """Actions were asked for that project.yaml does not have."""
 
-    def __init__(self, name: str, known: Sequence[str], filename: str):
-        near = difflib.get_close_matches(str(name)[:MOST_SHOWN], known[:_MOST_COMPARED], n=1)
-        hint = f" Did you mean {shown(near[0])}?" if near else ""
+    def __init__(self, names: Sequence[str], known: Sequence[str], filename: str):
+        candidates = [*known[:_MOST_COMPARED], "run_all"]
+        spelt = {name.lower(): name for name in reversed(candidates)}
+        found = [difflib.get_close_matches(str(name)[:MOST_SHOWN].lower(), spelt, n=1) for name in names[:5]]
+        near = list(dict.fromkeys(shown(spelt[match[0]]) for match in found if match))
+        hint = f" Did you mean {listed(near)}?" if near else ""
         valid = (
             f"Valid actions: {listed([escape(each) for each in known], most=15)}." if known else "It has no actions."
         )
-        super().__init__(f"Action {shown(name)} not found in {filename}.{hint} {valid}")
+        what = "Action" if len(names) == 1 else "Actions"
+        super().__init__(f"{what} {listed(map(shown, names))} not found in {filename}.{hint} {valid}")
 
 
 def bounded(message: str) -> str:

@@ -2,64 +2,125 @@
 
 The *older* one (job-runner of 2021) knows versions 1 to 3; the *newer* one (pipeline) knows 1 to 5. A file below
 version 4 is accepted if either accepts it; from 4 on the newer one alone decides. So a check says whose rule it is:
-`older`, `newer`, or `refuse` for what neither accepts (crashing is not accepting) and for our own rules. Knows no rules
-itself.
+`older`, `newer`, or `refuse` for what neither accepts (crashing is not accepting) and for our own rules. All of a
+file's faults are told at once, because whoever has five wants to see five. Knows no rules itself.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from jobs.study.errors import ProjectError, bounded
+from jobs.study.errors import ENOUGH_FAULTS, MOST_FAULTS, ProjectError, bounded
 
 NEWER_ALONE_FROM = 4
 _MOST_WARNINGS = 20
 
 
+class _Fault(NamedTuple):
+    line: int
+    number: int  # the order of discovery decides within a line
+    sentence: str
+
+
+class _Refused(Exception):
+    """What is being read cannot be used; the finding is noted already. Ends at the nearest `going_on`."""
+
+
+@dataclass
+class _Faults:
+    """The faults of one kind, in the order of lines; the first ones of too many."""
+
+    count: int = 0
+    _kept: list[_Fault] = field(default_factory=list)
+
+    def add(self, line: int, sentence: str) -> None:
+        self.count += 1
+        self._kept.append(_Fault(line, self.count, sentence))
+        if len(self._kept) > ENOUGH_FAULTS:
+            self._kept = self.first()
+
+    def first(self) -> list[_Fault]:
+        return sorted(self._kept)[:MOST_FAULTS]
+
+
 @dataclass
 class Findings:
-    """Collects refusals and warnings of one file; raises ProjectError as soon as no validator is left to accept it."""
+    """Collects refusals and warnings of one file. `version` is None while it is not known, or wrong."""
 
     filename: str
-    version: float = 1.0
-    _older: str = ""
-    _newer: list[str] = field(default_factory=list)
+    version: float | None = None
+    _refused: _Faults = field(default_factory=_Faults)
+    _older: _Faults = field(default_factory=_Faults)
+    _newer: _Faults = field(default_factory=_Faults)
     _warnings: list[str] = field(default_factory=list)
 
     def place(self, line: int, action: str | None = None) -> "Place":
         return Place(self, line, action)
 
+    def is_from(self, version: float) -> bool:
+        """Whether the file is of this version or a later one. One of no known version is looked at as the newest."""
+        return self.version is None or self.version >= version
+
     @property
-    def newer_alone(self) -> bool:
-        return self.version >= NEWER_ALONE_FROM
+    def has_many(self) -> bool:
+        """Whether more is wrong already than will be told."""
+        return self._refused.count >= MOST_FAULTS
 
-    def refused_by_older(self, message: str) -> None:
-        if self.newer_alone:
-            return
-        self._older = self._older or message
-        self._decide()
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        """A refusal ends only this block: what comes after it may have faults of its own."""
+        with contextlib.suppress(_Refused):
+            yield
 
-    def refused_by_newer(self, message: str) -> None:
-        if self.newer_alone:
-            raise ProjectError(message)
-        self._newer.append(message)
-        self._decide()
+    def refuse(self, line: int, sentence: str) -> NoReturn:
+        self._refused.add(line, sentence)
+        self._end_if_enough()
+        raise _Refused
 
-    def warn(self, message: str) -> None:
-        self._warnings.append(message)
+    def refused_by_older(self, line: int, sentence: str) -> None:
+        self._older.add(line, sentence)
+
+    def refused_by_newer(self, line: int, sentence: str) -> None:
+        self._newer.add(line, sentence)
+        self._end_if_enough()
+
+    def warn(self, sentence: str) -> None:
+        self._warnings.append(sentence)
+
+    def check(self) -> None:
+        """Raises ProjectError, with all faults in the order of lines, if no validator is left that accepts the file."""
+        count = self._count()
+        if count:
+            faults = sorted(fault for kind in self._deciding() for fault in kind.first())[:MOST_FAULTS]
+            raise ProjectError.of_faults(self.filename, [fault.sentence for fault in faults], count)
+
+    def _end_if_enough(self) -> None:
+        if self._count() >= ENOUGH_FAULTS:
+            self.check()
+
+    def _count(self) -> int:
+        return sum(kind.count for kind in self._deciding())
+
+    def _deciding(self) -> list[_Faults]:
+        return [self._refused, *self._of_validators()]
+
+    def _of_validators(self) -> list[_Faults]:
+        """Whose faults have to be mended beside those that neither accepts."""
+        if self.version is None:
+            return []  # whose rules count is not known yet
+        if self.version >= NEWER_ALONE_FROM:
+            return [self._newer]
+        # The older rules are the laxer ones: whoever mends what they refuse has an accepted file again.
+        return [self._older] if self._older.count and self._newer.count else []
 
     def warnings(self) -> tuple[str, ...]:
         """At most a screen of them: what was warned of, then what newer versions refuse."""
-        all_of_them = self._warnings + [
-            f"{message} Newer versions of project.yaml refuse this." for message in self._newer
-        ]
-        left_out = len(all_of_them) - _MOST_WARNINGS
+        newer = [f"{fault.sentence} Newer versions of project.yaml refuse this." for fault in self._newer.first()]
+        all_of_them = [f"{self.filename} {sentence}" for sentence in self._warnings + newer]
+        left_out = len(self._warnings) + self._newer.count - _MOST_WARNINGS
         more = [f"{self.filename}: {left_out} more warnings are left out."] if left_out > 0 else []
         return tuple(bounded(message) for message in all_of_them[:_MOST_WARNINGS] + more)
-
-    def _decide(self) -> None:
-        # The older rules are the laxer ones: whoever mends what they refuse has an accepted file again.
-        if self._older and self._newer:
-            raise ProjectError(self._older)
 
 
 @dataclass(frozen=True)
@@ -74,17 +135,17 @@ class Place:
         return Place(self.findings, line, self.action)
 
     def refuse(self, problem: str) -> NoReturn:
-        raise ProjectError(self._sentence(problem))
+        self.findings.refuse(self.line, self._sentence(problem))
 
     def older(self, problem: str) -> None:
-        self.findings.refused_by_older(self._sentence(problem))
+        self.findings.refused_by_older(self.line, self._sentence(problem))
 
     def newer(self, problem: str) -> None:
-        self.findings.refused_by_newer(self._sentence(problem))
+        self.findings.refused_by_newer(self.line, self._sentence(problem))
 
     def warn(self, problem: str) -> None:
         self.findings.warn(self._sentence(problem))
 
     def _sentence(self, problem: str) -> str:
         action = f", action '{self.action}'" if self.action else ""
-        return f"{self.findings.filename} line {self.line}{action}: {problem}"
+        return f"line {self.line}{action}: {problem}"

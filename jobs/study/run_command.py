@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jobs.study.errors import shown
-from jobs.study.findings import Place
+from jobs.study.findings import NEWER_ALONE_FROM, Place
 
 # One argument of a program may have 128 KiB on Linux.
 MOST_RUN_CHARACTERS = 100_000
@@ -45,16 +45,16 @@ def split_command(text: str) -> list[str]:
 
 
 def read_run(value: object, place: Place) -> RunCommand:
-    """The run entry of an action. Raises ProjectError."""
+    """The run entry of an action, or a refusal."""
     words = _words(value, place)
     image, _, tag = words[0].partition(":")
     if not tag:
         place.refuse(f"{shown(words[0])} in `run` must have a version, like '{image or 'python'}:v2'.")
     if not _TAG_OF_NEWER.fullmatch(tag):
         place.newer(f"the version of {shown(words[0])} in `run` must be of the form :vN, like '{image}:v2'.")
-    if tag == "latest" and place.findings.version >= _NO_LATEST_FROM:
+    if tag == "latest" and place.findings.is_from(_NO_LATEST_FROM):
         place.newer(f"`run` uses {shown(words[0])}, which is not supported: give a version, like '{image}:v2'.")
-    if place.findings.newer_alone and words[0].startswith("cohortextractor"):
+    if place.findings.is_from(NEWER_ALONE_FROM) and words[0].startswith("cohortextractor"):
         place.newer("`run` uses cohortextractor, which is not supported from version 4 on: use ehrql.")
     return RunCommand(value, image, tag, tuple(words[1:]))
 

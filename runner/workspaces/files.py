@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs.errors import JobError, Unavailable
+from jobs.errors import JobError, Stopped, Unavailable
 
 _OPENAT2 = 437  # the same number on every architecture that Linux gained since 2020
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
@@ -55,10 +55,6 @@ _OPEN_REFUSALS = {
 
 
 ShouldStop = Callable[[], bool]
-
-
-class Stopped(Exception):
-    """Somebody asked for a stop while a long step was at work; whoever began the step cleans up."""
 
 
 class NotOrdinary(Exception):

@@ -1,13 +1,16 @@
 """`manage.py add_job`, with real git repositories: what it adds, what it shows, and a clear word for every mistake."""
 
 import contextlib
+import socket
 import sqlite3
 import subprocess
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.migrations.executor import MigrationExecutor
+from rich.console import Console
 
+from jobs import local
 from jobs.models import Job, JobRequest
 from jobs.states import StatusCode
 from tests.git_repositories import commit, git, make_repository
@@ -164,13 +167,36 @@ def test_an_unknown_commit_is_named(study, revision):
     assert revision.removeprefix("--") in refusal(study, "extract", commit=revision)
 
 
-def test_an_unknown_branch_is_named(study):
-    assert "mian" in refusal(study, "extract", branch="mian")
+def test_an_unknown_branch_is_named_with_the_one_that_was_meant(study):
+    assert "has no branch 'mian'. Did you mean 'main'?" in refusal(study, "extract", branch="mian")
 
 
-def test_an_unknown_action_is_named_with_those_that_exist(study):
-    message = refusal(study, "extrakt")
-    assert "extrakt" in message and "extract" in message
+def test_a_branch_is_meant_also_where_a_tag_has_its_name(study):
+    wanted = git(study, "rev-parse", "HEAD")
+    git(study, "branch", "v1")
+    commit(study, {"README.md": "more"})
+    git(study, "tag", "v1")
+    add(study, "extract", branch="v1")
+    assert JobRequest.objects.get().commit == wanted
+
+
+def test_a_commit_beside_a_branch_must_be_on_it(study):
+    git(study, "branch", "older")
+    later = commit(study, {"README.md": "more"})
+    assert "is not on branch older" in refusal(study, "extract", commit=later, branch="older")
+    add(study, "extract", commit=later, branch="main")
+    assert JobRequest.objects.get().branch == "main"
+
+
+def test_unknown_actions_are_named_together_with_those_that_exist(study):
+    message = refusal(study, "extrakt", "report", "reprot")
+    assert message.startswith("Actions 'extrakt' and 'reprot' not found in project.yaml.")
+    assert "Did you mean 'extract' and 'report'? Valid actions: extract and report." in message
+
+
+@pytest.mark.parametrize("name", ["all", "runall", "RUN_ALL", "run-all"])
+def test_run_all_is_offered_to_those_who_nearly_wrote_it(study, name):
+    assert "Did you mean 'run_all'?" in refusal(study, name)
 
 
 @pytest.mark.parametrize("action", ["../extract", "a/b", "extract\x1b[2J", "run all", ""])
@@ -181,7 +207,12 @@ def test_an_action_with_a_strange_name_is_refused_and_its_name_is_no_terminal_co
 def test_a_study_without_a_project_file_is_told_where_it_belongs(tmp_path):
     make_repository(tmp_path / "study", {"README.md": "hello"})
     message = refusal(tmp_path / "study", "extract")
-    assert "no project.yaml at commit" in message and "at the top of the repository" in message
+    assert "no file 'project.yaml' at commit" in message and "at the top of its repository" in message
+
+
+def test_a_project_file_of_another_name_is_pointed_at(tmp_path):
+    make_repository(tmp_path / "study", {"project.yml": PROJECT})
+    assert "Did you mean 'project.yml'?" in refusal(tmp_path / "study", "extract")
 
 
 @pytest.mark.parametrize(
@@ -215,6 +246,137 @@ def test_an_image_that_is_not_allowed_is_named(study, settings):
     settings.ACTIONS_ORG_URL = "/nowhere/actions"
     message = refusal(study, "report")
     assert "report" in message and "r:v2" in message
+
+
+def test_several_images_that_cannot_be_had_are_told_at_once(study, settings):
+    settings.ALLOWED_IMAGES = ("pyton", "rr")
+    settings.ACTIONS_ORG_URL = "/nowhere/actions"
+    message = refusal(study, "report")
+    assert message.startswith("2 actions cannot be run:\n  Action extract: python:v2: ")
+    assert "\n  Action report: r:v2: " in message and "Did you mean pyton?" in message
+
+
+@pytest.fixture
+def silent_host(settings):
+    """No image is allowed, and nothing answers where reusable actions are looked for."""
+    settings.ALLOWED_IMAGES = ("pyton",)
+    settings.GIT_ALLOW_HTTP = True
+    settings.GIT_TIMEOUT_SECONDS = 1
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        settings.ACTIONS_ORG_URL = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        yield
+
+
+def test_a_dry_run_shows_the_plan_even_if_the_git_host_does_not_answer(study, capsys, silent_host):
+    message = refusal(study, "report", dry_run=True)
+    printed = capsys.readouterr().out
+    assert printed.count("but it cannot be run: see below") == 2
+    assert "would be added" not in printed
+    assert message.startswith("'python' and 'r' (needed by extract and report) are none of the images of this backend")
+    assert "did you mean pyton?" in message and "Nothing was added" in message
+
+
+def test_a_git_host_that_does_not_answer_is_asked_for_one_action_only(study, silent_host, caplog):
+    caplog.set_level("INFO")
+    refusal(study, "report")
+    assert len([line for line in caplog.messages if line.startswith("Looking for the reusable action")]) == 1
+
+
+def test_the_faults_of_a_project_file_are_told_one_on_a_line(tmp_path):
+    broken = PROJECT.replace("python:v2", "python").replace("needs: [extract]", "needs: [extrakt]")
+    make_repository(tmp_path / "study", {"project.yaml": broken})
+    assert refusal(tmp_path / "study", "extract").split("\n") == [
+        "project.yaml has 2 faults:",
+        "  line 5, action 'extract': 'python' in `run` must have a version, like 'python:v2'.",
+        "  line 9, action 'report': `needs` lists unknown action 'extrakt'. Did you mean 'extract'?",
+    ]
+
+
+def test_what_is_not_committed_is_told_before_it_is_missed(study, capsys):
+    commit(study, {"analysis/model.py": "1"})
+    (study / "analysis/model.py").write_text("22")
+    (study / "new.py").write_text("3")
+    add(study, "extract")
+    assert "without these changes: analysis/model.py and new.py. Commit them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [{"branch": "main"}, {"commit": "HEAD"}, {"commit": "refs/heads/main"}])
+def test_naming_what_is_checked_out_is_warned_of_too(study, capsys, options):
+    (study / "project.yaml").write_text(PROJECT + "\n# changed")
+    add(study, "extract", dry_run=True, **options)
+    assert "without these changes: project.yaml." in capsys.readouterr().err
+
+
+def test_who_names_another_commit_knows_what_is_run(study, capsys):
+    git(study, "branch", "older")
+    git(study, "tag", "v1")
+    (study / "project.yaml").write_text(PROJECT + "\n# changed")
+    for options in ({"branch": "older"}, {"commit": "v1"}, {"commit": git(study, "rev-parse", "HEAD")}):
+        add(study, "extract", dry_run=True, **options)
+    assert "these changes" not in capsys.readouterr().err
+
+
+def test_names_of_uncommitted_files_are_no_terminal_codes(study, capsys):
+    (study / "a\x1b[31mb\n").write_text("x")
+    add(study, "extract", dry_run=True)
+    assert "a\\x1b[31mb\\n" in capsys.readouterr().err
+
+
+def test_a_project_file_that_was_never_committed_is_named(tmp_path, capsys):
+    make_repository(tmp_path / "study", {"README.md": "hello"})
+    (tmp_path / "study/project.yaml").write_text(PROJECT)
+    assert "no file 'project.yaml' at commit" in refusal(tmp_path / "study", "extract")
+    assert "without these changes: project.yaml." in capsys.readouterr().err
+
+
+def test_submodules_and_large_files_elsewhere_are_told_to_be_left_out(tmp_path, capsys):
+    files = {".gitmodules": '[submodule "x"]\n', ".gitattributes": "*.csv filter=lfs\n", "project.yaml": PROJECT}
+    make_repository(tmp_path / "study", files)
+    add(tmp_path / "study", "extract", dry_run=True)
+    printed = capsys.readouterr().err
+    assert "submodules, which are left out" in printed and "LFS, whose files are left out" in printed
+
+
+def test_a_mistyped_folder_is_answered_with_the_one_that_was_meant(study, monkeypatch):
+    monkeypatch.chdir(study.parent)
+    assert "There is no folder 'my stduy.git' here. Did you mean 'my study.git'?" in refusal("my stduy.git", "extract")
+
+
+@pytest.mark.parametrize(
+    ("repo", "https"),
+    [
+        ("git@github.com:org/study.git", "https://github.com/org/study."),
+        ("github.com/org/study", "https://github.com/org/study."),
+    ],
+)
+def test_an_address_of_another_form_is_answered_with_the_right_one(repo, https):
+    assert f"Write {https}" in refusal(repo, "extract")
+
+
+def test_a_file_in_place_of_a_folder_is_told_from_nothing(study):
+    assert "is a file: give the folder" in refusal(study / "project.yaml", "extract")
+
+
+def test_a_repository_with_sha_256_ids_is_not_taken_for_an_empty_one(tmp_path):
+    (tmp_path / "study").mkdir()
+    git(tmp_path / "study", "init", "--quiet", "--object-format=sha256")
+    commit(tmp_path / "study", {"project.yaml": PROJECT})
+    assert "SHA-256 ids, which are not supported" in refusal(tmp_path / "study", "extract")
+
+
+def test_a_name_of_a_workspace_made_from_a_long_folder_is_cut(tmp_path):
+    make_repository(tmp_path / ("x" * 200), {"project.yaml": PROJECT})
+    add(tmp_path / ("x" * 200), "extract")
+    assert JobRequest.objects.get().workspace == "x" * 128
+
+
+def test_a_narrow_terminal_shows_the_plan_without_commands(study, capsys, monkeypatch):
+    monkeypatch.setattr(local, "terminal", lambda: Console(width=80))
+    add(study, "run_all", dry_run=True)
+    printed = capsys.readouterr().out
+    assert "│ report " in printed and "has not run" in printed and "report.r" not in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_the_help_shows_examples(capsys):

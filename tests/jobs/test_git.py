@@ -111,7 +111,7 @@ def test_a_name_that_is_branch_and_tag_at_different_commits_has_to_be_told_apart
     first, last = first_and_last(folder)
     run_git(folder, "branch", "v1")
 
-    with pytest.raises(git.UnknownRevision, match=r"refs/heads/v1 and refs/tags/v1"):
+    with pytest.raises(git.UnknownRevision, match=r"refs/heads/v1 or refs/tags/v1"):
         git.resolve(repo, "v1")
 
     assert git.resolve(repo, "refs/heads/v1") == last

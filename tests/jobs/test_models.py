@@ -7,10 +7,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from jobs.models import InvalidTransition, Job, JobOutput, StatusChange
-from jobs.models.job import insert, job_identifier
+from jobs.models.job import job_identifier
 from jobs.models.request import new_identifier
 from jobs.states import State, StatusCode
-from tests.factories import make_job, make_output, make_request
+from tests.factories import make_job, make_output
 
 pytestmark = pytest.mark.django_db
 
@@ -199,28 +199,6 @@ def test_nobody_can_stop_a_job_that_has_ended_even_if_their_page_is_older():
     assert not shown.request_cancel(by="alice", reason="")
     assert not shown.request_kill(by="olive", reason="")
     assert stored(job).stop_request == ""
-
-
-def test_jobs_are_inserted_with_the_first_line_of_their_timeline():
-    request = make_request()
-    job = Job(request=request, identifier="a", action="a", workspace="study", status_message="Waiting for the runner.")
-
-    insert([job], by="alice")
-
-    line = StatusChange.objects.get(job=job)
-    assert (line.from_code, line.to_code, line.message, line.actor) == (
-        "",
-        "created",
-        "Waiting for the runner.",
-        "alice",
-    )
-
-
-def test_no_job_begins_in_the_middle():
-    job = Job(request=make_request(), identifier="a", action="a", workspace="study", status_code=StatusCode.EXECUTED)
-    with pytest.raises(InvalidTransition, match="cannot begin as executed"):
-        insert([job], by="alice")
-    assert not Job.objects.exists()
 
 
 def test_a_job_has_the_identifier_that_the_job_server_would_expect():

@@ -3,6 +3,7 @@
 import pytest
 
 from jobs import storage
+from jobs.deciding import StoredFiles
 from jobs.models import Job, JobOutput, JobRequest, StatusChange
 from jobs.planning import Decision, make_plan, submit
 from jobs.project import load_project
@@ -238,6 +239,23 @@ def test_a_need_whose_output_another_job_has_replaced_runs_again():
     assert why("generate", "prepare_1")[0] is Decision.RUN
 
 
+def test_the_disk_is_asked_once_about_a_file_however_often_the_plan_is_made():
+    """The second plan is made inside a transaction, where a slow disk would hold up everybody."""
+    end(StatusCode.SUCCEEDED, "generate")
+    stored = StoredFiles("study")
+    assert make_plan(ask("prepare_1"), STUDY, stored).actions["generate"].decision is Decision.REUSE
+    (storage.high_privacy_workspace("study") / "output/generate.csv").unlink()
+    assert make_plan(ask("prepare_1"), STUDY, stored).actions["generate"].decision is Decision.REUSE
+    assert make_plan(ask("prepare_1"), STUDY).actions["generate"].decision is Decision.RUN
+
+
+def test_a_plan_with_nothing_to_run_takes_no_transaction(django_assert_num_queries):
+    """Transactions lock: no savepoint, nothing but the request, the latest jobs and their outputs are read."""
+    end(StatusCode.SUCCEEDED, *STUDY.all_actions())
+    with django_assert_num_queries(3):
+        submit(ask("run_all"), STUDY, by="alice")
+
+
 def test_a_success_without_any_output_left_runs_again():
     end(StatusCode.SUCCEEDED, "generate")
     JobOutput.objects.all().delete()
@@ -250,3 +268,62 @@ def test_a_success_without_any_output_left_runs_again():
 def test_what_is_not_run_is_not_looked_behind():
     end(StatusCode.SUCCEEDED, "prepare_1", "prepare_2")
     assert run("analyse") == ["analyse"]
+
+
+# Only version 1 lets two actions promise the same path.
+SHARING = load_project("""
+version: '1.0'
+actions:
+  first: {run: python:v2 first, outputs: {highly_sensitive: {x: output/x.csv}}}
+  second: {run: python:v2 second, outputs: {highly_sensitive: {x: output/x.csv, y: output/y.csv}}}
+  third: {run: python:v2 third, needs: [first], outputs: {highly_sensitive: {z: output/z.csv}}}
+""")
+
+
+def share() -> None:
+    """As after `run_all`: the second action's file stands where the first one's did."""
+    for action, paths in {"first": ["x"], "second": ["x", "y"], "third": ["z"]}.items():
+        job = make_job(StatusCode.SUCCEEDED, action=action, backend="tpp")
+        for path in paths:
+            JobOutput.objects.filter(path=f"output/{path}.csv").update(is_current=False)
+            leave_output(job, f"output/{path}.csv")
+
+
+def decisions(*actions: str, **columns) -> dict[str, Decision]:
+    planned = make_plan(ask(*actions, **columns), SHARING).actions
+    return {name: each.decision for name, each in planned.items()}
+
+
+def test_actions_that_replace_each_others_file_are_done_for_run_all():
+    share()
+    submission = submit(ask("run_all"), SHARING, by="alice")
+    assert submission.jobs == []
+    assert submission.plan.nothing_to_do.startswith("Nothing to do: all actions have already succeeded")
+    assert submission.plan.actions["first"].why.endswith(
+        "output/x.csv is now that of another action that writes it too"
+    )
+
+
+def test_an_action_whose_file_was_replaced_runs_again_for_one_that_runs_and_needs_it():
+    share()
+    assert decisions("third") == {"first": Decision.RUN, "third": Decision.RUN}
+    planned = decisions("run_all", "third")
+    assert planned == {"first": Decision.RUN, "third": Decision.RUN, "second": Decision.REUSE}
+    assert list(planned).index("first") < list(planned).index("third")
+
+
+def test_an_action_whose_file_was_replaced_runs_again_when_asked_for_or_forced():
+    share()
+    assert decisions("first") == {"first": Decision.RUN}
+    # Now the one that nobody needs is the one whose file was replaced.
+    shared = JobOutput.objects.filter(path="output/x.csv")
+    shared.update(is_current=False)
+    shared.filter(job__action="first").update(is_current=True)
+    assert decisions("run_all")["second"] is Decision.REUSE
+    assert set(decisions("run_all", force_run_dependencies=True).values()) == {Decision.RUN}
+
+
+def test_a_shared_file_that_is_gone_makes_both_actions_run_again():
+    share()
+    (storage.high_privacy_workspace("study") / "output/x.csv").unlink()
+    assert decisions("run_all") == {"first": Decision.RUN, "second": Decision.RUN, "third": Decision.REUSE}

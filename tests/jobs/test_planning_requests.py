@@ -11,6 +11,8 @@ from jobs.planning import RequestError, submit
 from jobs.project import ProjectError, UnknownAction, load_project
 from jobs.states import StatusCode
 from tests.factories import make_job, make_output
+from tests.git_repositories import make_repository
+from tests.site import Site
 
 pytestmark = pytest.mark.django_db
 
@@ -85,26 +87,79 @@ def test_an_image_that_nobody_allows_refuses_the_whole_request(settings):
     assert not Job.objects.exists()
 
 
-def test_plans_of_another_request_meanwhile_are_taken_into_account(monkeypatch):
-    """What is resolved before the transaction may be less than what has to run inside it."""
+def meanwhile(monkeypatch, happens) -> None:
+    """Let something happen once, between the plan that is made outside of the transaction and the one inside."""
+    real, calls = planning.make_plan, []
+
+    def make_plan(*arguments):
+        calls.append(arguments)
+        plan = real(*arguments)
+        if len(calls) == 1:
+            happens()
+        return plan
+
+    monkeypatch.setattr(planning, "make_plan", make_plan)
+
+
+def test_what_another_planner_has_added_meanwhile_is_joined_and_not_doubled(monkeypatch):
+    meanwhile(monkeypatch, lambda: submit(ask("prepare_1"), STUDY, by="bob"))
+
+    jobs = submit(ask("analyse"), STUDY, by="alice").jobs
+
+    assert [job.action for job in jobs] == ["analyse"]
+    assert list(Job.objects.order_by("pk").values_list("action", flat=True)) == ["generate", "prepare_1", "analyse"]
+    assert [job.action for job in jobs[0].waits_for.all()] == ["prepare_1"]
+    assert jobs[0].status_code == StatusCode.WAITING_ON_DEPENDENCIES
+
+
+def test_the_same_request_planned_meanwhile_makes_nothing_new(monkeypatch):
+    meanwhile(monkeypatch, lambda: submit(ask("prepare_1", identifier="same"), STUDY, by="alice"))
+    assert submit(ask("prepare_1", identifier="same"), STUDY, by="alice").jobs == []
+    assert Job.objects.count() == 2 and JobRequest.objects.count() == 1
+
+
+def test_the_same_request_planned_and_cancelled_meanwhile_makes_nothing_new(monkeypatch):
+    """Its jobs are not joined any more, but the identifiers of new ones would be theirs."""
+
+    def plan_and_cancel():
+        for job in submit(ask("prepare_1", identifier="same"), STUDY, by="alice").jobs:
+            job.request_cancel(by="bob", reason="")
+
+    meanwhile(monkeypatch, plan_and_cancel)
+    assert submit(ask("prepare_1", identifier="same"), STUDY, by="alice").jobs == []
+    assert Job.objects.count() == 2
+
+
+def test_a_job_that_succeeded_meanwhile_is_not_waited_for(monkeypatch):
+    active = make_job(StatusCode.FINALIZED, action="generate")
+    make_output(active, "output/dataset.csv")
     file = storage.high_privacy_workspace("study") / "output/dataset.csv"
     file.parent.mkdir(parents=True)
     file.touch()
-    make_output(make_job(StatusCode.SUCCEEDED, action="generate"), "output/dataset.csv")
-    real, calls = planning.make_plan, []
+    meanwhile(monkeypatch, lambda: active.move_to(StatusCode.SUCCEEDED, "Completed successfully."))
+    assert [job.status_code for job in submit(ask("prepare_1"), STUDY, by="alice").jobs] == [StatusCode.CREATED]
 
-    def make_plan_once_too_early(request, project):
-        calls.append(request)
-        plan = real(request, project)
-        if len(calls) == 1:
-            file.unlink()
-        return plan
 
-    monkeypatch.setattr(planning, "make_plan", make_plan_once_too_early)
+def test_what_has_to_run_only_since_a_moment_is_run_too(monkeypatch):
+    """More has to run inside the transaction than was made ready before it: everything is begun once more."""
+    active = make_job(StatusCode.EXECUTING, action="generate")
+    meanwhile(monkeypatch, lambda: active.request_cancel(by="bob", reason=""))
     jobs = submit(ask("prepare_1"), STUDY, by="alice").jobs
-
     assert [job.action for job in jobs] == ["generate", "prepare_1"]
-    assert len(calls) == 4
+
+
+@pytest.mark.slow_test
+def test_two_processes_that_plan_at_the_same_moment_add_each_action_once(tmp_path):
+    actions = "".join(
+        f"  a{n}: {{run: 'python:v2 a {n}', outputs: {{highly_sensitive: {{x: o/{n}.csv}}}}}}\n" for n in range(500)
+    )
+    make_repository(tmp_path / "study", {"project.yaml": f"version: '4.0'\nactions:\n{actions}"})
+    with Site(tmp_path) as site:
+        planners = [site.start("add_job", str(tmp_path / "study"), "run_all") for _ in range(2)]
+        printed = [planner.communicate(timeout=60)[0] for planner in planners]
+        assert [planner.returncode for planner in planners] == [0, 0], printed
+        assert site.query("SELECT count(*), count(DISTINCT action) FROM jobs_job") == [(500, 500)]
+        assert site.query("SELECT count(*) FROM jobs_jobrequest") == [(1,)]
 
 
 def test_an_unknown_action_is_named_with_those_that_exist():

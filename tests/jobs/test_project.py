@@ -295,6 +295,13 @@ def test_one_path_in_two_levels_is_a_warning_where_the_format_allows_it():
     assert any("promised twice" in warning and "more sensitive level" in warning for warning in project.warnings)
 
 
+def test_one_path_in_two_actions_is_a_warning_that_says_what_will_happen():
+    same = {"outputs": {"highly_sensitive": {"o": "a.csv"}}}
+    project = load({"a": {"run": "r:v1 a", **same}, "b": {"run": "r:v1 b", **same}}, "1")
+    (warning,) = [warning for warning in project.warnings if "promised twice" in warning]
+    assert warning.endswith("also by action 'a'. Whichever of the two runs last replaces the other's file.")
+
+
 @pytest.mark.parametrize("run", ["r:v1 a\0b", "r:v1 a\x1b[31m", "r:v1 a\x07", "r:v1 " + "x" * 100_000])
 def test_a_run_text_that_no_program_could_get_is_refused(run):
     assert "`run`" in refusal({"a": action(run)}, "1")

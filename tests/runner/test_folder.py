@@ -7,11 +7,11 @@ import tarfile
 import pytest
 
 from jobs import storage
-from jobs.errors import JobError, Unavailable
+from jobs.errors import JobError, Stopped, Unavailable
 from jobs.models import JobOutput
 from runner.workspaces import folder
 from runner.workspaces.code import CodeUnreadable
-from runner.workspaces.files import Stopped, StorageUnavailable
+from runner.workspaces.files import StorageUnavailable
 from tests.factories import make_job
 from tests.job_folders import found, link, prepare, stored, tar
 from tests.publication import never

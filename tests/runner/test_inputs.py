@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from jobs import storage
-from jobs.errors import JobError
+from jobs.errors import JobError, Stopped
 from jobs.models import JobOutput
 from jobs.states import StatusCode
 from runner import plan as plans
 from runner.workspaces import inputs, lock
-from runner.workspaces.files import Stopped, StorageUnavailable
+from runner.workspaces.files import StorageUnavailable
 from runner.workspaces.inputs import InputChanged
 from runner.workspaces.lock import publishing_lock
 from tests.factories import make_job

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from jobs import storage
-from jobs.errors import JobError, Unavailable
+from jobs.errors import JobError, Stopped, Unavailable
 from jobs.levels import HIGHLY_SENSITIVE
 from jobs.models import JobOutput
 from runner import outputs, publishing, staging, stored_folder
 from runner.matching import match
-from runner.workspaces.files import Stopped, StorageUnavailable
+from runner.workspaces.files import StorageUnavailable
 from tests.publication import (
     files_in,
     finalize,

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from jobs import storage
+from jobs.errors import Stopped
 from jobs.levels import HIGHLY_SENSITIVE, MODERATELY_SENSITIVE
 from jobs.models import JobOutput
 from jobs.states import StatusCode
 from runner import outputs, staging, stored_folder
 from runner.plan import high_staging, medium_staging
-from runner.workspaces.files import Stopped
 from tests.factories import make_job
 from tests.publication import files_in, finalize, high, leave, make_publisher, medium, never, publish
 from tests.runner.test_publishing_killed import CHANGING

@@ -15,7 +15,7 @@ from runner.followers import Followers
 from runner.loop import Runner
 from runner.steps import GaveUp, Tools
 from tests.factories import make_job, make_request
-from tests.git_repositories import make_repository
+from tests.git_repositories import make_repository, serve
 from tests.site import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -191,3 +191,21 @@ def test_a_stop_while_finalising_wins_as_long_as_there_is_no_plan(executor, tool
     assert (job.status_code, job.outcome_code) == (StatusCode.FINALIZED, expected)
     assert "by alice: wrong data" in job.outcome_message
     assert JobOutput.objects.count() == 0
+
+
+def test_a_cancel_ends_a_fetch_from_a_git_host_that_hangs(tmp_path, settings):
+    settings.GIT_ALLOW_HTTP = True
+    commit = make_repository(tmp_path / "study", {"make.sh": "true"})
+    with serve(tmp_path) as server:
+        job = make_job(request=make_request(repo_url=f"{server.url}/study", commit=commit))
+        server.faults.append("hang")
+        asked = threading.Event()
+        server.on_request = asked.set
+        runner = Runner(FakeExecutor())
+        wait_until(lambda: runner.tick() and asked.is_set(), what="the fetch")
+
+        job.request_cancel(by="alice", reason="")
+        wait_until(lambda: runner.tick() == 0, seconds=15, what="the end, long before git's own time limit")
+
+        runner.close()
+    assert Job.objects.get().status_code == StatusCode.CANCELLED_BY_USER

@@ -53,8 +53,13 @@ class Command(BaseCommand):
         check_database()
         wish = Wish(**{name: options[name] for name in Wish.__annotations__})
         try:
-            succeeded = show_plan(wish) if dry_run else add(wish, wait=wait)
-        except (JobError, RunnerFailed) as error:
+            if dry_run:
+                show_plan(wish)
+                return
+            succeeded = add(wish, wait=wait)
+        except JobError as error:
+            raise CommandError("\n  ".join(error.lines or [str(error)])) from error
+        except RunnerFailed as error:
             raise CommandError(str(error)) from error
         except Unavailable as error:
             raise CommandError(f"{error} Nothing was added; try again later.") from error

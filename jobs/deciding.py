@@ -1,0 +1,193 @@
+"""Run, join or reuse: what is done about each action that a request needs, and why.
+
+The rules, from what researchers of the older system expect:
+
+* an action asked for by name always runs again; `run_all` means every action that is not done yet;
+* an action that is only needed runs if it never succeeded, if its last job failed, if its outputs are not all in
+  storage any more, or if dependencies are forced; otherwise its last job's outputs are reused;
+* an action with an active job is joined, never doubled, unless that job is being stopped;
+* when nothing is left to run, that is an answer and not an error.
+
+Looks at database and storage and changes nothing. How a plan becomes jobs is not known here.
+"""
+
+import fnmatch
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from jobs.models import Job, JobOutput, JobRequest
+from jobs.project import RUN_ALL, Action, Project
+from jobs.states import State
+from jobs.storage import high_privacy_workspace
+from jobs.text import listed
+
+
+class Decision(StrEnum):
+    RUN = "run"
+    JOIN = "join"
+    REUSE = "reuse"
+
+
+@dataclass(frozen=True)
+class PlannedAction:
+    """One action of the plan: what is done about it and why, in words for the study's author."""
+
+    action: Action
+    decision: Decision
+    why: str
+    job: Job | None = None  # the existing job that is joined or reused
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The planned actions, each after those that it needs."""
+
+    project: Project
+    actions: dict[str, PlannedAction] = field(default_factory=dict)
+
+    @property
+    def to_run(self) -> list[PlannedAction]:
+        return [planned for planned in self.actions.values() if planned.decision is Decision.RUN]
+
+    @property
+    def nothing_to_do(self) -> str:
+        """Why there is nothing to run, or an empty string."""
+        if self.to_run:
+            return ""
+        joined = [name for name, planned in self.actions.items() if planned.decision is Decision.JOIN]
+        if joined:
+            return f"Nothing to do: {listed(joined)} {'is' if len(joined) == 1 else 'are'} already scheduled."
+        return "Nothing to do: all actions have already succeeded and their outputs are in storage."
+
+
+class StoredFiles:
+    """Which files a workspace has in storage. Each is looked at once.
+
+    A plan is made twice, the second time inside a transaction, where thousands of looks at a slow disk would hold up
+    everybody's writes; files do not come and go between the two.
+    """
+
+    def __init__(self, workspace: str):
+        self._folder = high_privacy_workspace(workspace)
+        self._seen: dict[str, bool] = {}
+
+    def __contains__(self, path: str) -> bool:
+        if path not in self._seen:
+            self._seen[path] = (self._folder / path).is_file()
+        return self._seen[path]
+
+
+def decide(request: JobRequest, project: Project, stored: StoredFiles) -> dict[str, PlannedAction]:
+    """What is done about every requested action and all that they need, each after its needs. Raises UnknownAction."""
+    asked_for = [name for name in request.requested_actions if name != RUN_ALL]
+    project.check_names(asked_for)
+    everything = project.all_actions() if RUN_ALL in request.requested_actions else []
+    decider = _Decider(request, project, set(asked_for), stored)
+    replaced = {name: planned for name in everything if (planned := decider.replaced(project.action(name)))}
+    roots = [*asked_for, *(name for name in everything if name not in replaced)]
+    decided = _walk(project, roots, decider)
+    # What was replaced is run again only if something that runs needs it, which the walk has found out.
+    return decided | {name: planned for name, planned in replaced.items() if name not in decided}
+
+
+def _walk(project: Project, roots: list[str], decider: "_Decider") -> dict[str, PlannedAction]:
+    """Depth first and without recursion: an action follows those it needs; what is not run is not looked behind."""
+    decided: dict[str, PlannedAction] = {}
+    ordered: dict[str, PlannedAction] = {}
+    stack = [(name, False) for name in reversed(roots)]
+    while stack:
+        name, needs_are_done = stack.pop()
+        if name in ordered:
+            continue
+        planned = decided.setdefault(name, decider(project.action(name)))
+        if needs_are_done or planned.decision is not Decision.RUN:
+            ordered[name] = planned
+            continue
+        stack.append((name, True))
+        stack += [(needed, False) for needed in reversed(planned.action.needs) if needed not in ordered]
+    return ordered
+
+
+class _Output(NamedTuple):
+    path: str
+    is_current: bool
+
+
+class _Decider:
+    """The rules of the module's docstring for one action, with what they need to know at hand."""
+
+    def __init__(self, request: JobRequest, project: Project, asked_for: set[str], stored: StoredFiles):
+        self.request, self.asked_for, self.stored = request, asked_for, stored
+        self.latest = Job.objects.latest_per_action(request.backend, request.workspace)
+        self.outputs = _outputs(self.latest.values())
+        self.shared_paths = _promised_twice(project)
+
+    def __call__(self, action: Action) -> PlannedAction:
+        job = self.latest.get(action.name)
+        if job is not None and job.is_active and not job.is_stop_requested:
+            return PlannedAction(action, Decision.JOIN, f"job {job.identifier} is already {job.state}", job)
+        if why := self._why_run(action.name, job):
+            return PlannedAction(action, Decision.RUN, why)
+        return PlannedAction(action, Decision.REUSE, f"job {job.identifier} succeeded, its outputs are in storage", job)
+
+    def replaced(self, action: Action) -> PlannedAction | None:
+        """For an action that is done but for files that other actions, which promise the same paths, have replaced.
+
+        Only version 1 of project.yaml lets two actions promise one path. Run again for that alone, the two would
+        replace each other's file for ever, and `run_all` would never end.
+        """
+        job = self.latest.get(action.name)
+        if not self.shared_paths or self.request.force_run_dependencies or action.name in self.asked_for or job is None:
+            return None
+        lost = [output for output in self.outputs.get(job.pk, ()) if self._is_lost(output)]
+        if not lost or not all(map(self._is_replaced, lost)):
+            return None
+        why = f"job {job.identifier} succeeded; {lost[0].path} is now that of another action that writes it too"
+        return PlannedAction(action, Decision.REUSE, why, job)
+
+    def _why_run(self, name: str, job: Job | None) -> str:
+        if name in self.asked_for:
+            return "asked for by name"
+        if job is None:
+            return "has not run in this workspace yet"
+        if job.is_active:
+            return f"job {job.identifier} is being stopped"
+        if job.state == State.FAILED:
+            return f"its last job {job.identifier} failed"
+        if lost := self._first_lost(job):
+            return f"{lost} of its last job {job.identifier} is missing from storage"
+        return "dependencies are forced to run again" if self.request.force_run_dependencies else ""
+
+    def _first_lost(self, job: Job) -> str:
+        """The path of an output that is not in storage any more. A job without any output has lost them all."""
+        outputs = self.outputs.get(job.pk)
+        if not outputs:
+            return "every output"
+        return next((output.path for output in outputs if self._is_lost(output)), "")
+
+    def _is_lost(self, output: _Output) -> bool:
+        return not output.is_current or output.path not in self.stored
+
+    def _is_replaced(self, output: _Output) -> bool:
+        return output.path in self.stored and any(fnmatch.fnmatchcase(output.path, path) for path in self.shared_paths)
+
+
+def _outputs(jobs: Iterable[Job]) -> dict[int, list[_Output]]:
+    """Primary key of each job that succeeded -> what it left, in that order."""
+    succeeded = [job.pk for job in jobs if job.state == State.SUCCEEDED]
+    outputs: dict[int, list[_Output]] = {}
+    rows = JobOutput.objects.filter(job__in=succeeded).order_by("pk").values_list("job_id", "path", "is_current")
+    for job, *output in rows.iterator():
+        outputs.setdefault(job, []).append(_Output(*output))
+    return outputs
+
+
+def _promised_twice(project: Project) -> Collection[str]:
+    """Path patterns that several actions of the study promise."""
+    promised = Counter()
+    for action in project.actions.values():
+        promised.update({path for paths in action.outputs.values() for path in paths.values()})
+    return [path for path, count in promised.items() if count > 1]
