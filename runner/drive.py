@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+FIRST_FRUITLESS_PAUSE_SECONDS = 0.02
+LONGEST_FRUITLESS_PAUSE_SECONDS = 1.0
 # Steps that a stop request overrides: what they do is no longer wanted.
 _STOPPABLE = frozenset(
     {StatusCode.INITIATED, StatusCode.PREPARING, StatusCode.PREPARED, StatusCode.EXECUTING, StatusCode.EXECUTED}
@@ -48,13 +50,14 @@ class Driver:
         self._executor = executor
         self._followers = Followers(executor)
         self._troubles: dict[int, _Trouble] = {}
+        self._fruitless: dict[int, _Trouble] = {}
 
     def close(self) -> None:
         self._followers.close()
 
     def may_try(self, job: Job) -> bool:
         """Whether the pause after the last trouble is over. A new stop request does not wait for it."""
-        trouble = self._troubles.get(job.pk)
+        trouble = self._troubles.get(job.pk) or self._fruitless.get(job.pk)
         if trouble is None or time.monotonic() >= trouble.next_try:
             return True
         return trouble.stop_request is not None and trouble.stop_request != job.stop_request
@@ -62,6 +65,7 @@ class Driver:
     def still_running(self, job: Job, status: Status) -> None:
         """The engine says that the container runs: make sure that its log is followed, also after a restart of ours."""
         self._troubles.pop(job.pk, None)
+        self._fruitless.pop(job.pk, None)
         job.say(status.reason or CONTAINER_RUNS)
         self._followers.follow(job)
 
@@ -88,6 +92,7 @@ class Driver:
         """Whether there is another step to do now. A requested stop turns the way to `finalizing`."""
         if job.state != State.RUNNING:
             self._troubles.pop(job.pk, None)
+            self._fruitless.pop(job.pk, None)
             return False
         job.refresh_from_db(fields=("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason"))
         return job.is_stop_requested or not stop.is_set()
@@ -113,12 +118,24 @@ class Driver:
         except Exception as error:
             return self._end_by_our_bug(job, error)
         self._troubles.pop(job.pk, None)
-        return job.status_code != before
+        if job.status_code != before:
+            return True
+        self._note_fruitless(job)
+        return False
 
     def _let_go(self, error: InvalidTransition) -> bool:
         """Another attempt or process has moved the job on: whatever this thread found out is void."""
         log.info("%s", error)
         return False
+
+    def _note_fruitless(self, job: Job) -> None:
+        """The list called for a closer look, which changed nothing: an engine of two minds must not make the loop spin.
+
+        Usually the list was a moment old, so the first pauses are too short to delay a job's end.
+        """
+        tries = self._fruitless[job.pk].tries + 1 if job.pk in self._fruitless else 1
+        pause = min(LONGEST_FRUITLESS_PAUSE_SECONDS, FIRST_FRUITLESS_PAUSE_SECONDS * 2 ** min(tries - 1, 10))
+        self._fruitless[job.pk] = _Trouble("", tries, time.monotonic() + pause, job.stop_request)
 
     def _note_trouble(self, job: Job, error: Unavailable) -> None:
         """Say since when, and try again after a pause that doubles each time."""

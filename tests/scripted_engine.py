@@ -7,13 +7,56 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from runner.executors.docker import DockerExecutor
+
 Answer = bytes | Callable[[socket.socket], None]
+TIMEOUT_SECONDS = 0.5
+LABELS = {"org.jobrunner.instance": "site", "org.jobrunner.job": "j", "org.jobrunner.attempt": "1"}
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+LIST, INSPECT = "GET /containers/json", "GET /containers/jr-1/json"
+CREATE, EVENTS = "POST /containers/create", "GET /events"
 
 
 def answer(status: int, content: object = None, *, reason: str = "x") -> bytes:
     """A whole HTTP answer with a JSON body."""
     body = b"" if content is None else json.dumps(content).encode()
     return f"HTTP/1.1 {status} {reason}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def lines(*contents: object) -> bytes:
+    """A whole HTTP answer with a line of JSON for each."""
+    body = b"".join(json.dumps(content).encode() + b"\n" for content in contents)
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def chunk(data: bytes) -> bytes:
+    """A part of an answer that began with CHUNKED."""
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def never_answer(connection: socket.socket) -> None:
+    connection.recv(1)
+
+
+def container(state: str, **more) -> dict:
+    """Container "abc", named jr-1, as the engine describes it; `more` goes into its State."""
+    never = "0001-01-01T00:00:00Z"
+    facts = {"Status": state, "ExitCode": 0, "OOMKilled": False, "StartedAt": never, "FinishedAt": never}
+    return {
+        "Id": "abc",
+        "Name": "/jr-1",
+        "Image": "sha256:1",
+        "State": facts | more,
+        "Config": {"Labels": LABELS, "Env": []},
+    }
+
+
+def event(action: str, container_id: str = "abc") -> dict:
+    return {"Type": "container", "Action": action, "Actor": {"ID": container_id}}
+
+
+def executor_at(address: str) -> DockerExecutor:
+    return DockerExecutor("site", uid=1, gid=1, base_url=address, call_timeout_seconds=TIMEOUT_SECONDS)
 
 
 class ScriptedEngine:

@@ -133,7 +133,8 @@ def test_an_engine_that_hangs_does_not_hold_up_the_end(tmp_path, study):
 
         output = end(runner)
 
-        assert "ending although a step is under way" in output
+        # Which of the two guards ends it depends on where the loop's own thread is.
+        assert "ending although a step is under way" in output or "ending in the middle of a call" in output
         assert status_of(site) == ("preparing", 1)
 
 

@@ -6,6 +6,8 @@ verb may be repeated: the loop can be killed after any of them and will call it 
 * `start` under a name that exists is adoption: a created container is started, a running or finished one is left alone.
 * `statuses` is one call for all containers of this site, however many there are.
 * `stop` and `remove` of a container that is not there succeed.
+* An exit code counts only if the engine has lived through the container's whole run; whatever ended together with its
+  engine or host, or may have, is INTERRUPTED, even with exit code 0.
 * A container that another installation made is no container of ours: `start` refuses its name, the rest sees nothing.
 * Any trouble that is not the study's fault raises `ExecutorUnavailable`: the outcome is *unknown*, never "no".
 """
@@ -37,7 +39,9 @@ class Phase(StrEnum):
     RUNNING = "running"
     EXITED = "exited"  # ended; `exit_code` is what its main process returned
     LOST = "lost"  # its host cannot be reached now
-    INTERRUPTED = "interrupted"  # ended because its engine or host did: the exit code says nothing about the study
+    # It ended, or may have, because its engine or host did: the exit code, 0 too, says nothing about the study, and
+    # what lies in the workspace may be half of it.
+    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,9 @@ class Status:
     started_at: datetime | None = None  # aware, UTC
     finished_at: datetime | None = None  # aware, UTC
     image_id: str = ""  # the digest of the image that really ran, "sha256:…"
-    reason: str = ""  # for QUEUED, LOST and INTERRUPTED: one sentence for an operator
+    # For an operator: a sentence for QUEUED, LOST and a RUNNING container that is paused; for INTERRUPTED (and ABSENT,
+    # where it is known) what goes on after "Interrupted: ".
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,8 @@ class Executor(Protocol):
     def start(self, spec: ContainerSpec) -> None:
         """Create and start the container, or adopt the one of that name.
 
+        One that can never be started any more is removed and stays ABSENT: its run needs a new attempt, with a name and
+        a folder of its own, because its command may run on unseen in this one's.
         Raises ImageMissing, JobError (the engine refuses what the study asks for) and ExecutorUnavailable.
         """
 

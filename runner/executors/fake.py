@@ -15,7 +15,7 @@ from runner.executors.base import ContainerSpec, ExecutorUnavailable, LogStream,
 from runner.executors.fake_outputs import files_for
 
 _KILLED = 137
-_INTERRUPTED = "The engine went down while the container ran."
+_INTERRUPTED = "the engine went down while the container ran"
 _LOOK_SECONDS = 0.05  # how soon a reader notices that the engine has become unavailable
 
 

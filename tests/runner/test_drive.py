@@ -94,6 +94,23 @@ def test_a_container_whose_host_is_lost_is_asked_for_with_growing_pauses():
     assert "Host a cannot be reached (since" in row(job).status_message
 
 
+def test_an_engine_of_two_minds_does_not_make_the_loop_spin(executor, runner, monkeypatch):
+    """Its list says for ever that the container has ended, and the closer look that it runs."""
+    job = running_job(executor)
+    looks = []
+    monkeypatch.setattr(executor, "statuses", lambda: {job.container_name: Status(Phase.EXITED)})
+    monkeypatch.setattr(executor, "status", lambda name: looks.append(name) or Status(Phase.RUNNING))
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        runner.tick()
+        runner.wake.wait(0.05)
+    assert 2 <= len(looks) <= 8
+
+    monkeypatch.undo()
+    executor.finish(job.container_name, 3)
+    tick_until(runner, job, StatusCode.NONZERO_EXIT)
+
+
 def test_a_new_stop_request_does_not_wait_for_the_pause_after_some_trouble(executor, runner, settings):
     """The study's repository is gone: the job tries again and again, ever more seldom."""
     job = make_job(StatusCode.PREPARING)

@@ -190,7 +190,7 @@ def test_no_container_is_absent(rig):
     assert rig.executor.status("contract-none").phase is Phase.ABSENT
 
 
-@pytest.mark.parametrize("exit_code", [0, 1, 127, 137, 255])
+@pytest.mark.parametrize("exit_code", [0, 1, 127, 137, 143, 255])
 def test_an_ended_container_tells_its_exit_code_its_times_and_its_image(rig, exit_code):
     spec = rig.spec(f"exit {exit_code}", FakeRun(exit_code=exit_code))
 

@@ -5,6 +5,7 @@ what its silence means is `engine`. Every verb first looks whose container it is
 bear the same name, for the names come from job ids.
 """
 
+import contextlib
 import json
 import logging
 import time
@@ -17,9 +18,10 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from jobs.errors import JobError
 from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status
+from runner.executors.docker import life
 from runner.executors.docker import logs as docker_logs
 from runner.executors.docker import status as docker_status
-from runner.executors.docker.engine import Engine
+from runner.executors.docker.engine import Engine, understanding
 from runner.executors.docker.events import EventWatcher
 from runner.executors.docker.profile import (
     ATTEMPT_LABEL,
@@ -35,9 +37,15 @@ log = logging.getLogger(__name__)
 
 # What an engine that was killed while it started a container says to every later start of it (fact F3).
 _WEDGED = ("already exists", "id already in use")
+_WEDGED_REASON = "the Docker engine went down while it started the container and can never start it again"
 # Refusals of "create" that come from what the study asks for; all others come from this site's configuration.
 _STUDY_ASKED = ("invalid reference format", "no command specified")
 _NOT_RUNNING = "not running"
+# A process that waits for a disk that does not answer cannot be killed by anybody (fact F6).
+_CANNOT_END = (
+    "The Docker engine cannot end container {name} now: {why}. If this stays so, a disk or network folder that the job "
+    "uses has most likely stopped answering"
+)
 _KILLED = 137
 _LATE_EVENT_SECONDS = 0.3
 
@@ -68,10 +76,17 @@ class DockerExecutor:
         # Ids of containers that an event has told dead. The list shows it only when the engine has tidied up:
         # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured).
         self._died: set[str] = set()
+        # Name -> why there is no container of that name any more.
+        self._given_up: dict[str, str] = {}
+        self._has_complained = False
 
     # --- starting
 
     def start(self, spec: ContainerSpec) -> None:
+        """A container that can never be started is removed and stays absent: its run needs another name and folder.
+
+        In 3 of 140 cases its command runs on although the engine knows nothing of it (fact F3), in the same folder.
+        """
         with self._engine.asked(f"to start {spec.name}") as client:
             container_id = self._create(client, spec) or self._adopt(client, spec)
             if container_id is None:
@@ -81,21 +96,15 @@ class DockerExecutor:
             except APIError as error:
                 if not _says(error, _WEDGED):
                     raise
-                log.warning("container %s cannot be started any more and is made anew: %s", spec.name, error)
+                log.warning("container %s cannot be started any more and is removed: %s", spec.name, error)
                 client.remove_container(container_id, v=True, force=True)
-                self._start_anew(client, spec)
-
-    def _start_anew(self, client: APIClient, spec: ContainerSpec) -> None:
-        container_id = self._create(client, spec)
-        if container_id is None:
-            raise ExecutorUnavailable(f"Container {spec.name} could not be replaced: its name is taken again.")
-        client.start(container_id)
+                self._given_up[spec.name] = _WEDGED_REASON
 
     def _create(self, client: APIClient, spec: ContainerSpec) -> str | None:
         """The new container's id; None if the name is in use."""
         body = create_body(self._profile, spec, self._host_path(spec.workspace_folder))
         try:
-            return client.create_container_from_config(body, spec.name)["Id"]
+            created = client.create_container_from_config(body, spec.name)
         except ImageNotFound as error:
             raise ImageMissing(
                 f"The image {spec.image} is not on this machine; an operator can run: docker pull {spec.image}"
@@ -106,6 +115,8 @@ class DockerExecutor:
             if error.status_code == 400 and _says(error, _STUDY_ASKED):
                 raise JobError(f"The engine refuses the image {spec.image}: {error.explanation}") from error
             raise
+        with understanding(f"to create {spec.name}"):
+            return created["Id"]
 
     def _adopt(self, client: APIClient, spec: ContainerSpec) -> str | None:
         """The id of the container of that name if it is still to be started; None if it runs or has ended."""
@@ -113,15 +124,16 @@ class DockerExecutor:
             container = client.inspect_container(spec.name)
         except NotFound as error:
             raise ExecutorUnavailable(f"The engine is still busy making or removing container {spec.name}.") from error
-        found, wanted = container["Config"]["Labels"] or {}, self._identity(spec)
+        with understanding(f"about {spec.name}"):
+            container_id, status = container["Id"], docker_status.of_inspect(container)
+            found, wanted = docker_status.labels_of(container), self._identity(spec)
         if any(found.get(label) != value for label, value in wanted.items()):
             raise ExecutorUnavailable(
                 f"The container name {spec.name} is taken by a container that is not this installation's. "
                 f"If nobody needs that one, remove it with: docker rm -f {spec.name}"
             )
-        status = docker_status.of_inspect(container)
         if status.phase is Phase.STARTING:
-            return container["Id"]
+            return container_id
         if status.phase is Phase.LOST:
             raise ExecutorUnavailable(f"Container {spec.name} of an earlier try is still there: {status.reason}")
         return None
@@ -132,24 +144,49 @@ class DockerExecutor:
     # --- looking
 
     def statuses(self) -> dict[str, Status]:
-        with self._engine.asked("to list the containers") as client:
+        """An entry that cannot be read takes nobody else's with it: its container is asked about alone."""
+        what = "to list the containers"
+        with self._engine.asked(what) as client:
             entries = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={self.instance}"]})
-        self._died &= {entry["Id"] for entry in entries}
-        return {docker_status.name_of(entry): self._of_list_entry(entry) for entry in entries}
+        with understanding(what):
+            readable = docker_status.entries_of(entries)
+        self._died &= {entry["Id"] for entry in readable}
+        return {(name := docker_status.name_of(entry)): self._of_list_entry(entry, name) for entry in readable}
 
-    def _of_list_entry(self, entry: Mapping) -> Status:
-        status = docker_status.of_list_entry(entry)
+    def _of_list_entry(self, entry: Mapping, name: str) -> Status:
+        try:
+            with understanding("to list the containers"):
+                status = docker_status.of_list_entry(entry)
+        except ExecutorUnavailable as error:
+            return self._closer_look(name, error)
         # `status` waits until the engine has tidied up, and then knows exit code and all.
         return Status(Phase.EXITED) if status.phase is Phase.RUNNING and entry["Id"] in self._died else status
 
+    def _closer_look(self, name: str, why: ExecutorUnavailable) -> Status:
+        log.log(logging.DEBUG if self._has_complained else logging.WARNING, "%s (%s: %s)", why, name, why.detail)
+        self._has_complained = True
+        try:
+            return self.status(name)
+        except ExecutorUnavailable as error:
+            return Status(Phase.LOST, reason=str(error))
+
     def status(self, name: str) -> Status:
-        with self._engine.asked(f"how {name} is doing") as client:
+        what = f"how {name} is doing"
+        with self._engine.asked(what) as client:
             container = self._find(client, name)
         if container is None:
-            return Status(Phase.ABSENT)
-        status = docker_status.of_inspect(container)
+            return Status(Phase.ABSENT, reason=self._given_up.get(name, ""))
+        with understanding(what):
+            container_id, status = container["Id"], docker_status.of_inspect(container)
+        if status.phase is Phase.RUNNING:
+            self._died.discard(container_id)  # somebody has started it again
+        return self._judged(container_id, status) if status.phase is Phase.EXITED else status
+
+    def _judged(self, container_id: str, status: Status) -> Status:
+        if not life.saw_the_end(self._engine, container_id, status):
+            return replace(status, phase=Phase.INTERRUPTED, exit_code=None, reason=life.INTERRUPTED)
         if status.exit_code == _KILLED and not status.out_of_memory:
-            return replace(status, out_of_memory=self._has_run_out_of_memory(container["Id"], status))
+            return replace(status, out_of_memory=self._has_run_out_of_memory(container_id, status))
         return status
 
     def _has_run_out_of_memory(self, container_id: str, status: Status) -> bool:
@@ -180,17 +217,23 @@ class DockerExecutor:
     def metadata(self, name: str) -> dict:
         with self._engine.asked(f"about {name}") as client:
             container = self._find(client, name)
-        return {} if container is None else redacted(container)
+        if container is None:
+            return {}
+        with understanding(f"about {name}"):
+            return redacted(container)
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
-        watcher = EventWatcher(self._engine, self.instance, died=self._died.add, changed=changed)
+        watcher = EventWatcher(
+            self._engine, self.instance, died=self._died.add, started=self._died.discard, changed=changed
+        )
         watcher.start()
         return watcher.stop
 
     def describe(self) -> str:
         with self._engine.asked("its version") as client:
             version = client.version()
-        return f"Docker {version['Version']} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
+            with understanding("its version"):
+                return f"Docker {version['Version']} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
 
     def _find(self, client: APIClient, name: str) -> Mapping | None:
         """What the engine knows of our container of this name; None if there is none or it is another's."""
@@ -198,11 +241,14 @@ class DockerExecutor:
             container = client.inspect_container(name)
         except NotFound:
             return None
-        return container if (container["Config"]["Labels"] or {}).get(INSTANCE_LABEL) == self.instance else None
+        with understanding(f"about {name}"):
+            is_ours = docker_status.labels_of(container).get(INSTANCE_LABEL) == self.instance
+        return container if is_ours else None
 
     # --- ending
 
     def stop(self, name: str) -> None:
+        """Takes twice the time of one call at most."""
         with self._engine.asked(f"to stop {name}") as client:
             container = self._find(client, name)
             if container is None:
@@ -214,18 +260,16 @@ class DockerExecutor:
                 return
             except APIError as error:
                 if error.status_code != 409 or not _says(error, (_NOT_RUNNING,)):
-                    raise
+                    raise ExecutorUnavailable(_CANNOT_END.format(name=name, why=error.explanation or error)) from error
 
     def remove(self, name: str) -> None:
         """Also removes the anonymous volumes that the image declares."""
         with self._engine.asked(f"to remove {name}") as client:
             container = self._find(client, name)
-            if container is None:
-                return
-            try:
-                client.remove_container(container["Id"], v=True, force=True)
-            except NotFound:
-                return
+            if container is not None:
+                with contextlib.suppress(NotFound):
+                    client.remove_container(container["Id"], v=True, force=True)
+        self._given_up.pop(name, None)
 
 
 def _says(error: APIError, phrases: tuple[str, ...]) -> bool:

@@ -144,6 +144,12 @@ class Engine:
         except _TROUBLE as error:
             raise ExecutorUnavailable(self._sentence(what, error)) from error
 
+    @contextlib.contextmanager
+    def asked_anew(self, what: str) -> Iterator[APIClient]:
+        """As `asked`, by a connection that is made now: an engine that is going down answers only older ones."""
+        with self.asked(what) as client, self._new_client(client.api_version) as newcomer:
+            yield newcomer
+
     def stream(self, what: str, path: str, parameters: dict[str, str], *, patient: bool) -> Stream:
         """GET `path` as a stream. `patient`: silence is no trouble, however long. Raises ExecutorUnavailable."""
         with self.asked(what) as client:
@@ -161,7 +167,9 @@ class Engine:
         with self._lock:
             if self._client is None:
                 with self._new_client(MINIMUM_DOCKER_API_VERSION) as any_version:
-                    version = any_version.version(api_version=False)["ApiVersion"]
+                    told = any_version.version(api_version=False)
+                with understanding("its version"):
+                    version = ".".join(str(int(part)) for part in told["ApiVersion"].split("."))
                 self._client = self._new_client(version)
             return self._client
 
@@ -175,6 +183,8 @@ class Engine:
     def _sentence(self, what: str, error: Exception) -> str:
         if isinstance(error, APIError):
             return f"The Docker engine could not do what it was asked, {what}: {error.explanation or error}"
+        if isinstance(error, requests.JSONDecodeError):
+            return _not_understood(what)
         causes = list(_causes(error))
         if any(isinstance(cause, PermissionError) for cause in causes):
             return f"The job runner may not use {self._base_url}; its user must be in that socket's group."
@@ -183,6 +193,25 @@ class Engine:
         if any(isinstance(cause, (requests.Timeout, TimeoutError)) for cause in causes):
             return f"The Docker engine did not answer within {self._timeout_seconds:g} s when asked {what}."
         return f"The connection to the Docker engine broke when it was asked {what}: {error}"
+
+
+@contextlib.contextmanager
+def understanding(what: str) -> Iterator[None]:
+    """For reading one answer and nothing else: JSON of another shape than the engine's API promises is its trouble.
+
+    Raises ExecutorUnavailable.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise ExecutorUnavailable(_not_understood(what), detail=f"{type(error).__name__}: {error}") from error
+
+
+def _not_understood(what: str) -> str:
+    return (
+        f"The Docker engine answered something that the job runner does not understand when asked {what}. "
+        "Is what answers there a Docker engine, of version 20.10 or later?"
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -18,16 +18,29 @@ _CHANGES = ("create", "start", "die", "oom", "kill", "pause", "unpause", "destro
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 _END_SECONDS = 1.0
+# No event is nearly as long: what goes on without a line's end is no event and must not fill the memory.
+_LONGEST_EVENT_BYTES = 1024**2
 
 
 class EventWatcher:
     """A thread that follows the engine's events of one installation until it is told to stop."""
 
-    def __init__(self, engine: Engine, instance: str, *, died: Callable[[str], None], changed: Callable[[], None]):
+    def __init__(
+        self,
+        engine: Engine,
+        instance: str,
+        *,
+        died: Callable[[str], None],
+        started: Callable[[str], None],
+        changed: Callable[[], None],
+    ):
+        """`died` and `started` get a container's id, in the order of the events; `changed` comes after them."""
         filters = {"type": ["container"], "label": [f"{INSTANCE_LABEL}={instance}"], "event": list(_CHANGES)}
         self._parameters = {"filters": json.dumps(filters)}
         self._engine = engine
-        self._died, self._changed = died, changed
+        self._changed = changed
+        self._told = {"die": died, "start": started}
+        self._has_complained = False
         self._stop = threading.Event()
         self._stream: Stream | None = None
         self._lock = threading.Lock()
@@ -72,9 +85,25 @@ class EventWatcher:
         for block in stream:  # which may end anywhere in a line
             *events, rest = (rest + block).split(b"\n")
             for event in filter(None, events):
-                self._note(json.loads(event))
+                self._note(event)
+            if len(rest) > _LONGEST_EVENT_BYTES:
+                self._complain(rest)
+                rest = b""
             self._changed()
 
-    def _note(self, event: dict) -> None:
-        if event.get("Action") == "die":
-            self._died(event["Actor"]["ID"])
+    def _note(self, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+            action, container_id = event["Action"], event["Actor"]["ID"]
+        except (ValueError, KeyError, TypeError):
+            action = container_id = None
+        if not isinstance(action, str) or not isinstance(container_id, str):
+            self._complain(line)
+        elif action in self._told:
+            self._told[action](container_id)
+
+    def _complain(self, line: bytes) -> None:
+        """Once: an engine that talks nonsense tends to go on."""
+        level = logging.DEBUG if self._has_complained else logging.WARNING
+        self._has_complained = True
+        log.log(level, "the engine told an event that is none and was skipped; it began with %r", line[:200])

@@ -1,8 +1,7 @@
 """From what the engine says of a container to a `Status`: pure translation of its JSON.
 
-An engine or host that goes down takes its containers with it, and a container's own state shows nothing of it (seen on
-20.10): after a crash of the host "exited" with code 255 and the moment of the engine's next start as its end, after a
-crash or stop of the engine 137 or 143. A study may end like that by itself, so only "dead" is called interrupted here.
+Only "dead" is called interrupted here: a container whose engine went down under it "exited" like any other, and whether
+its exit code counts is for `life` to find out.
 """
 
 from collections.abc import Mapping
@@ -23,9 +22,16 @@ _PHASES = {
 _REASONS = {
     "paused": "The container is paused; let it go on with: docker unpause {name}",
     "removing": "The engine is removing the container.",
-    "dead": "The engine lost the container while it was ending or removing it.",
+    "dead": "the Docker engine lost the container while it was ending or removing it",
 }
 _NEVER = "0001-01-01T00:00:00Z"
+
+
+def entries_of(answer: object) -> list[Mapping]:
+    """The answer of GET /containers/json, without entries that name no container. TypeError if it is no list."""
+    if not isinstance(answer, list):
+        raise TypeError(f"a list of containers was expected, not {str(answer)[:100]}")
+    return [entry for entry in answer if isinstance(entry, Mapping) and isinstance(entry.get("Id"), str)]
 
 
 def of_list_entry(entry: Mapping) -> Status:
@@ -35,7 +41,13 @@ def of_list_entry(entry: Mapping) -> Status:
 
 def name_of(entry: Mapping) -> str:
     """A container in the middle of its removal may have lost its name already."""
-    return (entry["Names"] or [entry["Id"]])[0].lstrip("/")
+    names = entry.get("Names")
+    return str(names[0] if isinstance(names, list) and names else entry["Id"]).lstrip("/")
+
+
+def labels_of(container: Mapping) -> Mapping[str, str]:
+    """The labels in the answer of GET /containers/<name>/json."""
+    return container["Config"]["Labels"] or {}
 
 
 def of_inspect(container: Mapping) -> Status:
