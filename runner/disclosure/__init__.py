@@ -12,10 +12,13 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from runner.disclosure.csv_files import check_csv
+from runner.disclosure.encoded import Embedded
+from runner.disclosure.html_files import check_html, check_markdown
 from runner.disclosure.json_files import check_json
-from runner.disclosure.markup import check_html, check_svg, inflated
-from runner.disclosure.reading import check_jpeg, check_png, chunks, text_pieces
+from runner.disclosure.pictures import check_jpeg, check_png
+from runner.disclosure.reading import chunks, text_pieces
 from runner.disclosure.rules import Limits, Refusal, Rule, Verdict
+from runner.disclosure.svg_files import check_svg, inflated
 from runner.disclosure.text_files import check_text
 
 __all__ = ["Limits", "Rule", "Verdict", "check"]
@@ -75,16 +78,21 @@ def _type_refusal(extension: str, limits: Limits) -> Refusal:
 
 
 def _csv(file: BinaryIO, size: int, limits: Limits) -> Shape:
-    return check_csv(text_pieces(file, size, "CSV"), limits)
+    return check_csv(Embedded(limits).left_out_of(text_pieces(file, size, "CSV")), limits)
 
 
 def _text(file: BinaryIO, size: int, limits: Limits) -> Shape:
-    check_text(text_pieces(file, size, "text"), limits)
+    check_text(Embedded(limits).left_out_of(text_pieces(file, size, "text")), limits)
+    return _NO_SHAPE
+
+
+def _markdown(file: BinaryIO, size: int, limits: Limits) -> Shape:
+    check_markdown(text_pieces(file, size, "Markdown"), limits)
     return _NO_SHAPE
 
 
 def _json(file: BinaryIO, size: int, limits: Limits) -> Shape:
-    check_json(text_pieces(file, size, "JSON"), limits)
+    check_json(Embedded(limits).left_out_of(text_pieces(file, size, "JSON")), limits)
     return _NO_SHAPE
 
 
@@ -103,13 +111,13 @@ def _svgz(file: BinaryIO, size: int, limits: Limits) -> Shape:
     return _NO_SHAPE
 
 
-def _png(file: BinaryIO, size: int, _limits: Limits) -> Shape:
-    check_png(file, size)
+def _png(file: BinaryIO, size: int, limits: Limits) -> Shape:
+    check_png(file, size, limits)
     return _NO_SHAPE
 
 
-def _jpeg(file: BinaryIO, size: int, _limits: Limits) -> Shape:
-    check_jpeg(file, size)
+def _jpeg(file: BinaryIO, size: int, limits: Limits) -> Shape:
+    check_jpeg(file, size, limits)
     return _NO_SHAPE
 
 
@@ -117,7 +125,7 @@ _EXAMINERS: dict[str, Callable[[BinaryIO, int, Limits], Shape]] = {
     ".csv": _csv,
     ".txt": _text,
     ".log": _text,
-    ".md": _text,
+    ".md": _markdown,
     ".json": _json,
     ".html": _html,
     ".svg": _svg,

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from runner.disclosure.encoded import refuse_encoded
 from runner.disclosure.identifier import fold, identifiers, named_anywhere
 from runner.disclosure.reading import LINE_CHARACTERS, whole_lines, wrong_content
 from runner.disclosure.rules import Limits, Refusal, Rule, identifier_refusal, rows_refusal
@@ -57,6 +58,7 @@ class _Scan:
             if self.identifier is None:
                 self._look_for_identifier(block)
             lines = block.splitlines(keepends=True)
+            refuse_encoded(block, lines)
             self._measure(lines)
             yield from lines
 

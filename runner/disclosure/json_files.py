@@ -8,13 +8,15 @@ import json
 import re
 from collections.abc import Iterator
 
-from runner.disclosure.identifier import identifiers, named_by_cell
-from runner.disclosure.reading import wrong_content
-from runner.disclosure.rules import Limits, Refusal, identifier_refusal, rows_refusal
+from runner.disclosure.data_shape import MAX_DEPTH, DataShape
+from runner.disclosure.encoded import refuse_encoded_value
+from runner.disclosure.identifier import fold, identifiers, named_by_cell
+from runner.disclosure.reading import CHUNK_BYTES, whole_lines, wrong_content
+from runner.disclosure.rules import Limits, Refusal, Rule, identifier_refusal
+from runner.disclosure.table_markup import TableMarkup
+from runner.disclosure.text_files import TextWatch, header_naming
 
-_MAX_DEPTH = 200
-# A table of as many rows as allowed with so many columns; more cannot be a summary and costs too much to look at.
-_VALUES_PER_ROW = 100
+_MAX_TEXTS_IN_TEXTS = 3  # JSON in a string of JSON, in a string of that
 # Possessive quantifiers: a string without end is given up at once instead of being tried in all ways.
 _TOKEN = re.compile(
     r"[ \t\r\n]*+(?:(?P<mark>[{}\[\],:])"
@@ -23,67 +25,77 @@ _TOKEN = re.compile(
     re.ASCII,
 )
 _BLANK = re.compile(r"[ \t\r\n]*")
+_LINE_ENDS = ("\n", "\r")
 
 
 def check_json(pieces: Iterator[str], limits: Limits) -> None:
-    """Raises `Refusal` for what is no JSON, names an identifier, or has a list or object longer than a CSV may be."""
-    reader = _Reader(limits)
-    for kind, token in _tokens(pieces):
-        reader.take(kind, token)
-    if not reader.finished:
-        raise wrong_content("JSON", "not well-formed JSON (it is empty or ends too early)")
-
-
-def _tokens(pieces: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """(kind, text) of each token. A token that touches the end of what was read is read again with more text."""
-    text, position, more = "", 0, True
-    while True:
-        match = _TOKEN.match(text, position)
-        if more and (match is None or match.end() == len(text)):
-            text, more = _lengthened(text[position:], pieces)
-            position = 0
-        elif match:
-            position = match.end()
-            yield match.lastgroup or "", match[match.lastgroup or 0]
-        elif _BLANK.fullmatch(text, position):
-            return
-        else:
-            raise wrong_content("JSON", "not well-formed JSON")
-
-
-def _lengthened(text: str, pieces: Iterator[str]) -> tuple[str, bool]:
-    """At least twice as long, so that a long string is not read again for each piece; and whether more may come."""
-    parts, wanted = [text], 2 * len(text) + 1
-    length = len(text)
+    """Raises `Refusal` for what is no JSON, names an identifier, or has more rows in any form than a CSV may have."""
+    reader = JsonReader(limits)
     for piece in pieces:
-        parts.append(piece)
-        length += len(piece)
-        if length >= wanted:
-            return "".join(parts), True
-    return "".join(parts), False
+        reader.feed(piece)
+    reader.close()
 
 
-class _Reader:
+class JsonReader:
+    """One JSON document, fed piece by piece; raises `Refusal` as soon as a rule is broken."""
+
+    def __init__(self, limits: Limits, depth: int = 0):
+        self.grammar = _Grammar(limits, depth)
+        self.held: list[str] = []  # read, and waiting until there is enough to go on
+        self.held_length = 0
+        self.wanted_length = 0
+
+    def feed(self, piece: str) -> None:
+        self.held.append(piece)
+        self.held_length += len(piece)
+        if self.held_length > self.wanted_length:
+            self._read(more=True)
+
+    def close(self) -> None:
+        self._read(more=False)
+        if not self.grammar.finished:
+            raise wrong_content("JSON", "not well-formed JSON (it is empty or ends too early)")
+
+    def _read(self, *, more: bool) -> None:
+        """Reads the tokens of what is held. A token that touches its end is read again with more text."""
+        text, position = "".join(self.held), 0
+        while (match := _TOKEN.match(text, position)) and (match.end() < len(text) or not more):
+            position = match.end()
+            self.grammar.take(match.lastgroup or "", match[match.lastgroup or 0])
+        if not more and not _BLANK.fullmatch(text, position):
+            raise wrong_content("JSON", "not well-formed JSON")
+        rest = text[position:]
+        self.held, self.held_length = [rest], len(rest)
+        # Twice as much, so that a long string is not read again for each piece; what is wrong at once is told at once.
+        self.wanted_length = 2 * len(rest)
+
+
+class _Grammar:
     """JSON's grammar (RFC 8259) as a table of what may come next, with a stack of the open lists and objects."""
 
-    def __init__(self, limits: Limits):
+    def __init__(self, limits: Limits, depth: int):
         self.limits = limits
+        self.depth = depth
         self.wanted = identifiers(limits.identifier_columns)
+        self.shape = DataShape(limits)
+        self.texts, self.tables = TextWatch(limits), TableMarkup(limits)
+        self.key = ""
+        self.bytes_per_value = 1  # of numbers that follow as base64, as Plotly writes them
         self.open: list[str] = []
-        self.members: list[int] = []  # so far, of each open list or object
         self.expects = "value"
-        self.values = 0
 
     @property
     def finished(self) -> bool:
         return self.expects == "nothing"
 
     def take(self, kind: str, token: str) -> None:
+        is_key = self.expects in ("key", "key or }")
         if kind == "string":
-            self._check_string(token)
+            self._look_at_string(token, is_key=is_key)
         if kind != "mark" and self.expects in ("value", "value or ]"):
+            self.shape.value()
             self._after_value()
-        elif kind == "string" and self.expects in ("key", "key or }"):
+        elif kind == "string" and is_key:
             self.expects = ":"
         elif kind != "mark" or not self._take_mark(token):
             raise wrong_content("JSON", "not well-formed JSON")
@@ -94,44 +106,56 @@ class _Reader:
             self._enter(mark)
         elif mark in "]}" and self.expects.endswith(mark):
             self.open.pop()
-            self.members.pop()
+            self.shape.leave()
             self._after_value()
         elif mark == ":" and self.expects == ":":
             self.expects = "value"
         elif mark == "," and self.expects.startswith(","):
-            self._count_member()
+            self.shape.comma()
             self.expects = "value" if self.open[-1] == "[" else "key"
         else:
             return False
         return True
 
     def _enter(self, bracket: str) -> None:
-        if len(self.open) == _MAX_DEPTH:
-            raise wrong_content("JSON", f"JSON with more than {_MAX_DEPTH} lists or objects inside each other")
+        if len(self.open) == MAX_DEPTH:
+            raise wrong_content("JSON", f"JSON with more than {MAX_DEPTH} lists or objects inside each other")
         self.open.append(bracket)
-        self.members.append(1)
+        self.shape.enter(bracket)
         self.expects = "value or ]" if bracket == "[" else "key or }"
 
     def _after_value(self) -> None:
-        self.values += 1
-        if self.values > self.limits.max_csv_rows * _VALUES_PER_ROW:
-            raise self._too_many("values", self.limits.max_csv_rows * _VALUES_PER_ROW)
         self.expects = "nothing" if not self.open else ", or ]" if self.open[-1] == "[" else ", or }"
 
-    def _count_member(self) -> None:
-        self.members[-1] += 1
-        if self.members[-1] > self.limits.max_csv_rows:
-            raise self._too_many("members in one list or object", self.limits.max_csv_rows)
-
-    def _too_many(self, what: str, limit: int) -> Refusal:
-        return rows_refusal(f"more than {limit:,} {what}", limit)
-
-    def _check_string(self, token: str) -> None:
+    def _look_at_string(self, token: str, *, is_key: bool) -> None:
         content = token[1:-1]
         if "\\" in token:
             try:
                 content = json.loads(token)
             except ValueError as error:
                 raise wrong_content("JSON", "not well-formed JSON (a wrong escape in a string)") from error
-        if name := named_by_cell(self.wanted, content):
+        if name := named_by_cell(self.wanted, content) or header_naming(self.wanted, content):
             raise identifier_refusal(name, "as the name of a value")
+        if is_key:
+            self.key = content
+        elif self.key == "dtype":
+            self.bytes_per_value = int(content[-1]) if content[-1:] in ("2", "4", "8") else 1
+        else:
+            refuse_encoded_value(content, self.key, self.bytes_per_value, self.limits)
+        self._look_inside(content)
+
+    def _look_inside(self, content: str) -> None:
+        """A string may be a table of several lines or in HTML, or JSON itself."""
+        if "<" in content:
+            self.tables.look_at(fold(content))
+        if any(mark in content for mark in _LINE_ENDS):
+            for block in whole_lines(content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)):
+                self.texts.look_at(block)
+        if content.lstrip()[:1] in ("[", "{") and self.depth < _MAX_TEXTS_IN_TEXTS:
+            inner = JsonReader(self.limits, self.depth + 1)
+            try:
+                inner.feed(content)
+                inner.close()
+            except Refusal as refusal:
+                if refusal.rule != Rule.CONTENT_TYPE:
+                    raise

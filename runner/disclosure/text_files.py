@@ -6,9 +6,11 @@ identifier at the head of a column of figures or before a row of them, and more 
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from runner.disclosure.csv_files import DELIMITERS
-from runner.disclosure.identifier import fold, identifiers, mentioned, named_by_cell
+from runner.disclosure.encoded import refuse_encoded
+from runner.disclosure.identifier import Identifier, fold, identifiers, mentioned, named_by_cell, without_colours
 from runner.disclosure.reading import whole_lines
 from runner.disclosure.rules import Limits, identifier_refusal, rows_refusal
 
@@ -17,25 +19,48 @@ _TIMESTAMP = re.compile(r"^\W{0,3}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?"
 _DIGIT = re.compile(r"\d")
 # A value such as 1001 or "-3", not a name such as age_2020.
 _FIGURE = re.compile(r"[\s\"'+\-]*\d")
-# R Markdown writes "##" before what R printed; rules such as |---|---| stand between a header and its rows.
-_PRINTED_BY_R = re.compile(r"^#+ ")
+# R Markdown writes "##" before what R printed, programs write headers in comments, mails quote with ">".
+_BEFORE_A_LINE = re.compile(r"^(?:#+|//+|/\*+|%+|>+) ")
+# Rules such as |---|---| stand between a header and its rows.
 _RULE_LINE = re.compile(r"[\s|+=:\-]*")
+_WIDE_BLANK = "  "  # columns of fixed width, whose names may hold a blank
+_WIDE_BLANKS_OR_BORDERS = re.compile(r"\s{2,}|\s*\|\s*")
 _BLANKS_OR_BORDERS = re.compile(r"[\s|]+")
 _COLUMN_NAMES = re.compile(r"[\w.\-\"' ]*")
+# A log says "without patient_id: 17" for each file that it read; who writes it for each person writes more.
+_MOST_BESIDE_FIGURES = 100
+_LONGEST_HEADER = 10_000  # characters
 
 
 def check_text(pieces: Iterator[str], limits: Limits) -> None:
     """Raises `Refusal` where the text plainly is a table that a CSV check would refuse. Reads `pieces` once."""
-    watch = HeaderWatch(limits)
-    records = 0
+    watch = TextWatch(limits)
     for block in whole_lines(pieces):
+        watch.look_at(block)
+
+
+class TextWatch:
+    """What a text may not be, fed block by block of whole lines; also for the texts inside reports and JSON."""
+
+    def __init__(self, limits: Limits):
+        self.limits = limits
+        self.headers = HeaderWatch(limits)
+        self.records = 0
+
+    def look_at(self, block: str) -> None:
+        """Raises `Refusal` for a named column, hidden files, and more records than a CSV may have."""
+        block = without_colours(block)
         lines = block.splitlines()
-        watch.look_at(block, lines)
-        records += sum(map(reads_as_record, lines))
+        self.headers.look_at(block, lines)
+        refuse_encoded(block, lines)
+        limit = self.limits.max_csv_rows
+        self.records += sum(map(reads_as_record, lines))
         # One more than the limit may be the header.
-        if records > limits.max_csv_rows + 1:
-            found = f"more than {limits.max_csv_rows:,} lines that read as the rows of a table"
-            raise rows_refusal(found, limits.max_csv_rows)
+        if self.records > limit + 1:
+            raise rows_refusal(f"more than {limit:,} lines that read as the rows of a table", limit)
+        # Only a line with more characters than that can have too many values.
+        if any(len(line) > limit and _values_in(line) > limit for line in lines):
+            raise rows_refusal(f"a line of more than {limit:,} values", limit)
 
 
 def reads_as_record(line: str) -> bool:
@@ -50,6 +75,11 @@ def reads_as_record(line: str) -> bool:
     return _DIGIT.search(line) is not None and 2 * sum(1 for word in words if _DIGIT.search(word)) > len(words)
 
 
+def _values_in(line: str) -> int:
+    figures = sum(1 for word in line.split() if _DIGIT.search(word))
+    return max(figures, *(1 + line.count(mark) for mark in DELIMITERS))
+
+
 class HeaderWatch:
     """Looks for an identifier that heads a column of figures or begins a row of them; fed block by block."""
 
@@ -57,12 +87,13 @@ class HeaderWatch:
         self.wanted = identifiers(limits.identifier_columns)
         self.heads: list[tuple[str | None, int, int]] = []  # delimiter (None: blanks), column from the right, cells
         self.name = ""
+        self.beside_figures = 0  # lines such as "patient_id: 1001"
 
     def look_at(self, block: str, lines: Iterable[str]) -> None:
         """Raises `Refusal` if a column or row of figures is named so. `lines` are the block's."""
         if self.heads or mentioned(self.wanted, fold(block)):
             for line in lines:
-                self._look_at_line(_PRINTED_BY_R.sub("", line.strip()))
+                self._look_at_line(_BEFORE_A_LINE.sub("", line.strip()))
 
     def _look_at_line(self, line: str) -> None:
         if _RULE_LINE.fullmatch(line):
@@ -70,11 +101,22 @@ class HeaderWatch:
         if any(_has_figure_below(head, line) for head in self.heads):
             raise identifier_refusal(self.name, "at the head of a column of a table")
         self.heads = []
-        if mentioned(self.wanted, fold(line)):
+        folded = fold(line)
+        if mentioned(self.wanted, folded):
+            self._look_beside(folded)
             self._remember_heads(line)
 
+    def _look_beside(self, folded: str) -> None:
+        for identifier in self.wanted:
+            if identifier.values_behind.search(folded):
+                raise identifier_refusal(identifier.name, "before its values")
+            found = islice(identifier.figure_behind.finditer(folded), _MOST_BESIDE_FIGURES + 1)
+            self.beside_figures += sum(1 for _ in found)
+            if self.beside_figures > _MOST_BESIDE_FIGURES:
+                raise identifier_refusal(identifier.name, f"beside a figure more than {_MOST_BESIDE_FIGURES} times")
+
     def _remember_heads(self, line: str) -> None:
-        for delimiter in (*(mark for mark in DELIMITERS if mark in line), None):
+        for delimiter in (*(mark for mark in (*DELIMITERS, _WIDE_BLANK) if mark in line), None):
             cells = _cells(line, delimiter)
             names = [named_by_cell(self.wanted, cell) for cell in cells]
             if not any(names):
@@ -82,13 +124,15 @@ class HeaderWatch:
             place = next(number for number, name in enumerate(names) if name)
             self.name = names[place] or ""
             figures = cells[place + 1 :]
-            if delimiter and len(figures) > 1 and all(map(_FIGURE.match, figures)):
+            if delimiter in DELIMITERS and len(figures) > 1 and all(map(_FIGURE.match, figures)):
                 raise identifier_refusal(self.name, "before a row of figures")
             if delimiter or all(map(_COLUMN_NAMES.fullmatch, cells)):
                 self.heads.append((delimiter, len(cells) - place, len(cells)))
 
 
 def _cells(line: str, delimiter: str | None) -> list[str]:
+    if delimiter == _WIDE_BLANK:
+        return _WIDE_BLANKS_OR_BORDERS.split(line.strip(" \t|"))
     if delimiter is None:
         return _BLANKS_OR_BORDERS.split(line.strip(" \t|"))
     # A table's border is no cell, but the comma at the end of a line of code is: code has nothing behind it.
@@ -100,3 +144,16 @@ def _has_figure_below(head: tuple[str | None, int, int], line: str) -> bool:
     delimiter, from_right, width = head
     cells = _cells(line, delimiter)
     return width <= len(cells) <= width + 1 and _FIGURE.match(cells[-from_right]) is not None
+
+
+def header_naming(wanted: tuple[Identifier, ...], text: str) -> str | None:
+    """The identifier among the column names that this text is: "patient_id,age,sex". A sentence is no header."""
+    if len(text) > _LONGEST_HEADER or not mentioned(wanted, fold(text)):
+        return None
+    for delimiter in DELIMITERS:
+        cells = text.split(delimiter)
+        if len(cells) > 1 and all(len(cell.split()) <= 2 and _COLUMN_NAMES.fullmatch(cell) for cell in cells):
+            names = (named_by_cell(wanted, cell) for cell in cells)
+            if found := next(filter(None, names), None):
+                return found
+    return None

@@ -1,5 +1,6 @@
 """What studies really release must pass: a check that stops honest work is switched off soon."""
 
+import base64
 import gzip
 import io
 import json
@@ -145,6 +146,70 @@ select(patient_id, age)
 ```
 """.encode()
 
+
+def matplotlib_chart() -> bytes:
+    """A scatter of 1,500 points and a curve of 20,000 in Matplotlib's form: its letters are drawn."""
+    letter = '<path d="M 31 66 Q 24 66 20 58 M 31 74 Q 44 74 50 64 " id="DejaVuSans-{:02x}" transform="scale(0.01)"/>'
+    letters = "".join(letter.format(code) for code in range(0x21, 0x7F))
+    ticks = "".join(
+        f'<g id="xtick_{tick}"><g id="line2d_{tick}"><g><use xlink:href="#m535fb93633" x="{tick}.5" y="144.8"'
+        f' style="stroke: #000000; stroke-width: 0.8"/></g></g><g id="text_{tick}"><!-- {tick}.00 -->'
+        '<g transform="translate(68.18 157.96) scale(0.1 -0.1)">'
+        + "".join(f'<use xlink:href="#DejaVuSans-3{digit}" x="{digit}3.6"/>' for digit in range(8))
+        + "</g></g></g>"
+        for tick in range(120)
+    )
+    points = (
+        '<g clip-path="url(#p5c)"><use xlink:href="#C0_0_a1b2" x="72.123" y="94.023" style="fill: #1f77b4"/></g>' * 1500
+    )
+    curve = "M 72 144 " + "".join(f"L {step}.5 {step % 97}.25 \n" for step in range(20_000))
+    inside = f'<g id="figure_1"><defs>{letters}</defs>{ticks}{points}<path d="{curve}" style="fill: none"/></g>'
+    return MATPLOTLIB.replace(b"</svg>", inside.encode() + b"</svg>")
+
+
+def svglite_chart() -> bytes:
+    """Twelve facets with 100 points, labels and a legend each, in svglite's form."""
+    style = "font-size: 8.80px; fill: #4D4D4D; font-family: sans;"
+    facet = (
+        "<g clip-path='url(#cpMC4wMHw3MjAuMDA=)'>"
+        + "<circle cx='151.49' cy='46.53' r='1.95' style='stroke-width: 0.71; fill: #F8766D;' />" * 100
+        + f"<text x='30.31' y='471.88' style='{style}' textLength='48.29px'>45 to 54 years, South</text>" * 25
+        + "<polyline points='32.50,468.85 35.24,468.85 ' style='stroke-width: 1.07;' />" * 25
+        + "</g>\n"
+    )
+    return SVGLITE.replace(b"</svg>", facet.encode() * 12 + b"</svg>")
+
+
+def interactive_report() -> bytes:
+    """A report of Quarto with a library, a chart of Plotly in both forms, an interactive table and a map."""
+    library = "!function(t,e){return t[e]?{a:[1,2],b:'x\\'y'}:/[\"'<]/g.test(e)}(window,[{k:1},{k:2}]);\n" * 20_000
+    traces = [{"x": list(range(365)), "y": [0.1] * 365, "name": f"Region {number}"} for number in range(20)]
+    encoded = {"dtype": "f8", "bdata": base64.b64encode(bytes(8 * 365)).decode()}
+    widget = {
+        "x": {"data": [[f"Practice {n}" for n in range(500)], [12] * 500], "container": "<table><th>n</th></table>"}
+    }
+    map_of_regions = {"x": {"calls": [[{"lng": [-1.5] * 400, "lat": [52.1] * 400}] for _ in range(150)]}}
+    parts = [
+        f"<script>{library}</script>",
+        f"<script>Plotly.newPlot('a', {json.dumps([*traces, {'y': encoded}])}, {{title: 'Rates'}})</script>",
+        f'<script type="application/json" data-for="htmlwidget-1">{json.dumps(widget)}</script>',
+        f'<script type="application/json" data-for="htmlwidget-2">{json.dumps(map_of_regions)}</script>',
+        '<img src="data:image/svg+xml;base64,' + base64.b64encode(svglite_chart()).decode() + '" width="672" />',
+        '<style>@font-face{src:url(data:font/woff2;base64,d09GMgABAAAA' + "Ab3/" * 50_000 + ")}</style>",
+        '<div class="sourceCode" id="cb1"><pre class="sourceCode r"><code class="sourceCode r"><span id="cb1-1">'
+        '<a href="#cb1-1" aria-hidden="true" tabindex="-1"></a>df <span class="ot">&lt;-</span> '
+        '<span class="fu">count</span>(df, patient_id)</span></code></pre></div>\n' * 300,
+        "<!-- see https://quarto.org --><section id='patient_id'><h2>patient_id</h2></section>",
+    ]  # fmt: skip
+    return R_MARKDOWN.replace(b"</body>", "\n".join(parts).encode() + b"</body>")
+
+
+def wrapped_picture() -> bytes:
+    """Older notebooks break the base64 of their pictures into lines."""
+    lines = base64.encodebytes(picture() + bytes(range(256)) * 400).decode()
+    return f'<!DOCTYPE html>\n<html><img src="data:image/png;base64,{lines}\n"></html>'.encode()
+
+
 EVERYDAY = {
     "rounded counts.csv": ROUNDED_COUNTS,
     "written by R.csv": WRITTEN_BY_R,
@@ -161,6 +226,11 @@ EVERYDAY = {
     "photograph.jpeg": PHOTOGRAPH + b"\0\0",
     "matplotlib.svg": MATPLOTLIB,
     "svglite.svg": SVGLITE,
+    "matplotlib chart.svg": matplotlib_chart(),
+    "svglite chart.svg": svglite_chart(),
+    "svglite chart.svgz": gzip.compress(svglite_chart()),
+    "interactive report.html": interactive_report(),
+    "notebook.html": wrapped_picture(),
     "with a mark.svg": b"\xef\xbb\xbf" + SVGLITE,
     "compressed.svgz": gzip.compress(MATPLOTLIB),
     "report.html": R_MARKDOWN,

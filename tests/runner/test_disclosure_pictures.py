@@ -29,6 +29,16 @@ def png(*, after: bytes = b"", chunks: tuple[tuple[bytes, bytes], ...] | None = 
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + after
 
 
+def segment(mark: int, content: bytes) -> bytes:
+    return b"\xff" + bytes([mark]) + struct.pack(">H", len(content) + 2) + content
+
+
+def jpeg(*segments: bytes, scan: bytes = b"\xd2\xcf\x20", after: bytes = b"") -> bytes:
+    begin = b"\xff\xd8" + segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
+    tables = segment(0xDB, b"\0" + b"\x08" * 64) + segment(0xC0, b"\x08\0\1\0\1\1\1\x11\0")
+    return begin + b"".join(segments) + tables + segment(0xDA, b"\1\1\0\0\x3f\0") + scan + b"\xff\xd9" + after
+
+
 ACTIVE = [
     "<script>alert(1)</script>",
     '<script xlink:href="#a"/>',
@@ -145,4 +155,95 @@ def test_what_is_not_one_whole_jpeg_is_refused(content, extension):
 
 @pytest.mark.parametrize("size", range(CHUNK_BYTES - 2, CHUNK_BYTES + 4))
 def test_a_jpegs_end_is_found_where_it_was_read_in_two_parts(size):
-    assert verdict(b"\xff\xd8\xff".ljust(size - 2, b"x") + b"\xff\xd9", ".jpg").allowed
+    assert verdict(jpeg(scan=b"\xff\0".ljust(size, b"x")), ".jpg").allowed
+    assert verdict(jpeg(scan=b"x" * size + b"\xff\xd9" + b"x"), ".jpg").rule == Rule.CONTENT_TYPE
+
+
+FRAME = (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+PICTURE = ((b"IDAT", zlib.compress(b"\0\0")), (b"IEND", b""))
+PROFILE = b"acsp".rjust(40).ljust(3000)
+# Nothing of it names an identifier; that it is there is enough.
+TABLE = b"".join(b"%d,%d,AB1 2CD\n" % (number, number % 90) for number in range(5000))
+
+
+@pytest.mark.parametrize(
+    ("kind", "note"),
+    [
+        (b"tEXt", b"Comment\0patient_id,age"),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(b"patient_id,age\n1,2\n")),
+        (b"iTXt", b"Comment\0\1\0en\0\0" + zlib.compress(b"age,patient_id")),
+        (b"iTXt", b"Comment\0\0\0en\0\0age,patient_id"),
+        (b"eXIf", "patient_id".encode("utf-16-le")),
+        (b"prVt", b"patient_id"),
+    ],
+)
+def test_an_identifier_in_the_notes_of_a_png_is_refused(kind, note):
+    refused = verdict(png(chunks=(FRAME, (kind, note), *PICTURE)), ".png")
+
+    assert (refused.allowed, refused.rule) == (False, Rule.IDENTIFIER_COLUMN)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"tEXt", b"Comment\0" + TABLE), (b"zTXt", b"Comment\0\0" + zlib.compress(TABLE)), (b"prVt", TABLE),
+        (b"zTXt", b"Comment\0\0not zlib"), (b"tEXt", b"Comment\0" + TABLE[:17_000]), (b"pHYs", TABLE),
+        (b"iCCP", b"sRGB\0\0" + zlib.compress(TABLE)),
+        (b"iCCP", b"sRGB\0\0" + zlib.compress(PROFILE) + b"x" * 1_100_000),
+    ],
+)  # fmt: skip
+def test_more_notes_in_a_png_than_a_picture_needs_are_refused(chunk):
+    assert verdict(png(chunks=(FRAME, chunk, *PICTURE)), ".png").rule == Rule.UNREADABLE
+
+
+def test_data_in_the_last_part_of_a_png_is_refused():
+    assert verdict(png(chunks=(FRAME, PICTURE[0], (b"IEND", TABLE))), ".png").rule == Rule.UNREADABLE
+
+
+def test_a_png_with_a_colour_profile_and_the_notes_of_a_program_passes():
+    chunks = (
+        FRAME, (b"iCCP", b"Display\0\0" + zlib.compress(PROFILE)), (b"tIME", b"\x07\xea\1\1\0\0\0"),
+        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta/>" + b" " * 4000), (b"PLTE", b"\0" * 768), *PICTURE,
+    )  # fmt: skip
+
+    assert verdict(png(chunks=chunks), ".png").allowed
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        segment(0xFE, b"patient_id,age\n1,34"), segment(0xE1, b"Exif\0\0" + b"age,patient_id"),
+        segment(0xE1, b"Exif\0\0" + "patient_id".encode("utf-16-le")), segment(0xED, b"Photoshop 3.0\0patient_id"),
+    ],
+)  # fmt: skip
+def test_an_identifier_in_the_notes_of_a_jpeg_is_refused(note):
+    assert verdict(jpeg(note), ".jpg").rule == Rule.IDENTIFIER_COLUMN
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        segment(0xFE, TABLE[:60_000]), segment(0xFE, TABLE[:9_000]) * 2,
+        segment(0xE2, b"ICC_PROFILE\0\1\1" + TABLE[:60_000]), segment(0xDB, TABLE[:60_000]) * 2,
+    ],
+)  # fmt: skip
+def test_more_notes_in_a_jpeg_than_a_picture_needs_are_refused(notes):
+    assert verdict(jpeg(notes), ".jpg").rule == Rule.UNREADABLE
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        jpeg(after=TABLE), jpeg(after=TABLE + b"\xff\xd9"), jpeg(after=jpeg()), jpeg(after=b"\0" * 65), jpeg()[:-2],
+        b"\xff\xd8\xff" + TABLE + b"\xff\xd9", b"\xff\xd8" + segment(0xFE, b"x") + b"\xff\xd9",
+    ],
+)  # fmt: skip
+def test_a_jpeg_ends_where_its_picture_ends(content):
+    assert verdict(content, ".jpg").rule == Rule.CONTENT_TYPE
+
+
+def test_a_jpeg_in_several_scans_with_a_profile_passes():
+    scans = b"x\xff\0\xff\xd0y" + segment(0xC4, b"\0" * 20) + segment(0xDA, b"\1\1\0\0\x3f\0") + b"z"
+    profile = segment(0xE2, b"ICC_PROFILE\0\1\2" + PROFILE) + segment(0xE2, b"ICC_PROFILE\0\2\2" + b"more")
+
+    assert verdict(jpeg(profile, scan=scans, after=b"\0\0"), ".jpg").allowed

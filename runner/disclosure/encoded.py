@@ -1,0 +1,202 @@
+"""Is a file hidden inside a text?
+
+Reports embed their pictures, fonts, styles and scripts as `data:` URLs. Pictures and fonts (by their first bytes) are
+left out of what the other checks read; SVGs and scripts are decoded and read by their own checks; anything else, such
+as the table behind a download button, is refused, because no reviewer sees it. So is a long run of encoded text that
+says nothing about what it is.
+"""
+
+import base64
+import codecs
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from runner.disclosure.reading import begins_as_picture_or_font
+from runner.disclosure.rules import Limits, Refusal, Rule, rows_refusal
+from runner.disclosure.svg_files import SvgReader
+
+# More than any digest, key or address; a table of some hundred people takes more, compressed too.
+_LONG_RUN = 2000
+_RUN = re.compile(rf"(?<![\w+/-])[\w+/-]{{{_LONG_RUN},}}", re.ASCII)
+_WRAPPED_LINE = re.compile(r"[ \t>#]*([A-Za-z0-9+/_-]{40,})={0,2}\s*", re.ASCII)
+_FEWEST_WRAPPED_LINES = 30
+_FEWEST_DIFFERENT = 12  # characters in something encoded; a ruler of dashes has one
+
+_HEAD = re.compile(
+    r"(?<![\w.-])data:(?P<type>[a-z]{1,20}/[a-z0-9.+-]{1,80})?(?P<options>(?:;[a-z0-9=._+ -]{1,60}){0,4}),",
+    re.IGNORECASE,
+)
+_LONGEST_HEAD = 400
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/=]|%2[BbFf]|%3[Dd]|\\/)*+")
+_PLAIN_CONTENT = re.compile(r"[^\"'`<>\\]*+")
+_TOP_TYPES = re.compile(r"(?:text|application|audio|video|image|font|multipart|message|model|chemical)/", re.IGNORECASE)
+_PICTURE_OR_FONT = re.compile(
+    r"image/|font/|application/(?:x-)?font|application/vnd\.ms-fontobject|application/octet-str"
+)
+_CODE = re.compile(r"text/css|(?:text|application)/(?:x-)?javascript|application/ecmascript")
+_SVG = "image/svg+xml"
+# Long enough to hold something, longer than what a script has in store to complete: "data:text/csv;charset=utf-8,".
+_FEWEST_CHARACTERS = 100
+
+
+def refuse_encoded(text: str, lines: Iterable[str]) -> None:
+    """Raises `Refusal` for a run of encoded text, in one line or wrapped; `lines` are the text's."""
+    for run in _RUN.finditer(text):
+        if _looks_encoded(run[0]):
+            raise _refusal("a long run of encoded text")
+    wrapped = 0
+    for line in lines:
+        found = len(line) >= 40 and _WRAPPED_LINE.fullmatch(line)
+        wrapped = wrapped + 1 if found and _looks_encoded(found[1]) else 0
+        if wrapped >= _FEWEST_WRAPPED_LINES:
+            raise _refusal("many lines of encoded text")
+
+
+def refuse_encoded_value(text: str, key: str, bytes_per_value: int, limits: Limits) -> None:
+    """The same for a value in data. Under "bdata" Plotly writes numbers: as many as rows are allowed."""
+    if key == "bdata":
+        count = len(text) * 3 // 4 // bytes_per_value
+        if count > limits.max_csv_rows:
+            raise rows_refusal(f"a list of {count:,} numbers in encoded form", limits.max_csv_rows)
+    elif len(text) >= _LONG_RUN:
+        refuse_encoded(text, lines=())
+
+
+def _looks_encoded(run: str) -> bool:
+    start = run[: 2 * _LONG_RUN]
+    has_both = re.search(r"\d", start) and re.search(r"[A-Za-z]", start)
+    return bool(has_both) and len(set(start)) >= _FEWEST_DIFFERENT
+
+
+def _refusal(found: str) -> Refusal:
+    return Refusal(
+        Rule.UNREADABLE,
+        f"The file has {found} that cannot be examined, such as a compressed table or the file behind a download "
+        "button. Write the report without it, or mark the output highly_sensitive.",
+    )
+
+
+class _Reader(Protocol):
+    """What reads an embedded file once it is decoded."""
+
+    def feed(self, piece: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Content:
+    """The base64 of one embedded file: decoded in pieces of any length for its reader, or left out unread."""
+
+    def __init__(self, reader: _Reader | None):
+        self.reader = reader
+        self.held = ""
+
+    def feed(self, base64_text: str) -> None:
+        if self.reader:
+            text = self.held + base64_text.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=")
+            whole = len(text) - len(text) % 4
+            self.held = text[whole:]
+            self.reader.feed(_decoded(text[:whole]))
+
+    def close(self) -> None:
+        if self.reader:
+            self.reader.feed(_decoded(self.held + "=" * (-len(self.held) % 4)))
+            self.reader.close()
+
+
+class Embedded:
+    """Takes the embedded files out of a text; what may be hidden in them is read or refused."""
+
+    def __init__(self, limits: Limits, read_code: Callable[[str], None] | None = None):
+        self.limits = limits
+        self.read_code = read_code  # reads decoded scripts and styles; None: they are refused
+        self.content: _Content | None = None  # of the base64 that is being left out
+        self.held = ""
+
+    def left_out_of(self, pieces: Iterator[str]) -> Iterator[str]:
+        """The text without the base64 of embedded files. Raises `Refusal` for one that may not be there."""
+        for piece in pieces:
+            yield "".join(self._take(self.held + piece, more=True))
+        yield "".join(self._take(self.held, more=False))
+        if self.content:
+            self.content.close()
+
+    def _take(self, text: str, *, more: bool) -> Iterator[str]:
+        position, self.held = 0, ""
+        while position < len(text):
+            if self.content:
+                position = self._take_base64(text, position, self.content, more=more)
+                continue
+            head = _HEAD.search(text, position)
+            keep = head.start() if head else max(position, len(text) - _LONGEST_HEAD)
+            if more and (head is None or len(text) - head.end() < _LONGEST_HEAD):
+                yield text[position:keep]
+                self.held = text[keep:]
+                return
+            end = head.end() if head else len(text)
+            yield text[position:end]
+            position = end
+            if head:
+                self.content = self._content_of(head, text)
+
+    def _take_base64(self, text: str, position: int, content: _Content, *, more: bool) -> int:
+        found = _BASE64.match(text, position)
+        end = found.end() if found else position
+        # An escape such as %2B may be cut in two.
+        if more and len(text) - end < 3:
+            self.held = text[end:]
+            end_of_text = len(text)
+        else:
+            end_of_text = end
+            self.content = None
+        content.feed(text[position:end].replace("\\", ""))
+        if self.content is None:
+            content.close()
+        return end_of_text
+
+    def _content_of(self, head: re.Match, text: str) -> "_Content | None":
+        kind = (head["type"] or "text/plain").lower()
+        plain = not head["options"].lower().endswith(";base64")
+        start = text[head.end() : head.end() + _LONGEST_HEAD]
+        content = (_PLAIN_CONTENT if plain else _BASE64).match(start)
+        length = len(content[0]) if content else 0
+        if not _TOP_TYPES.match(kind) or length < _FEWEST_CHARACTERS:
+            return None
+        if plain:
+            if kind != _SVG and not _CODE.match(kind):
+                raise _refusal("an embedded file")
+            return None
+        return self._reader_of(kind, start)
+
+    def _reader_of(self, kind: str, start: str) -> "_Content":
+        if kind == _SVG:
+            return _Content(SvgReader(self.limits))
+        if self.read_code and (_CODE.match(kind) or kind == "application/json"):
+            return _Content(_Code(self.read_code))
+        if _PICTURE_OR_FONT.match(kind) and (
+            begins_as_picture_or_font(start) or kind == "application/vnd.ms-fontobject"
+        ):
+            return _Content(None)
+        raise _refusal("an embedded file")
+
+
+def _decoded(base64_text: str) -> bytes:
+    try:
+        return base64.b64decode(base64_text)
+    except ValueError as error:
+        raise _refusal("an embedded file") from error
+
+
+class _Code:
+    """An embedded script or style, as text."""
+
+    def __init__(self, read_code: Callable[[str], None]):
+        self.read_code = read_code
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def feed(self, piece: bytes) -> None:
+        self.read_code(self.decoder.decode(piece))
+
+    def close(self) -> None:
+        self.read_code(self.decoder.decode(b"", final=True))
