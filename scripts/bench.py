@@ -13,14 +13,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the job r
 
 from benchmarks import report
 from benchmarks.catalogue import chosen, measure
-from benchmarks.watching import WentWrong
+from benchmarks.watching import WentWrong, interruption
 
 
 def main() -> int:
     if len(sys.argv) > 1:  # whoever asks for help must not wait for four minutes of measuring
         print(__doc__)
         return 0 if sys.argv[1] in ("-h", "--help") else 2
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interruption.handle)
     console = report.console()
     try:
         names, repetitions, out = options()
@@ -35,9 +36,9 @@ def main() -> int:
     except WentWrong as error:
         print(f"make bench: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except SystemExit as end:
         print("make bench: interrupted; everything it had started is ended and removed.", file=sys.stderr)
-        return 130
+        return int(end.code)
     report.summary(console, measured)
     if out:
         report.write(out, [result for result, _ in measured])

@@ -9,7 +9,7 @@ from benchmarks.floor import timed
 from benchmarks.installation import WORKERS, Installation
 from benchmarks.results import Result, Target
 from benchmarks.studies import NO_OP, SLEEPERS, WORKSPACE, Study
-from benchmarks.watching import Database, WentWrong
+from benchmarks.watching import Database, WentWrong, interruption
 
 MANY = 20
 CHAIN = 10
@@ -149,5 +149,8 @@ def _cancel(site: Installation) -> tuple[float, float]:
 
 def alternate(repeat: int, product: Callable, floor: Callable) -> tuple[list, list]:
     """Product and floor by turns, so that a slow minute of the machine meets both."""
-    pairs = [(product(), floor()) for _ in range(repeat)]
+    pairs = []
+    for _ in range(repeat):
+        interruption.check()
+        pairs.append((product(), floor()))
     return [first for first, _ in pairs], [second for _, second in pairs]

@@ -20,6 +20,28 @@ class WentWrong(Exception):
     """The product did not do what is measured; the text says what was seen."""
 
 
+class Interruption:
+    """A signal that asks for the end: raised where it comes, and again before the next repetition.
+
+    Python drops an exception that a signal raises inside a destructor or another callback of the interpreter.
+    """
+
+    def __init__(self) -> None:
+        self._exit_code = 0
+
+    def handle(self, number: int, frame: object) -> None:
+        self._exit_code = 128 + number
+        self.check()
+
+    def check(self) -> None:
+        """Raises SystemExit if the end was asked for."""
+        if self._exit_code:
+            raise SystemExit(self._exit_code)
+
+
+interruption = Interruption()
+
+
 def wait_until(condition: Callable[[], object], seconds: float, what: str, pause: float = 0.01) -> None:
     """Look again and again until the condition holds. Raises WentWrong."""
     deadline = time.monotonic() + seconds

@@ -99,6 +99,20 @@ def test_cases_are_chosen_by_name_in_any_spelling_and_keep_their_own_order(bench
     assert benchmarks.catalogue.chosen("") == list(benchmarks.catalogue.CASES)
 
 
+def test_an_interruption_that_the_interpreter_dropped_is_raised_again(benchmarks):
+    from benchmarks import latency, watching
+
+    class Dropping:
+        def __del__(self) -> None:
+            with contextlib.suppress(SystemExit):  # as the interpreter does, with a note on stderr
+                watching.interruption.handle(signal.SIGINT, None)
+
+    done = []
+    with pytest.raises(SystemExit) as end:
+        latency.alternate(3, lambda: done.append(Dropping()), done.clear)
+    assert (end.value.code, done) == (130, [])
+
+
 def test_a_result_is_kept_with_its_median_spread_floor_and_ratio(benchmarks, tmp_path):
     result = benchmarks.results.Result("A", "a job", "s", [0.4, 0.30000001, 0.9], "by hand", [0.2, 0.1, 0.3])
     benchmarks.report.write(tmp_path / "kept.json", [result])
@@ -180,7 +194,7 @@ def test_an_interrupted_run_ends_and_removes_all_that_it_started(tmp_path, engin
         )
         runner = int(lock.read_text().split()[1])
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=120)
         assert process.returncode == 128 + number, output
     assert containers_of(engine, folder.name) == []
     assert list(work.iterdir()) == []
