@@ -9,6 +9,7 @@ system's where it had one. Each secret `X` may instead be given as `X_FILE`, the
 import os
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import dj_database_url
@@ -182,6 +183,8 @@ try:
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_health_checks=True)}
     if DATABASES["default"]["ENGINE"].rpartition(".")[2] not in ("sqlite3", "postgresql"):
         raise ValueError
+    if DATABASES["default"]["ENGINE"].endswith("postgresql") and not any(map(find_spec, ("psycopg", "psycopg2"))):
+        _problems.append("DATABASE_URL: PostgreSQL needs the package psycopg, which is not installed here.")
 except (ValueError, KeyError):
     _problems.append(
         "DATABASE_URL: must begin with sqlite:/// or postgres:// (its value may hold a password: not shown)."

@@ -17,7 +17,7 @@ from rich.text import Text
 from jobs import git, planning, waiting
 from jobs.images import Images
 from jobs.log import escape
-from jobs.models import Job, JobRequest
+from jobs.models import Heartbeat, Job, JobRequest
 from jobs.project import Project
 from jobs.results import print_results, terminal
 from jobs.text import listed
@@ -51,7 +51,7 @@ class Wish:
 
     def to_request(self) -> JobRequest:
         """An unsaved JobRequest at a resolved commit. Raises RequestError, GitError and GitUnavailable."""
-        repo = _absolute_if_local(self.repo)
+        repo = _absolute_if_local(self.repo, self.actions)
         request = JobRequest(
             source=JobRequest.Source.LOCAL,
             backend=settings.BACKEND,
@@ -70,7 +70,7 @@ class Wish:
         return request
 
 
-def _absolute_if_local(repo: str) -> str:
+def _absolute_if_local(repo: str, actions: list[str]) -> str:
     if not repo:
         raise git.GitError("The repository is empty: give its path or its https:// address.")
     try:
@@ -80,6 +80,10 @@ def _absolute_if_local(repo: str) -> str:
         near = difflib.get_close_matches(local.name, [each.name for each in local.absolute().parent.iterdir()], n=1)
     except (OSError, RuntimeError, ValueError):
         return repo  # too long to be a path, or below the home of somebody unknown: git says what is wrong with it
+    if not near and "://" not in repo and any(Path(action).is_dir() for action in actions):
+        raise git.GitError(
+            f"There is no folder {git.shown(repo)!r} here. The repository comes first, then the actions."
+        )
     if near and not repo.startswith(("-", "/")):
         raise git.GitError(
             f"There is no folder {git.shown(repo)!r} here. Did you mean {str(local.with_name(near[0]))!r}?"
@@ -165,6 +169,8 @@ def add(wish: Wish, *, wait: bool) -> bool:
         console.print(f"{job.identifier}  {escape(job.action)}", markup=False, soft_wrap=True)
     if submission.jobs:
         console.print(f"{len(submission.jobs)} job(s) added to workspace {request.workspace}.", soft_wrap=True)
+        if not wait and not Heartbeat.is_fresh("run"):
+            _warn("no runner is at work: start `manage.py run`, or use --wait next time.")
     return _see_through(submission) if wait else True
 
 

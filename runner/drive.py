@@ -67,7 +67,8 @@ class Driver:
         self._troubles.pop(job.pk, None)
         self._fruitless.pop(job.pk, None)
         job.say(status.reason or CONTAINER_RUNS)
-        self._followers.follow(job)
+        if self._followers.follow(job):
+            log.info("job %s: adopted its container %s, which runs", job.identifier, job.container_name)
 
     def say_unavailable(self, job: Job, since: float) -> None:
         """Tell that the engine does not answer; the job itself is as well as it was, so nothing is tried for it."""

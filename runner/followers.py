@@ -22,15 +22,16 @@ class Followers:
         self._following: dict[str, logs.LogFollower] = {}
         self._lock = threading.Lock()
 
-    def follow(self, job: Job) -> None:
-        """Make sure that the log of the job's container is being appended to its file."""
+    def follow(self, job: Job) -> bool:
+        """Make sure that the log of the job's container is being appended to its file; whether that is new."""
         name = job.container_name
         with self._lock:
             if name in self._following:
-                return
+                return False
             follower = logs.LogFollower(self._executor, name, storage.job_log(job), self._limits)
             self._following[name] = follower
             follower.start()
+        return True
 
     def complete(self, job: Job) -> None:
         """The container has ended: stop following, and fetch whatever the file still lacks."""

@@ -6,7 +6,7 @@ A hint for the study's author, so everything about it is bounded: folders, depth
 import difflib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from runner.matching import RESERVED, shown
@@ -20,15 +20,18 @@ _MOST_HINTS = 5
 _LEAST_LIKENESS = 0.5
 
 
-def near_files(workspace_folder: Path, patterns: list[str], made_after_ns: int) -> dict[str, list[str]]:
+def near_files(
+    workspace_folder: Path, patterns: list[str], made_after_ns: int, refused: Container[str] = ()
+) -> dict[str, list[str]]:
     """Pattern -> up to five paths, the likeliest first, of files that changed after a time (nanoseconds since 1970).
 
-    The time is that of the folder's preparation: code and inputs are no candidates. Patterns without one are left out.
+    The time is that of the folder's preparation: code and inputs are no candidates. Neither are those that a pattern
+    did match and that are `refused` for another reason. Patterns without a candidate are left out.
     """
     if not patterns:
         return {}
     with opened_folder(workspace_folder) as root_fd:
-        candidates = _candidates(root_fd, made_after_ns)
+        candidates = [path for path in _candidates(root_fd, made_after_ns) if path not in refused]
     hints = {}
     for pattern in patterns[:_MOST_PATTERNS]:
         alike = difflib.get_close_matches(pattern, candidates, n=_MOST_HINTS, cutoff=_LEAST_LIKENESS)

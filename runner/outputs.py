@@ -39,6 +39,8 @@ def collect(job: Job, *, should_stop: ShouldStop) -> tuple[Matched, Plan | None]
     with disk_trouble(workspace_folder):
         matched = match(workspace_folder, job.output_spec)
         if matched.unmatched:
-            matched.near.update(near_files(workspace_folder, matched.unmatched, folder.prepared_at_ns(job)))
+            refused = {each.shown_name for each in matched.refused}
+            near = near_files(workspace_folder, matched.unmatched, folder.prepared_at_ns(job), refused)
+            matched.near.update(near)
             return matched, None
     return matched, staging.stage(job, workspace_folder, matched, should_stop=should_stop)

@@ -61,8 +61,7 @@ def check_repo(repo: str) -> Remote:
     scheme, separator, _ = repo.partition("://")
     if not separator or "::" in repo:
         raise GitError(
-            f"Repository {shown(repo)!r} is neither an https:// address nor the full path of a local folder."
-            f"{_https_hint(repo)}"
+            f"Repository {shown(repo)!r} is neither an https:// address nor a local folder.{_https_hint(repo)}"
         )
     if scheme.lower() not in ("https", "http") or (scheme.lower() == "http" and not settings.GIT_ALLOW_HTTP):
         raise GitError(

@@ -1,10 +1,13 @@
 """What operators have switched (paused, database maintenance, reboot) and what the processes say of themselves."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+# Three times as long as a runner takes from one sign of life to the next.
+FRESH = timedelta(seconds=15)
 
 
 class FlagQuerySet(models.QuerySet):
@@ -55,6 +58,11 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+    @classmethod
+    def is_fresh(cls, name: str) -> bool:
+        """Whether the part has shown a moment ago that it lives."""
+        return cls.objects.filter(name=name, at__gte=timezone.now() - FRESH).exists()
 
     @classmethod
     def beat(cls, name: str, **detail) -> None:

@@ -11,7 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 from rich.console import Console
 
 from jobs import local
-from jobs.models import Job, JobRequest
+from jobs.models import Heartbeat, Job, JobRequest
 from jobs.states import StatusCode
 from tests.git_repositories import commit, git, make_repository
 from tests.site import Site, wait_until
@@ -64,6 +64,20 @@ def test_jobs_are_added_for_the_action_and_what_it_needs(study, capsys):
     printed = capsys.readouterr().out
     assert all(f"{job.identifier}  {job.action}" in printed for job in Job.objects.all())
     assert "2 job(s) added to workspace my-study." in printed
+
+
+def test_that_no_runner_is_at_work_is_said(study, capsys):
+    add(study, "extract")
+    assert "no runner is at work: start `manage.py run`" in capsys.readouterr().err
+
+    Heartbeat.beat("run")
+    add(study, "report")
+    assert "no runner" not in capsys.readouterr().err
+
+
+def test_swapped_arguments_are_recognised(study, monkeypatch):
+    monkeypatch.chdir(study.parent)
+    assert "The repository comes first, then the actions" in refusal("report", study.name)
 
 
 def test_a_relative_path_means_the_folder_from_which_the_command_is_called(study, monkeypatch):

@@ -220,8 +220,16 @@ def test_sqlite_waits_for_other_writers_and_survives_a_power_cut(site):
     assert "synchronous=FULL" in options["OPTIONS"]["init_command"]
 
 
+def test_postgresql_without_its_driver_is_refused_in_one_line(site):
+    message = site.refusal(DATABASE_URL="postgres://jobs:hunter2@db:5433/jobs")
+    assert "PostgreSQL needs the package psycopg, which is not installed here" in message
+    assert "hunter2" not in message
+
+
 def test_postgresql_is_chosen_by_the_address(site):
-    [database] = site.show("DATABASES", DATABASE_URL="postgres://jobs:hunter2@db:5433/jobs")["DATABASES"].values()
+    (site.folder / "psycopg.py").touch()
+    variables = {"DATABASE_URL": "postgres://jobs:hunter2@db:5433/jobs", "PYTHONPATH": str(site.folder)}
+    [database] = site.show("DATABASES", **variables)["DATABASES"].values()
     assert database["ENGINE"] == "django.db.backends.postgresql"
     assert (database["HOST"], database["PORT"], database["NAME"]) == ("db", 5433, "jobs")
     assert "transaction_mode" not in database.get("OPTIONS", {})

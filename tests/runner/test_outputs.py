@@ -105,6 +105,17 @@ def test_patterns_without_a_file_mean_that_nothing_is_stored():
     assert not high().exists()
 
 
+def test_a_file_that_is_refused_for_another_reason_is_not_what_the_author_may_have_meant():
+    job = job_with(HIGHLY_SENSITIVE, "output/*.txt")
+    leave(job, {"output/b.txt": b"x", "output/b.tx": b"x"})
+    folder = storage.job_workspace(job) / "output"
+    (folder / "c.txt").hardlink_to(folder / "b.txt")
+
+    matched, _ = outputs.collect(job, should_stop=never)
+
+    assert matched.near == {"output/*.txt": ["output/b.tx"]}
+
+
 def test_what_a_pattern_matched_and_cannot_be_stored_is_told_and_does_not_stop_the_rest(tmp_path):
     job = job_with(HIGHLY_SENSITIVE, "output/*.csv")
     leave(job, {"output/table.csv": b"x"})

@@ -64,8 +64,7 @@ class Command(BaseCommand):
         except Unavailable as error:
             raise CommandError(f"{error} Nothing was added; try again later.") from error
         except KeyboardInterrupt:
-            raise CommandError(
-                "No longer waiting. The jobs stay: `manage.py run` goes on with them.", returncode=130
-            ) from None
+            self.stderr.write("No longer waiting. The jobs stay; a running or newly started `manage.py run` does them.")
+            raise SystemExit(130) from None
         if not succeeded:
             raise SystemExit(1)

@@ -82,11 +82,15 @@ class _Client(APIClient):
 
 
 class Stream:
-    """A long answer, block by block as it comes. Either iterate over it once or close it, or both."""
+    """A long answer, block by block: `live` as it comes, else in full blocks. Either iterate over it once or close it.
 
-    def __init__(self, response: requests.Response, what: str):
+    The engine sends each line of a log as a chunk of its own; full blocks take a third of the time for the same lines.
+    """
+
+    def __init__(self, response: requests.Response, what: str, *, live: bool):
         self._response = response
         self._what = what
+        self._read = response.raw.read1 if live else response.raw.read
         self._lock = threading.Lock()
         self._is_read = self._is_closed = False
         # A descriptor of our own: `close` may come from another thread, when the connection's own number already
@@ -98,7 +102,7 @@ class Stream:
         with self._lock:
             self._is_read = not self._is_closed
         try:
-            while not self._is_closed and (block := self._response.raw.read1(_BLOCK_BYTES)):
+            while not self._is_closed and (block := self._read(_BLOCK_BYTES)):
                 yield block
         except _TROUBLE as error:
             if not self._is_closed:
@@ -160,7 +164,7 @@ class Engine:
                 timeout=(self._timeout_seconds, None if patient else self._timeout_seconds),
             )
             client._raise_for_status(response)
-            return Stream(response, what)
+            return Stream(response, what, live=patient)
 
     def _connected(self) -> _Client:
         """The version is negotiated once; after a failure the next call tries again."""
