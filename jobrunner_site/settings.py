@@ -37,6 +37,11 @@ def secret(name: str, default: str = "") -> str:
         return default
 
 
+def folder(name: str, default: Path) -> Path:
+    """An absolute path; a variable that is set to nothing counts as not set, or it would be the current folder."""
+    return Path(env.str(name, default="") or default).absolute()
+
+
 def positive(value: float) -> None:
     if not value > 0:
         raise ValidationError("must be greater than 0.")
@@ -55,14 +60,10 @@ ALLOWED_HOSTS = list(comma_separated("ALLOWED_HOSTS", () if PRODUCTION else ("lo
 CSRF_TRUSTED_ORIGINS = list(comma_separated("CSRF_TRUSTED_ORIGINS", ()))
 
 # Where things lie -----------------------------------------------------------------------------------------------------
-WORK_DIR = Path(env.str("WORK_DIR", default=str(BASE_DIR / "workdir"))).absolute()
-HIGH_PRIVACY_STORAGE_BASE = Path(
-    env.str("HIGH_PRIVACY_STORAGE_BASE", default=str(WORK_DIR / "high_privacy"))
-).absolute()
-MEDIUM_PRIVACY_STORAGE_BASE = Path(
-    env.str("MEDIUM_PRIVACY_STORAGE_BASE", default=str(WORK_DIR / "medium_privacy"))
-).absolute()
-GIT_REPO_DIR = Path(env.str("GIT_REPO_DIR", default=str(WORK_DIR / "repos"))).absolute()
+WORK_DIR = folder("WORK_DIR", BASE_DIR / "workdir")
+HIGH_PRIVACY_STORAGE_BASE = folder("HIGH_PRIVACY_STORAGE_BASE", WORK_DIR / "high_privacy")
+MEDIUM_PRIVACY_STORAGE_BASE = folder("MEDIUM_PRIVACY_STORAGE_BASE", WORK_DIR / "medium_privacy")
+GIT_REPO_DIR = folder("GIT_REPO_DIR", WORK_DIR / "repos")
 # The path of WORK_DIR as the engine's host sees it; differs when the runner itself runs in a container.
 HOST_WORK_DIR = Path(env.str("HOST_WORK_DIR", default=str(WORK_DIR)))
 DATABASE_URL = secret("DATABASE_URL", default=f"sqlite:///{WORK_DIR / 'db.sqlite3'}")
@@ -160,6 +161,16 @@ def check_production() -> None:
             _problems.append(f"{name}: has no default in production.")
 
 
+def check_storages() -> None:
+    """What is removed from or added to one storage must never be the other's."""
+    high, medium = HIGH_PRIVACY_STORAGE_BASE.resolve(), MEDIUM_PRIVACY_STORAGE_BASE.resolve()
+    if high.is_relative_to(medium) or medium.is_relative_to(high):
+        _problems.append(
+            f"HIGH_PRIVACY_STORAGE_BASE and MEDIUM_PRIVACY_STORAGE_BASE: {high} and {medium} are the same folder, or "
+            "one lies in the other. Each needs a folder of its own: patients' data would be released, or outputs lost."
+        )
+
+
 def refuse() -> None:
     """One message for all bad variables, then the end: a half-configured runner must not start."""
     lines = "\n".join(f"  - {problem}" for problem in _problems)
@@ -193,6 +204,7 @@ JOB_MEMORY_BYTES = byte_size("JOB_MEMORY_LIMIT", JOB_MEMORY_LIMIT)
 JOB_MAX_FILE_BYTES = byte_size("JOB_MAX_FILE_SIZE", JOB_MAX_FILE_SIZE)
 MIN_FREE_DISK_BYTES = byte_size("MIN_FREE_DISK", MIN_FREE_DISK)
 JOB_LOG_BYTES = byte_size("JOB_LOG_MAX_BYTES", JOB_LOG_MAX_BYTES)
+check_storages()
 if PRODUCTION:
     check_production()
 if not _problems:

@@ -5,7 +5,7 @@ The rules, from what researchers of the older system expect:
 * an action asked for by name always runs again; `run_all` means every action that is not done yet;
 * an action that is only needed runs if it never succeeded, if its last job failed, if its outputs are not all in
   storage any more, or if dependencies are forced; otherwise its last job's outputs are reused;
-* an action with an active job is joined, never doubled, unless that job is being stopped;
+* an action with an active job is joined, never doubled, unless that job is being stopped or can only fail;
 * when nothing is left to run, that is an answer and not an error.
 
 Looks at database and storage and changes nothing. How a plan becomes jobs is not known here.
@@ -122,12 +122,16 @@ class _Decider:
     def __init__(self, request: JobRequest, project: Project, asked_for: set[str], stored: StoredFiles):
         self.request, self.asked_for, self.stored = request, asked_for, stored
         self.latest = Job.objects.latest_per_action(request.backend, request.workspace)
+        is_any_active = any(job.is_active for job in self.latest.values())
+        self.bound_to_fail = (
+            Job.objects.bound_to_fail(request.backend, request.workspace) if is_any_active else frozenset()
+        )
         self.outputs = _outputs(self.latest.values())
         self.shared_paths = _promised_twice(project)
 
     def __call__(self, action: Action) -> PlannedAction:
         job = self.latest.get(action.name)
-        if job is not None and job.is_active and not job.is_stop_requested:
+        if job is not None and job.is_active and not job.is_stop_requested and job.pk not in self.bound_to_fail:
             return PlannedAction(action, Decision.JOIN, f"job {job.identifier} is already {job.state}", job)
         if why := self._why_run(action.name, job):
             return PlannedAction(action, Decision.RUN, why)
@@ -153,8 +157,10 @@ class _Decider:
             return "asked for by name"
         if job is None:
             return "has not run in this workspace yet"
-        if job.is_active:
+        if job.is_active and job.is_stop_requested:
             return f"job {job.identifier} is being stopped"
+        if job.is_active:
+            return f"job {job.identifier} waits for one that failed or is being stopped"
         if job.state == State.FAILED:
             return f"its last job {job.identifier} failed"
         if lost := self._first_lost(job):

@@ -147,9 +147,14 @@ def _last_words(stderr: str) -> str:
     return f" ({shown(named[-1]).rstrip('.')})" if named else ""
 
 
+# People paste addresses with their password in all kinds of broken spellings: what may be one is not repeated.
+_BEFORE_HOST = re.compile(r"\A([a-zA-Z+]*:/+)?.*@", re.DOTALL)
+_QUERY_VALUE = re.compile(r"([?&][^=&\s]*=)[^&\s]*")
+
+
 def shown(text: str) -> str:
     """The text as it may appear in a message: one line, bounded, without secrets."""
-    text = escape(scrub(text))
+    text = escape(_QUERY_VALUE.sub(r"\1***", _BEFORE_HOST.sub(r"\1***@", scrub(text))))
     return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…"
 
 
@@ -157,7 +162,7 @@ def scrub(text: str) -> str:
     """The text without the token in any of its spellings and without user names and passwords in addresses."""
     for secret in filter(None, (settings.PRIVATE_REPO_ACCESS_TOKEN, basic_credentials())):
         text = text.replace(secret, "***")
-    return re.sub(r"(?<=//)[^/\s@]*@", "***@", text)
+    return re.sub(r"(?<=//)\S*@", "***@", text)
 
 
 def basic_credentials() -> str:

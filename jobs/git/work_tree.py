@@ -17,6 +17,7 @@ _LONGEST_SECONDS = 5
 _MOST_BYTES = 1024 * 1024
 _HEAD = "# branch.head "
 _STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--ignore-submodules=all")
+_SETTINGS = ("config", "--list", "--name-only", "-z")
 # How many words stand before the path, by the kind of entry.
 _WORDS_BEFORE_PATH = {"1": 8, "u": 10, "?": 1}
 
@@ -30,6 +31,8 @@ def uncommitted(repo: str, revision: str) -> list[str]:
         remote = check_repo(repo)
         if not remote.is_local:
             return []
+        if _has_filters(remote.name):
+            return []
         entries = _entries(remote.name)
     except (GitError, GitUnavailable, GitFailed) as error:
         log.debug("%s: not looked at for uncommitted changes: %s", repo, error)
@@ -39,6 +42,12 @@ def uncommitted(repo: str, revision: str) -> list[str]:
         return []
     kinds = {kind: [path for entry in entries if (path := _path(entry, kind))] for kind in _WORDS_BEFORE_PATH}
     return kinds["1"] + kinds["u"] + kinds["?"]
+
+
+def _has_filters(folder: str) -> bool:
+    """Whether the repository's own configuration names programs that `git status` would pass changed files through."""
+    names = run(["-C", folder, *_SETTINGS], Deadline(_LONGEST_SECONDS), most_bytes=_MOST_BYTES).split(b"\0")
+    return any(name.startswith(b"filter.") for name in names)
 
 
 def _entries(folder: str) -> list[str]:

@@ -82,6 +82,27 @@ class JobQuerySet(models.QuerySet):
         newest = jobs.values("action").annotate(newest=models.Max("pk")).values("newest")
         return {job.action: job for job in self.filter(pk__in=newest).only(*_STANDING)}
 
+    def bound_to_fail(self, backend: str, workspace: str) -> set[int]:
+        """Primary keys of the workspace's pending jobs that wait, directly or not, for one that failed or is to stop.
+
+        One query. The runner ends them in its next turns, so whoever plans must not count on them.
+        """
+        waiting = self.pending().filter(backend=backend, workspace=workspace)
+        links = self.model.waits_for.through.objects.filter(from_job__in=waiting)
+        behind: dict[int, list[int]] = {}
+        found: list[int] = []
+        columns = ("from_job", "to_job", "to_job__state", "to_job__stop_request")
+        for waiter, awaited, state, stop_request in links.values_list(*columns):
+            behind.setdefault(awaited, []).append(waiter)
+            if state == State.FAILED or stop_request:
+                found.append(awaited)
+        doomed: set[int] = set()
+        while found:
+            new = [waiter for waiter in behind.get(found.pop(), ()) if waiter not in doomed]
+            doomed.update(new)
+            found += new
+        return doomed
+
     def _waited_for(self, condition: Q) -> models.QuerySet:
         """A subquery: links to the jobs that the outer job waits for and that fit the condition on `to_job`."""
         return self.model.waits_for.through.objects.filter(condition, from_job=OuterRef("pk"))

@@ -23,6 +23,8 @@ _DATASET_TEXT = re.compile(r"(?:ehrql|databuilder):\S+ generate[-_]dataset")
 _DATASET_IMAGES = ("ehrql", "databuilder")
 _DATASET_COMMANDS = ("generate-dataset", "generate_dataset")
 
+_LONGEST_DESTINATION = 1000
+
 Outputs = Mapping[str, Mapping[str, str]]
 
 
@@ -99,7 +101,8 @@ def _output_option(args: Sequence[str]) -> str | None:
 def matches_destination(destination: str, patterns: Sequence[str]) -> bool:
     """Whether outputs lie where `--output` says: a file among them, or `folder:type`, for all of them in the folder."""
     folder, colon, extension = destination.rpartition(":")
-    if colon and re.fullmatch(r"[A-Za-z0-9.]+", extension):
+    # Matching takes time by the square of the length, and no pattern of `outputs` may be nearly as long.
+    if len(destination) <= _LONGEST_DESTINATION and colon and re.fullmatch(r"[A-Za-z0-9.]+", extension):
         wanted = f"{folder.rstrip('/')}/*.{extension}"
         return all(fnmatch.fnmatchcase(pattern, wanted) for pattern in patterns)
     return destination in patterns

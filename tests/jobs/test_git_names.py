@@ -241,7 +241,19 @@ def test_paths_of_files_are_accepted(path):
     assert check_path(path) == path
 
 
-@pytest.mark.parametrize("repo", ["https://alice:hunter2@github.com/o/r", "https://hunter2@github.com/o/r"])
+@pytest.mark.parametrize(
+    "repo",
+    [
+        "https://alice:hunter2@github.com/o/r",
+        "https://hunter2@github.com/o/r",
+        "https://alice:SEC/hunter2@github.com/o/r",
+        "https://alice:SEC@hunter2@github.com/o/r",
+        "https://alice:SEC hunter2@github.com/o/r",
+        "https:/alice:hunter2@github.com/o/r",
+        "x-access-token:hunter2@github.com/o/r",
+        "https://github.com/o/r?access_token=hunter2",
+    ],
+)
 def test_a_password_in_an_address_is_not_repeated_in_the_message(repo):
     with pytest.raises(git.GitError) as caught:
         check_repo(repo)

@@ -78,14 +78,22 @@ def programs_of(study: Path, mark: Path) -> None:
     program.chmod(0o755)
     run_git(study, "config", "core.fsmonitor", str(program))
     run_git(study, "config", "filter.x.clean", str(program))
+    run_git(study, "config", "filter.x.required", "true")
     (study / ".git/info/attributes").write_text("* filter=x\n")
     (study / "project.yaml").write_text("y")
 
 
 def test_a_monitor_that_a_repository_names_is_not_started(study, tmp_path):
     programs_of(study, tmp_path / "mark")
-    (study / ".git/info/attributes").unlink()
+    run_git(study, "config", "--remove-section", "filter.x")
     assert git.uncommitted(str(study), "HEAD") == ["project.yaml"]
+    assert not (tmp_path / "mark").exists()
+
+
+def test_no_look_is_taken_where_it_would_start_a_filter_that_the_repository_names(study, tmp_path):
+    programs_of(study, tmp_path / "mark")
+    run_git(study, "config", "--unset", "core.fsmonitor")
+    assert git.uncommitted(str(study), "HEAD") == []
     assert not (tmp_path / "mark").exists()
 
 

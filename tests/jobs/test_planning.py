@@ -121,6 +121,30 @@ def test_a_job_that_is_being_stopped_is_not_joined():
     assert run("prepare_1") == ["generate", "prepare_1"]
 
 
+def test_a_job_behind_one_that_is_being_stopped_is_not_joined():
+    """The runner has not ended it yet, but it never will succeed; nor will the one behind it."""
+    run("analyse")
+    Job.objects.get(action="generate").request_cancel(by="bob", reason="")
+
+    assert run("run_all") == ["generate", "prepare_1", "prepare_2", "analyse"]
+
+    decision, _ = why("analyse", "analyse")
+    assert decision is Decision.JOIN
+    newest = Job.objects.filter(action="generate").latest("pk")
+    assert set(Job.objects.filter(action="prepare_1").latest("pk").waits_for.all()) == {newest}
+
+
+def test_a_job_behind_one_that_has_just_failed_is_not_joined():
+    run("prepare_1")
+    failed = Job.objects.get(action="generate")
+    failed.move_to(StatusCode.INITIATED, "Starting.")
+    failed.move_to(StatusCode.INTERNAL_ERROR, "No.")
+
+    decision, reason = why("prepare_1", "run_all")
+
+    assert decision is Decision.RUN and "waits for one that failed or is being stopped" in reason
+
+
 def test_jobs_of_another_backend_or_workspace_do_not_count():
     """M3."""
     end(StatusCode.SUCCEEDED, "generate", backend="emis")

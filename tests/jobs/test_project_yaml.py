@@ -161,6 +161,12 @@ HOSTILE = {
     + "}\n"
     + "".join(f"b{n}: {{<<: *a}}\n" for n in range(9999)),
     "keys": "".join(f"k{n}: 1\n" for n in range(200_000)),
+    "destinations to match": "version: '4.0'\nactions:\n"
+    + "".join(
+        f"  a{n}:\n    run: ehrql:v1 generate-dataset --output {n}{'*a' * 49_000}:csv\n"
+        f"    outputs: {{highly_sensitive: {{rows: output/{'a' * 200}{n}.csv}}}}\n"
+        for n in range(20)
+    ),
     "more values than allowed": "- x\n" * 600_000,
     "one long line": "a " * 2_000_000,
     "one long quote": '"' + "\\x41" * 1_000_000 + '"',

@@ -257,6 +257,24 @@ def test_the_limits_of_level_4_are_the_sites(site):
     assert shown == {"LEVEL4_MAX_FILESIZE": 1000, "LEVEL4_MAX_CSV_ROWS": 20}
 
 
+@pytest.mark.parametrize(
+    ("high", "medium"), [("s", "s"), ("s", "s/workspaces"), ("s/workspaces/x", "s"), ("s", "link")]
+)
+def test_storages_that_are_one_folder_or_lie_in_one_another_are_refused(site, high, medium):
+    (site.folder / "s").mkdir()
+    (site.folder / "link").symlink_to("s")
+    message = site.refusal(
+        HIGH_PRIVACY_STORAGE_BASE=str(site.folder / high), MEDIUM_PRIVACY_STORAGE_BASE=str(site.folder / medium)
+    )
+    assert "Each needs a folder of its own" in message
+
+
+def test_a_folder_that_is_set_to_nothing_is_not_the_current_folder(site):
+    shown = site.show("HIGH_PRIVACY_STORAGE_BASE", "GIT_REPO_DIR", HIGH_PRIVACY_STORAGE_BASE="", GIT_REPO_DIR="")
+    work = site.folder / "work"
+    assert shown == {"HIGH_PRIVACY_STORAGE_BASE": str(work / "high_privacy"), "GIT_REPO_DIR": str(work / "repos")}
+
+
 def test_a_dotenv_file_is_read_and_the_environment_wins(site):
     (site.folder / ".env").write_text("MAX_WORKERS=7\nBACKEND=from-the-file\n")
     shown = site.show("MAX_WORKERS", "BACKEND", DOTENV_FILE=str(site.folder / ".env"), BACKEND="from-outside")
