@@ -166,8 +166,7 @@ def check_storages() -> None:
     high, medium = HIGH_PRIVACY_STORAGE_BASE.resolve(), MEDIUM_PRIVACY_STORAGE_BASE.resolve()
     if high.is_relative_to(medium) or medium.is_relative_to(high):
         _problems.append(
-            f"HIGH_PRIVACY_STORAGE_BASE and MEDIUM_PRIVACY_STORAGE_BASE: {high} and {medium} are the same folder, or "
-            "one lies in the other. Each needs a folder of its own: patients' data would be released, or outputs lost."
+            "HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE_BASE: each needs a folder of its own, neither in the other."
         )
 
 

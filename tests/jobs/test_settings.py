@@ -266,7 +266,7 @@ def test_storages_that_are_one_folder_or_lie_in_one_another_are_refused(site, hi
     message = site.refusal(
         HIGH_PRIVACY_STORAGE_BASE=str(site.folder / high), MEDIUM_PRIVACY_STORAGE_BASE=str(site.folder / medium)
     )
-    assert "Each needs a folder of its own" in message
+    assert "each needs a folder of its own" in message
 
 
 def test_a_folder_that_is_set_to_nothing_is_not_the_current_folder(site):
