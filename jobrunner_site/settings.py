@@ -166,7 +166,7 @@ def check_storages() -> None:
     high, medium = HIGH_PRIVACY_STORAGE_BASE.resolve(), MEDIUM_PRIVACY_STORAGE_BASE.resolve()
     if high.is_relative_to(medium) or medium.is_relative_to(high):
         _problems.append(
-            "HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE_BASE: each needs a folder of its own, neither in the other."
+            "HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE_BASE: each needs a folder of its own, outside the other."
         )
 
 
