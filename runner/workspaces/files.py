@@ -72,6 +72,7 @@ class _OpenHow(ctypes.Structure):
 @contextmanager
 def disk_trouble(path: Path) -> Iterator[None]:
     """Turn trouble of the disk that `path` lies on into StorageUnavailable, names no disk can hold into JobError."""
+    there = next(folder for folder in (path, *path.parents) if folder.is_dir())
     try:
         yield
     except OSError as error:
@@ -82,6 +83,11 @@ def disk_trouble(path: Path) -> Iterator[None]:
             raise StorageUnavailable(
                 f"Cannot write {where}: {error.strerror}. Nothing is lost: {_DISK_TROUBLE[error.errno]}; "
                 "the job then goes on by itself."
+            ) from error
+        # The storage itself, which was there a moment ago, and not one file of it.
+        if error.errno == errno.ENOENT and not there.is_dir():
+            raise StorageUnavailable(
+                f"{there} has gone away. Nothing is lost: mount that storage again; the job then goes on by itself."
             ) from error
         raise
 

@@ -80,6 +80,19 @@ def test_being_killed_is_not_out_of_memory(executor, make_spec):
 # --- images and commands
 
 
+def test_a_study_that_somebody_stops_and_that_then_exits_well_has_not_succeeded(executor, client, make_spec):
+    """With `docker stop`, say; half of its outputs may be there."""
+    spec = make_spec("trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done")
+    executor.start(spec)
+    wait_until(lambda: texts(executor, spec) == [b"ready"], what="the trap")
+
+    client.stop(spec.name, timeout=10)
+
+    status = executor.status(spec.name)
+    assert (status.phase, status.exit_code) == (Phase.INTERRUPTED, None)
+    assert "somebody stopped the container" in status.reason
+
+
 def test_a_missing_image_is_told_with_the_command_that_pulls_it(executor, make_spec):
     with pytest.raises(ImageMissing, match=r"docker pull nowhere\.example/nothing:v1"):
         executor.start(make_spec(image="nowhere.example/nothing:v1"))

@@ -30,6 +30,16 @@ CASES = {
         137,
         COUNTS,
     ),
+    "told to end, and 0": ([event("start"), event("kill"), event("die")], False, made(BEFORE), 0, INTERRUPTED),
+    "told to end before its last start": (
+        [event("start"), event("kill"), event("die"), event("start"), event("die")],
+        False,
+        made(BEFORE),
+        0,
+        COUNTS,
+    ),
+    "too much, told to end, and 0": (full_with("start", "kill", "die"), False, made(BEFORE), 0, INTERRUPTED),
+    "too much, a kill may be forgotten": ([event("die"), *FULL[1:]], False, made(AFTER), 0, INTERRUPTED),
     "its start and 255": ([event("start"), event("die")], False, made(AFTER), 255, COUNTS),
     "only its end, with live-restore": ([event("die")], True, NO_BRIDGE, 7, COUNTS),
     "an end by the engine's start": ([event("kill"), event("die")], False, made(AFTER), 0, INTERRUPTED),
@@ -75,7 +85,7 @@ def test_an_end_counts_only_if_the_engine_has_lived_through_the_run(
 def test_a_start_that_the_engine_told_late_is_found_when_all_events_are_looked_at(tmp_path):
     script = {
         INSPECT: [answer(200, container("exited", StartedAt=STARTED, FinishedAt=FINISHED))],
-        EVENTS: [lines(), lines(event("start"), event("kill"), event("die"))],
+        EVENTS: [lines(), lines(event("start"), event("die"))],
         "GET /info": [answer(200, {"SystemTime": AFTER, "LiveRestoreEnabled": False})],
     }
     with scripted_engine(tmp_path, script) as (_, address):

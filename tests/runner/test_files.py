@@ -197,6 +197,17 @@ def test_a_bug_is_not_taken_for_trouble_of_a_disk():
         raise FileNotFoundError(errno.ENOENT, "missing")
 
 
+def test_a_storage_that_goes_away_in_the_middle_is_trouble_of_a_disk_and_nobodys_bug(tmp_path):
+    storage = tmp_path / "high"
+    (storage / "workspaces").mkdir(parents=True)
+    with (
+        pytest.raises(StorageUnavailable, match=r"workspaces has gone away.*mount that storage again"),
+        disk_trouble(storage / "workspaces" / "study"),
+    ):
+        storage.rename(tmp_path / "away")
+        (storage / "workspaces" / "study").mkdir()
+
+
 def test_a_file_is_replaced_as_a_whole_and_nothing_else_is_left(tmp_path):
     path = tmp_path / "manifest.json"
     path.write_text("old")

@@ -6,8 +6,9 @@ after a crash of the engine does the same to the survivors; after a crash of the
 an end counts only if the engine's present life has seen the run, from the start on. What shows it, surest first:
 
 1. The engine keeps its last 256 events in memory and loses them when it ends. The container's own `start` among them:
-   seen. So is a `die` that no `kill` came before: a start of the engine sends `kill` to the survivors that it ends, and
-   tells no `die` of what ended while it was away. No clock is involved.
+   seen. So is a `die` that no `kill` came before, as long as something older than the `die` is remembered: a start of
+   the engine sends `kill` to the survivors that it ends, and tells no `die` of what ended while it was away.
+   No clock is involved. An exit with 0 after a `kill` that somebody sent (`docker stop`) is no end of the study's own.
 2. Fewer than 256 and no `start`: this life is younger than the container. Only an engine with live-restore carries its
    containers over (of those, 255 is the code of what went with the host).
 3. For what is still open: the network `bridge` is made anew by every start of the engine that carries nothing over,
@@ -30,12 +31,13 @@ from docker.errors import NotFound
 from runner.executors.base import Status
 from runner.executors.docker.engine import Engine, understanding
 
-INTERRUPTED = "the Docker engine, or its host, was restarted while the container ran"
+INTERRUPTED = "the Docker engine, or its host, was restarted while the container ran, or somebody stopped the container"
 
 _REMEMBERED_EVENTS = 256
 _LOST_WITH_ITS_HOST = 255
 # The engine tells of a start 2 to 20 ms and of an end 7 to 40 ms after the moment that it writes down for them.
 _TOLD_WITHIN_SECONDS = 1.0
+_MEANWHILE_SECONDS = 0.05
 _WHAT = "whether it saw the container's end"
 _Event = tuple[str, str]  # id of the container (or network, …), action
 
@@ -50,15 +52,27 @@ def saw_the_end(engine: Engine, container_id: str, status: Status) -> bool:
         if status.finished_at is not None:
             finished = status.finished_at.timestamp()
             until = max(finished, min(time.time(), finished + _TOLD_WITHIN_SECONDS))
-            if _tell_of_the_end(_events(client, f"{until:.6f}", container_id), container_id, status):
-                return True
+            actions = [action for _, action in _events(client, f"{until:.6f}", container_id)]
+            if "start" in actions:
+                return not _was_told_to_end(actions, status)
         return _is_older_than_the_run(client, container_id, status)
 
 
-def _tell_of_the_end(events: list[_Event], container_id: str, status: Status) -> bool:
+def _was_told_to_end(actions: list[str], status: Status) -> bool:
+    """Whether a signal came in the container's last run, which then claims to have ended well with half its outputs.
+
+    With any other code the exit tells of the signal itself. The runner's own kills are never judged here.
+    """
+    since_start = actions[len(actions) - actions[::-1].index("start") :] if "start" in actions else actions
+    return status.exit_code == 0 and "kill" in since_start
+
+
+def _ended_by_itself(events: list[_Event], container_id: str, status: Status) -> bool:
     actions = [action for about, action in events if about == container_id]
-    ended_by_itself = "die" in actions and "kill" not in actions and status.exit_code != _LOST_WITH_ITS_HOST
-    return "start" in actions or ended_by_itself
+    if "die" not in actions or "kill" in actions or status.exit_code == _LOST_WITH_ITS_HOST:
+        return False
+    # The oldest of a full memory: a `kill` before it may have been forgotten.
+    return len(events) < _REMEMBERED_EVENTS or events[0] != (container_id, "die")
 
 
 def _is_older_than_the_run(client: APIClient, container_id: str, status: Status) -> bool:
@@ -66,9 +80,16 @@ def _is_older_than_the_run(client: APIClient, container_id: str, status: Status)
     info = client.info()
     with understanding(_WHAT):
         now, carries_over = _moment(info["SystemTime"]), info["LiveRestoreEnabled"]
-    events = _events(client, f"{now.timestamp():.6f}")
-    if _tell_of_the_end(events, container_id, status):
+    # A little later than now: what happens between the two questions pushes others out of the engine's memory, and left
+    # out it would make a full memory look as if nothing could have been forgotten.
+    events = _events(client, f"{now.timestamp() + _MEANWHILE_SECONDS:.6f}")
+    actions = [action for about, action in events if about == container_id]
+    if "start" in actions:
+        return not _was_told_to_end(actions, status)
+    if _ended_by_itself(events, container_id, status):
         return True
+    if _was_told_to_end(actions, status):
+        return False
     may_have_forgotten = len(events) >= _REMEMBERED_EVENTS
     if not may_have_forgotten and (not carries_over or status.exit_code == _LOST_WITH_ITS_HOST):
         return False
