@@ -53,13 +53,18 @@ is_installed() { [ "$(cat "$venv/installed-$1" 2>/dev/null)" = "$(fingerprint "$
 install_pinned() {
     say "Installing the packages of $1 …"
     touch "$incomplete"
-    if ! "$python" -m pip install -qq --disable-pip-version-check --no-input --require-hashes -r "$1"; then
+    # --no-deps: the list is complete. Left to itself pip looks for what a pinned package may need beside it, finds a
+    # release that came out today, and refuses it for having no hash here (seen with pytest-cov and coverage[toml]).
+    if ! "$python" -m pip install -qq --disable-pip-version-check --no-input --no-deps --require-hashes -r "$1"; then
         rm "$incomplete"
         stop "pip could not install $1: see above. Is the package index reachable from here? A mirror is named by" \
             "PIP_INDEX_URL or pip.conf. Run this again once it is."
     fi
-    fingerprint "$1" >"$venv/installed-$1"
     rm "$incomplete"
+    "$python" -m pip check --disable-pip-version-check >/dev/null ||
+        stop "$1 is incomplete for $("$python" --version): '$python -m pip check' says what is missing. Whoever" \
+            "maintains this can pin it with 'make requirements'."
+    fingerprint "$1" >"$venv/installed-$1"
 }
 
 wanted=requirements${1:+.$1}.txt

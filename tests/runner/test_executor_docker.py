@@ -90,7 +90,7 @@ def test_a_study_that_somebody_stops_and_that_then_exits_well_has_not_succeeded(
 
     status = executor.status(spec.name)
     assert (status.phase, status.exit_code) == (Phase.INTERRUPTED, None)
-    assert "somebody stopped the container" in status.reason
+    assert "somebody stopped the container from outside" in status.reason
 
 
 def test_a_missing_image_is_told_with_the_command_that_pulls_it(executor, make_spec):

@@ -3,6 +3,7 @@
 import pytest
 
 from runner.executors.base import ExecutorUnavailable, Phase
+from runner.executors.docker import life
 from tests.scripted_engine import EVENTS, INSPECT, answer, container, event, executor_at, lines, scripted_engine
 
 STARTED, FINISHED = "2026-01-01T12:00:00Z", "2026-01-01T13:00:00Z"
@@ -80,6 +81,26 @@ def test_an_end_counts_only_if_the_engine_has_lived_through_the_run(
     assert status.phase is expected
     assert status.exit_code == (exit_code if expected is COUNTS else None)
     assert bool(status.reason) == (expected is INTERRUPTED)
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        ([event("start"), event("kill"), event("die")], life.STOPPED),
+        (full_with("start", "kill", "die"), life.STOPPED),
+        ([event("kill"), event("die")], life.RESTARTED),
+        ([], life.RESTARTED),
+    ],
+)
+def test_who_stopped_a_container_is_told_from_an_engine_that_went_down(tmp_path, events, reason):
+    script = {
+        INSPECT: [answer(200, container("exited", ExitCode=0, StartedAt=STARTED, FinishedAt=FINISHED))],
+        EVENTS: [lines(*[each for each in events if each["Actor"]["ID"] == "abc"]), lines(*events)],
+        "GET /info": [answer(200, {"SystemTime": AFTER, "LiveRestoreEnabled": False})],
+        BRIDGE: [made(AFTER)],
+    }
+    with scripted_engine(tmp_path, script) as (_, address):
+        assert executor_at(address).status("jr-1").reason == reason
 
 
 def test_a_start_that_the_engine_told_late_is_found_when_all_events_are_looked_at(tmp_path):

@@ -36,13 +36,13 @@ def checkout(made_once):
     return folder
 
 
-def make_wheel(folder: Path, name: str) -> str:
-    """Write a package with one empty module; returns its line for a requirements file."""
-    wheel = folder / f"{name}-1.0-py3-none-any.whl"
-    information = f"{name}-1.0.dist-info"
+def make_wheel(folder: Path, name: str, version: str = "1.0", more: str = "") -> str:
+    """Write a package with one empty module; returns its line for a requirements file. `more` is metadata."""
+    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    information = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(f"{name}.py", "")
-        archive.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}")
         archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{information}/RECORD", "")
     return f"./{wheel.name} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
@@ -100,6 +100,38 @@ def test_a_package_that_is_not_the_pinned_one_is_refused_and_what_was_there_stay
     assert "could not install requirements.dev.txt" in refused.stderr
     assert imports(checkout, "tinyone") and not imports(checkout, "tinyfour")
     assert set_up(checkout, "dev").stdout == ""
+
+
+def test_a_release_of_today_that_nobody_pinned_does_not_spoil_a_pinned_set_up(checkout):
+    """Seen with `coverage[toml]>=7.10.6`: pip took the newest release for it, and refused that for having no hash."""
+    requirements = checkout / "requirements.dev.txt"
+    good = requirements.read_text()
+    pinned = make_wheel(checkout, "tinyfive", more="Provides-Extra: toml\n")
+    needing = make_wheel(checkout, "tinysix", more="Requires-Dist: tinyfive[toml]>=1.0\n")
+    make_wheel(checkout, "tinyfive", "1.1", more="Provides-Extra: toml\n")
+    requirements.write_text(good + needing + pinned)
+
+    installed = set_up(checkout, "dev", PIP_FIND_LINKS=str(checkout), PIP_NO_INDEX="1")
+
+    requirements.write_text(good)
+    assert installed.returncode == 0, installed.stderr
+    assert (
+        checkout / ".venv/lib" / f"python3.{sys.version_info.minor}" / "site-packages/tinyfive-1.0.dist-info"
+    ).is_dir()
+
+
+def test_a_list_that_lacks_what_a_package_needs_is_refused_and_says_how_to_see_it(checkout):
+    requirements = checkout / "requirements.dev.txt"
+    good = requirements.read_text()
+    requirements.write_text(good + make_wheel(checkout, "tinyseven", more="Requires-Dist: tinyeight\n"))
+
+    refused = set_up(checkout, "dev")
+    refused_again = set_up(checkout, "dev")
+
+    requirements.write_text(good)
+    subprocess.run([checkout / ".venv/bin/python", "-m", "pip", "uninstall", "-qqy", "tinyseven"], check=True)
+    assert (refused.returncode, refused_again.returncode) == (1, 1)
+    assert "pip check" in refused.stderr and "Making a virtual environment" not in refused_again.stdout
 
 
 def test_an_environment_whose_making_was_interrupted_is_made_anew(checkout):

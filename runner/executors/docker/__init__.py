@@ -183,8 +183,8 @@ class DockerExecutor:
         return self._judged(container_id, status) if status.phase is Phase.EXITED else status
 
     def _judged(self, container_id: str, status: Status) -> Status:
-        if not life.saw_the_end(self._engine, container_id, status):
-            return replace(status, phase=Phase.INTERRUPTED, exit_code=None, reason=life.INTERRUPTED)
+        if why := life.why_the_end_does_not_count(self._engine, container_id, status):
+            return replace(status, phase=Phase.INTERRUPTED, exit_code=None, reason=why)
         if status.exit_code == _KILLED and not status.out_of_memory:
             return replace(status, out_of_memory=self._has_run_out_of_memory(container_id, status))
         return status

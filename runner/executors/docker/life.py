@@ -31,7 +31,9 @@ from docker.errors import NotFound
 from runner.executors.base import Status
 from runner.executors.docker.engine import Engine, understanding
 
-INTERRUPTED = "the Docker engine, or its host, was restarted while the container ran, or somebody stopped the container"
+# Why an end does not count: the two are different stories for who looks after the machine.
+RESTARTED = "the Docker engine, or its host, was restarted while the container ran"
+STOPPED = "somebody stopped the container from outside while it ran (docker stop?)"
 
 _REMEMBERED_EVENTS = 256
 _LOST_WITH_ITS_HOST = 255
@@ -42,8 +44,8 @@ _WHAT = "whether it saw the container's end"
 _Event = tuple[str, str]  # id of the container (or network, …), action
 
 
-def saw_the_end(engine: Engine, container_id: str, status: Status) -> bool:
-    """False if the ended container's run was cut off, or may have been, by the end of its engine or host.
+def why_the_end_does_not_count(engine: Engine, container_id: str, status: Status) -> str:
+    """RESTARTED or STOPPED if the ended container's run was cut off, or may have been; empty if its end is its own.
 
     One call of 1 ms; four of together some 20 ms when 256 events or the engine's end lie between. Raises
     ExecutorUnavailable, above all while the engine is shutting down.
@@ -54,8 +56,8 @@ def saw_the_end(engine: Engine, container_id: str, status: Status) -> bool:
             until = max(finished, min(time.time(), finished + _TOLD_WITHIN_SECONDS))
             actions = [action for _, action in _events(client, f"{until:.6f}", container_id)]
             if "start" in actions:
-                return not _was_told_to_end(actions, status)
-        return _is_older_than_the_run(client, container_id, status)
+                return STOPPED if _was_told_to_end(actions, status) else ""
+        return _why_by_all_that_is_remembered(client, container_id, status)
 
 
 def _was_told_to_end(actions: list[str], status: Status) -> bool:
@@ -75,8 +77,8 @@ def _ended_by_itself(events: list[_Event], container_id: str, status: Status) ->
     return len(events) < _REMEMBERED_EVENTS or events[0] != (container_id, "die")
 
 
-def _is_older_than_the_run(client: APIClient, container_id: str, status: Status) -> bool:
-    """By all that the engine remembers, up to what its own clock calls now."""
+def _why_by_all_that_is_remembered(client: APIClient, container_id: str, status: Status) -> str:
+    """The same, by the events of everything, up to what the engine's own clock calls now."""
     info = client.info()
     with understanding(_WHAT):
         now, carries_over = _moment(info["SystemTime"]), info["LiveRestoreEnabled"]
@@ -85,17 +87,23 @@ def _is_older_than_the_run(client: APIClient, container_id: str, status: Status)
     events = _events(client, f"{now.timestamp() + _MEANWHILE_SECONDS:.6f}")
     actions = [action for about, action in events if about == container_id]
     if "start" in actions:
-        return not _was_told_to_end(actions, status)
+        return STOPPED if _was_told_to_end(actions, status) else ""
     if _ended_by_itself(events, container_id, status):
-        return True
+        return ""
+    # A start of the engine sends such signals too.
     if _was_told_to_end(actions, status):
-        return False
+        return RESTARTED
     may_have_forgotten = len(events) >= _REMEMBERED_EVENTS
     if not may_have_forgotten and (not carries_over or status.exit_code == _LOST_WITH_ITS_HOST):
-        return False
+        return RESTARTED
+    return "" if _has_networks_from_before(client, status, unknown=may_have_forgotten) else RESTARTED
+
+
+def _has_networks_from_before(client: APIClient, status: Status, *, unknown: bool) -> bool:
+    """Whether the engine's network is older than the container's run; `unknown` where there is no such network."""
     networks_made_at = _networks_made_at(client)
     if networks_made_at is None:
-        return may_have_forgotten
+        return unknown
     return status.started_at is not None and networks_made_at <= status.started_at
 
 
