@@ -109,9 +109,9 @@ def test_a_release_of_today_that_nobody_pinned_does_not_spoil_a_pinned_set_up(ch
     pinned = make_wheel(checkout, "tinyfive", more="Provides-Extra: toml\n")
     needing = make_wheel(checkout, "tinysix", more="Requires-Dist: tinyfive[toml]>=1.0\n")
     make_wheel(checkout, "tinyfive", "1.1", more="Provides-Extra: toml\n")
-    requirements.write_text(good + needing + pinned)
+    requirements.write_text(good + needing + pinned.replace("./tinyfive-1.0-py3-none-any.whl", "tinyfive==1.0"))
 
-    installed = set_up(checkout, "dev", PIP_FIND_LINKS=str(checkout), PIP_NO_INDEX="1")
+    installed = set_up(checkout, "dev", PIP_FIND_LINKS=checkout.as_uri(), PIP_NO_INDEX="1")
 
     requirements.write_text(good)
     assert installed.returncode == 0, installed.stderr
