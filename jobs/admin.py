@@ -82,11 +82,11 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.action(description="Cancel selected jobs", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset) -> None:
-        asked = sum(
-            job.request_cancel(by=request.user.get_username(), reason="cancelled in the admin") for job in queryset
-        )
-        self.message_user(request, f"{asked} job(s) will be cancelled by the runner.", messages.SUCCESS)
-        others = queryset.count() - asked
+        selected = queryset.count()
+        asked = queryset.request_cancel(by=request.user.get_username(), reason="cancelled in the admin")
+        if asked:
+            self.message_user(request, f"{asked} job(s) will be cancelled by the runner.", messages.SUCCESS)
+        others = selected - asked
         if others:
             self.message_user(request, f"{others} job(s) had already ended or been asked to stop.", messages.WARNING)
 

@@ -13,7 +13,7 @@ from jobs.progress import LOOK
 from jobs.states import State, StatusCode
 from jobs.text import size_in_words
 
-MOST_OUTPUTS = 8
+MOST_OUTPUTS = 20
 NEVER_RAN = (StatusCode.DEPENDENCY_FAILED, StatusCode.STALE_CODELISTS)
 STOPPED = (StatusCode.CANCELLED_BY_USER, StatusCode.KILLED_BY_ADMIN, StatusCode.INTERNAL_ERROR)
 # What a file or a pipe is given: there is no window that lines would have to fit into.

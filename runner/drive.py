@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from jobs.errors import JobError, Stopped, Unavailable
 from jobs.models import InvalidTransition, Job
+from jobs.models.job_queries import STOP_COLUMNS
 from jobs.states import State, StatusCode
 from runner.executors.base import Executor, Status
 from runner.followers import Followers
@@ -95,7 +96,7 @@ class Driver:
             self._troubles.pop(job.pk, None)
             self._fruitless.pop(job.pk, None)
             return False
-        job.refresh_from_db(fields=("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason"))
+        job.refresh_from_db(fields=STOP_COLUMNS)
         return job.is_stop_requested or not stop.is_set()
 
     def _step(self, job: Job, tools: Tools) -> bool:

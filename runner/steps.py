@@ -23,6 +23,7 @@ from django.db import transaction
 
 from jobs import git, storage
 from jobs.models import Job, JobOutput
+from jobs.models.job_queries import STOP_COLUMNS
 from jobs.states import StatusCode
 from runner import containers, outputs, verdicts
 from runner.executors.base import Executor, ExecutorUnavailable, Phase
@@ -166,7 +167,7 @@ def _finalized(job: Job, outcome: Outcome) -> None:
 
 def _outcome_without_outputs(job: Job) -> Outcome | None:
     """The outcome if it is plain before any output is looked at: stopped, refused earlier, or a failed command."""
-    job.refresh_from_db(fields=("stop_request", "stop_requested_by", "stop_reason"))
+    job.refresh_from_db(fields=STOP_COLUMNS)
     if job.is_stop_requested:
         return verdicts.stopped(job)
     if job.outcome_code:  # a fault of the study that an earlier step has found

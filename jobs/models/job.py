@@ -7,12 +7,13 @@ the runner calls them; the web and sync ask, by `request_cancel` and `request_ki
 import base64
 import hashlib
 import logging
+from collections.abc import Callable
 
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from jobs.models.job_queries import JobQuerySet
+from jobs.models.job_queries import STOP_COLUMNS, JobQuerySet
 from jobs.models.status_change import InvalidTransition, StatusChange, check_transition
 from jobs.states import ACTIVE_STATES, CODES_OF, FINAL_STATES, TOLD_CODES, State, StatusCode, state_of
 
@@ -197,18 +198,14 @@ class Job(models.Model):
 
     def request_cancel(self, by: str, reason: str) -> bool:
         """Ask the runner to cancel. False when there is nothing to ask: finished, or already asked."""
-        return self._request_stop(self.StopRequest.CANCEL, by, reason)
+        return self._ask(JobQuerySet.request_cancel, by, reason)
 
     def request_kill(self, by: str, reason: str) -> bool:
         """Ask the runner to end the job as `killed_by_admin`; overrides a cancel that was not carried out yet."""
-        return self._request_stop(self.StopRequest.KILL, by, reason)
+        return self._ask(JobQuerySet.request_kill, by, reason)
 
-    def _request_stop(self, kind: str, by: str, reason: str) -> bool:
-        overridden = ["", self.StopRequest.CANCEL] if kind == self.StopRequest.KILL else [""]
-        now = timezone.now()
-        columns = {"stop_request": kind, "stop_requested_by": by, "stop_requested_at": now, "stop_reason": reason}
-        asked = Job.objects.active().filter(pk=self.pk, stop_request__in=overridden).update(**columns, updated_at=now)
+    def _ask(self, verb: Callable[[JobQuerySet, str, str], int], by: str, reason: str) -> bool:
+        asked = verb(Job.objects.filter(pk=self.pk), by, reason)
         if asked:
-            for column, value in columns.items():
-                setattr(self, column, value)
+            self.refresh_from_db(fields=STOP_COLUMNS)
         return bool(asked)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jobs.models.job import Job
 
 
+# What somebody has asked for; steps read them afresh.
+STOP_COLUMNS = ("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason")
 _STANDING = ("identifier", "action", "state", "status_code", "stop_request")
 
 
@@ -70,6 +72,20 @@ class JobQuerySet(models.QuerySet):
 
     def stop_requested(self) -> "JobQuerySet":
         return self.active().filter(stop_request__gt="")  # a range, so that the index serves
+
+    def request_cancel(self, by: str, reason: str) -> int:
+        """Ask the runner to cancel what is active and not asked to stop yet. Returns how many; one query for any number."""
+        return self._request_stop(self.model.StopRequest.CANCEL, by, reason, overriding=("",))
+
+    def request_kill(self, by: str, reason: str) -> int:
+        """Ask the runner to end active jobs as `killed_by_admin`; overrides cancels that were not carried out yet."""
+        overridden = ("", self.model.StopRequest.CANCEL)
+        return self._request_stop(self.model.StopRequest.KILL, by, reason, overriding=overridden)
+
+    def _request_stop(self, kind: str, by: str, reason: str, *, overriding: tuple[str, ...]) -> int:
+        now = timezone.now()
+        columns = dict(zip(STOP_COLUMNS, (kind, by, now, reason), strict=True))
+        return self.active().filter(stop_request__in=overriding).update(**columns, updated_at=now)
 
     def latest_per_action(self, backend: str, workspace: str) -> dict[str, "Job"]:
         """Action -> its newest job in the workspace. Cancelled and killed jobs do not count: they changed nothing.

@@ -2,7 +2,9 @@
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -131,6 +133,26 @@ def test_cancelling_asks_the_runner_in_the_name_of_who_is_logged_in(olive):
         "2 job(s) will be cancelled by the runner.",
         "1 job(s) had already ended or been asked to stop.",
     ]
+
+
+def test_cancelling_many_jobs_costs_as_many_queries_as_cancelling_two(olive):
+    def queries_for(count: int) -> int:
+        pks = [make_job(StatusCode.CREATED).pk for _ in range(count)]
+        with CaptureQueriesContext(connection) as captured:
+            olive.post(page(Job), {"action": "cancel", "_selected_action": pks})
+        return len(captured)
+
+    assert queries_for(2) == queries_for(40)
+    assert Job.objects.filter(stop_requested_by="olive").count() == 42
+
+
+def test_who_searched_and_chose_all_cancels_what_was_found(olive):
+    found, other = make_job(StatusCode.CREATED, action="found"), make_job(StatusCode.CREATED, action="other")
+
+    olive.post(page(Job) + "?q=found", {"action": "cancel", "select_across": "1", "_selected_action": [found.pk]})
+
+    assert set(Job.objects.exclude(stop_request="").values_list("pk", flat=True)) == {found.pk}
+    assert Job.objects.get(pk=other.pk).stop_request == ""
 
 
 def test_who_may_only_look_cannot_cancel(client, rows):
