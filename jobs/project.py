@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from jobs.levels import PRIVACY_LEVELS
 from jobs.study.actions import RUN_ALL, Action, Seen, name_from_yaml, read_action
 from jobs.study.errors import MOST_SHOWN, ProjectError, UnknownAction, describe, shown
-from jobs.study.findings import NEWER_ALONE_FROM, Findings, Place
+from jobs.study.findings import NEWER_ALONE_FROM, Findings, Place, unknown_entries
 from jobs.study.generators import generator_command
 from jobs.study.needs import check_no_cycle
 from jobs.study.run_command import RunCommand
@@ -92,9 +92,8 @@ def load_project(text: str | bytes, *, filename: str = PROJECT_FILE) -> Project:
     population_size, actions = None, {}
     with findings.going_on():
         findings.version = _read_version(document, place)
-    for key in document:
-        if key not in _KEYS:
-            place.at(document.lines[key]).newer(f"unknown entry {shown(key)}: only {', '.join(_KEYS)} are known.")
+    for key in unknown_entries(document, _KEYS):
+        place.at(document.lines[key]).newer(f"unknown entry {shown(key)}: only {', '.join(_KEYS)} are known.")
     with findings.going_on():
         population_size = _read_population_size(document, place)
     with findings.going_on():
@@ -137,9 +136,8 @@ def _read_population_size(document: Mapping, place: Place) -> int | None:
     if problem:
         here.older(problem)
         return _POPULATION_SIZE
-    for key in section:
-        if key != "population_size":
-            here.at(section.lines[key]).newer(f"unknown entry {shown(key)} in the `expectations` section.")
+    for key in unknown_entries(section, ("population_size",)):
+        here.at(section.lines[key]).newer(f"unknown entry {shown(key)} in the `expectations` section.")
     return size
 
 

@@ -74,7 +74,7 @@ class JobQuerySet(models.QuerySet):
         return self.active().filter(stop_request__gt="")  # a range, so that the index serves
 
     def request_cancel(self, by: str, reason: str) -> int:
-        """Ask the runner to cancel what is active and not asked to stop yet. Returns how many; one query for any number."""
+        """Ask the runner to cancel what is active and not asked to stop yet. Returns how many. One query."""
         return self._request_stop(self.model.StopRequest.CANCEL, by, reason, overriding=("",))
 
     def request_kill(self, by: str, reason: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs.levels import PRIVACY_LEVELS
 from jobs.study.errors import describe, shown
-from jobs.study.findings import Place
+from jobs.study.findings import Place, unknown_entries
 from jobs.study.generators import check_generator
 from jobs.study.needs import read_needs
 from jobs.study.patterns import UNSAFE_CHARACTERS, check_pattern
@@ -79,9 +79,8 @@ def read_action(name: str, entry: object, names: Mapping[str, object], seen: See
     """
     if not isinstance(entry, YamlMapping):
         place.refuse(f"must be a dictionary with `run` and `outputs`, but is {describe(entry)}.")
-    for key in entry:
-        if key not in _KEYS:
-            place.at(entry.lines[key]).newer(f"has an unknown entry {shown(key)}: only {', '.join(_KEYS)} are known.")
+    for key in unknown_entries(entry, _KEYS):
+        place.at(entry.lines[key]).newer(f"has an unknown entry {shown(key)}: only {', '.join(_KEYS)} are known.")
     run, outputs, config_text = _NOTHING, None, None
     with place.findings.going_on():
         run = _read_run(name, entry, seen, place)

@@ -7,8 +7,9 @@ file's faults are told at once, because whoever has five wants to see five. Know
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple, NoReturn
 
 from jobs.study.errors import ENOUGH_FAULTS, MOST_FAULTS, ProjectError, bounded
@@ -121,6 +122,11 @@ class Findings:
         left_out = len(self._warnings) + self._newer.count - _MOST_WARNINGS
         more = [f"{self.filename}: {left_out} more warnings are left out."] if left_out > 0 else []
         return tuple(bounded(message) for message in all_of_them[:_MOST_WARNINGS] + more)
+
+
+def unknown_entries(entries: Iterable, known: Collection[str]) -> Iterator:
+    """The keys that nobody knows, until there are more than anybody would tell."""
+    return islice((key for key in entries if key not in known), ENOUGH_FAULTS)
 
 
 @dataclass(frozen=True)
