@@ -20,6 +20,7 @@ from jobs.states import State, StatusCode
 from runner.executors.base import Executor, Status
 from runner.followers import Followers
 from runner.steps import CONTAINER_RUNS, STEPS, GaveUp, Tools, begin_to_finalize
+from runner.workspaces.files import trouble_of_disk
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,11 @@ class Driver:
         except (OperationalError, InterfaceError):
             raise  # the database does not answer; what it refuses is a bug of ours and falls through
         except Exception as error:
-            return self._end_by_our_bug(job, error)
+            trouble = trouble_of_disk(error) if isinstance(error, OSError) else None
+            if trouble is None:
+                return self._end_by_our_bug(job, error)
+            self._note_trouble(job, trouble)
+            return False
         self._troubles.pop(job.pk, None)
         if job.status_code != before:
             return True

@@ -9,6 +9,8 @@ get there or of what follows.
 """
 
 import json
+import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,7 +19,7 @@ from pathlib import Path
 from jobs import storage
 from jobs.levels import MODERATELY_SENSITIVE
 from jobs.models import Job
-from runner.workspaces.files import write_atomically
+from runner.workspaces.files import opened_folder, write_atomically
 
 STAGING = ".publishing"
 _PLAN = "plan.json"
@@ -71,6 +73,14 @@ class Plan:
         }
         write_atomically(high_staging(job) / _PLAN, json.dumps(content).encode())
 
+    @staticmethod
+    def forget(job: Job) -> None:
+        """Take back what was decided, if anything was; a power cut does not bring it back. Raises OSError."""
+        with suppress(FileNotFoundError):
+            (high_staging(job) / _PLAN).unlink()
+            with opened_folder(high_staging(job)) as folder_fd:
+                os.fsync(folder_fd)
+
     @classmethod
     def load(cls, job: Job) -> "Plan | None":
         """The plan of the job's current attempt, or None while nothing has been decided."""
@@ -102,9 +112,15 @@ def make_staging(folder: Path) -> None:
 
 
 def is_any_unfinished(workspace: str) -> bool:
-    """Whether the publication of some job of the workspace was decided and will still be finished.
+    """Whether the publication of some job of the workspace was decided and will still be finished."""
+    return any(True for _ in _with_a_plan(workspace))
 
-    What a job that has ended left behind (our bug, a lost database) is nothing that anybody could wait for.
-    """
-    running = Job.objects.running().filter(workspace=workspace)
-    return any((high_staging(job) / _PLAN).exists() for job in running)
+
+def unfinished(workspace: str) -> Iterator[Plan]:
+    """Those publications, read one by one."""
+    return filter(None, map(Plan.load, _with_a_plan(workspace)))
+
+
+def _with_a_plan(workspace: str) -> Iterator[Job]:
+    """What a job that has ended left behind (our bug, a lost database) is nothing that anybody could wait for."""
+    return (job for job in Job.objects.running().filter(workspace=workspace) if (high_staging(job) / _PLAN).exists())

@@ -7,7 +7,7 @@ workspace's lock, so that two jobs never lose each other's entries.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from jobs.log import escape
 from jobs.models import Job, JobOutput
 from runner import manifest, staging
 from runner.mounted import require_storage
-from runner.plan import Entry, Plan, high_staging, make_staging, medium_staging
+from runner.plan import Entry, Plan, high_staging, make_staging, medium_staging, unfinished
 from runner.stored_folder import LONGEST_NAME, StoredFolder
 from runner.workspaces.files import ShouldStop, disk_trouble, opened_folder, write_atomically
 from runner.workspaces.lock import publishing_lock
@@ -176,16 +176,44 @@ class _Side:
 
 
 def _with_superseded_marked(high: _Side, plan: Plan) -> tuple[Entry, ...]:
-    """After an interruption a file is still staged, or published already, or another job has published over it."""
-    entries = []
-    for number, entry in enumerate(plan.entries):
+    """After an interruption a file is still staged, or published already, or another job has published over it.
+
+    What is none of the three is lost, and must never be told as a success: RuntimeError, so that everything is kept.
+    """
+    entries = list(plan.entries)
+    gone: dict[str, tuple[int, int] | None] = {}
+    for number, entry in enumerate(entries):
         if not high.has_staged(str(number)):
             status = high.folder.status(entry.path)
             if status is None or (status.st_size, status.st_mtime_ns) != (entry.size, entry.modified_ns):
-                logger.warning("%s: %s was published over by another job", high.job, escape(entry.path))
-                entry = entry.superseded()
-        entries.append(entry)
+                gone[entry.path] = status and (status.st_size, status.st_mtime_ns)
+                entries[number] = entry.superseded()
+    lost = sorted(gone.keys() - _published_by_others(high.job, gone))
+    if lost:
+        raise RuntimeError(f"{len(lost)} outputs of {high.job} are neither staged nor stored: {escape(lost[0])} …")
+    for path in gone:
+        logger.warning("%s: %s was published over by another job", high.job, escape(path))
     return tuple(entries)
+
+
+def _published_by_others(job: Job, found: Mapping[str, tuple[int, int] | None]) -> set[str]:
+    """Those of the paths whose file, known by size and time, another job has put there: by its rows or its plan."""
+    if not found:
+        return set()
+    paths = list(found)
+    by_rows = set()
+    for start in range(0, len(paths), _ROWS_AT_ONCE):
+        rows = JobOutput.objects.filter(job__workspace=job.workspace, path__in=paths[start : start + _ROWS_AT_ONCE])
+        columns = rows.exclude(job=job).values_list("path", "size", "modified_ns")
+        by_rows |= {path for path, *known in columns if found[path] == tuple(known)}
+    # One that was killed before it wrote its rows. Our own plan cannot explain what is not there.
+    by_plans = {
+        entry.path
+        for other in unfinished(job.workspace)
+        for entry in other.entries
+        if entry.path in found and found[entry.path] == (entry.size, entry.modified_ns)
+    }
+    return by_rows | by_plans
 
 
 def _prepare_high(high: _Side, live: list[tuple[int, Entry]], plan: Plan) -> None:

@@ -66,7 +66,12 @@ def stage(job: Job, workspace_folder: Path, matched: Matched, *, should_stop: Sh
 
 
 def discard(job: Job) -> None:
-    """Remove the plan of the job's attempt and what it has staged, in both storages; may be repeated."""
+    """Remove the plan of the job's attempt and what it has staged, in both storages; may be repeated.
+
+    The plan goes first, and for good: killed in the middle, a plan without its files would look like a publication of
+    which every output is stored already.
+    """
+    Plan.forget(job)
     for staging in (medium_staging(job), high_staging(job)):
         remove_tree(staging)
         try:

@@ -11,7 +11,7 @@ import functools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobs.errors import JobError, Stopped, Unavailable
@@ -32,6 +32,12 @@ _DISK_TROUBLE = {
     errno.ENODEV: "mount that storage again",
     errno.ENOTCONN: "mount that storage again",
     errno.ETIMEDOUT: "check the connection to that storage",
+    errno.EHOSTDOWN: "check the connection to that storage",
+    errno.EHOSTUNREACH: "check the connection to that storage",
+    errno.EREMOTEIO: "check that disk",
+    errno.EMFILE: "raise the job runner's limit of open files (ulimit -n)",
+    errno.ENFILE: "see which process of this host keeps so many files open",
+    errno.ENOMEM: "see which process of this host takes so much memory",
     errno.EACCES: "let the job runner's user write there",
     errno.EPERM: "let the job runner's user write there",
 }
@@ -72,24 +78,43 @@ class _OpenHow(ctypes.Structure):
 @contextmanager
 def disk_trouble(path: Path) -> Iterator[None]:
     """Turn trouble of the disk that `path` lies on into StorageUnavailable, names no disk can hold into JobError."""
-    there = next(folder for folder in (path, *path.parents) if folder.is_dir())
+    there = _nearest_folder(path)
     try:
         yield
     except OSError as error:
-        where = error.filename if isinstance(error.filename, str) and error.filename.startswith("/") else path
         if error.errno == errno.ENAMETOOLONG:
             raise JobError("A file name is too long to be stored: shorten the names of outputs.") from error
-        if error.errno in _DISK_TROUBLE:
-            raise StorageUnavailable(
-                f"Cannot write {where}: {error.strerror}. Nothing is lost: {_DISK_TROUBLE[error.errno]}; "
-                "the job then goes on by itself."
-            ) from error
+        if trouble := trouble_of_disk(error, path):
+            raise trouble from error
         # The storage itself, which was there a moment ago, and not one file of it.
-        if error.errno == errno.ENOENT and not there.is_dir():
+        if error.errno == errno.ENOENT and there is not None and _nearest_folder(there) != there:
             raise StorageUnavailable(
                 f"{there} has gone away. Nothing is lost: mount that storage again; the job then goes on by itself."
             ) from error
         raise
+
+
+def trouble_of_disk(error: OSError, path: Path | None = None) -> StorageUnavailable | None:
+    """What an error means for whoever has to see to the disk; None if it is no trouble of a disk.
+
+    `path` is where something was done, for errors that tell no place of their own.
+    """
+    if error.errno not in _DISK_TROUBLE:
+        return None
+    named = error.filename if isinstance(error.filename, str) and error.filename.startswith("/") else path
+    what = f"Cannot use {named}" if named else "Cannot use a disk"
+    return StorageUnavailable(
+        f"{what}: {error.strerror}. Nothing is lost: {_DISK_TROUBLE[error.errno]}; the job then goes on by itself."
+    )
+
+
+def _nearest_folder(path: Path) -> Path | None:
+    """The path, or the first folder above it that is there and answers."""
+    for folder in (path, *path.parents):
+        with suppress(OSError):
+            if folder.is_dir():
+                return folder
+    return None
 
 
 def check_stop(should_stop: ShouldStop) -> None:

@@ -1,5 +1,7 @@
 """What the loop and the driver do when the world is missing for a while, and that they never spin or give up."""
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -127,6 +129,23 @@ def test_what_the_database_refuses_is_our_bug_and_is_not_tried_for_ever(executor
     job = make_job(StatusCode.PREPARING)
     monkeypatch.setitem(steps.STEPS, StatusCode.PREPARING, lambda job, tools: job.record(attempt=0))
     tick_until(runner, job, StatusCode.INTERNAL_ERROR)
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.EMFILE])
+def test_trouble_of_a_disk_is_waited_out_wherever_it_shows(executor, runner, monkeypatch, code):
+    """Not every look at a disk stands where its trouble is foreseen."""
+    job, troubles = make_job(StatusCode.FINALIZED, outcome_code=StatusCode.JOB_ERROR, outcome_message="x"), [1, 2]
+
+    def step(job, tools):
+        if troubles:
+            troubles.pop()
+            raise OSError(code, os.strerror(code), "/storage/high")
+        steps.clean_up(job, tools)
+
+    monkeypatch.setitem(steps.STEPS, StatusCode.FINALIZED, step)
+
+    wait_until(lambda: runner.tick() and "/storage/high" in row(job).status_message, what="the trouble")
+    tick_until(runner, job, StatusCode.JOB_ERROR)
 
 
 def test_a_long_chain_behind_a_failed_job_does_not_hold_up_the_loop(executor, runner):

@@ -181,7 +181,9 @@ def test_a_file_that_is_swapped_for_a_link_while_it_is_opened_never_leaks(folder
     assert refused and seen == {b"own"}
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EHOSTDOWN, errno.EMFILE]
+)
 def test_trouble_of_a_disk_says_where_and_what_to_do(code):
     with pytest.raises(StorageUnavailable, match=r"/storage/x.*goes on by itself"), disk_trouble(Path("/storage/x")):
         raise OSError(code, os.strerror(code))
@@ -206,6 +208,21 @@ def test_a_storage_that_goes_away_in_the_middle_is_trouble_of_a_disk_and_nobodys
     ):
         storage.rename(tmp_path / "away")
         (storage / "workspaces" / "study").mkdir()
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.EACCES, errno.ENOTCONN])
+def test_a_mount_that_answers_no_question_is_trouble_of_a_disk(tmp_path, monkeypatch, code):
+    stat = os.stat
+
+    def stale(path, *arguments, **keywords):
+        if str(path).startswith(str(tmp_path)):
+            raise OSError(code, os.strerror(code), str(path))
+        return stat(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "stat", stale)
+
+    with pytest.raises(StorageUnavailable, match=str(tmp_path)), disk_trouble(tmp_path / "study"):
+        os.stat(tmp_path / "study")
 
 
 def test_a_file_is_replaced_as_a_whole_and_nothing_else_is_left(tmp_path):

@@ -3,15 +3,18 @@
 import os
 import shutil
 import signal
+from contextlib import suppress
 
 import pytest
 from django.db import connections
 
 from jobs import storage
+from jobs.errors import JobError
 from jobs.levels import HIGHLY_SENSITIVE, MODERATELY_SENSITIVE
 from jobs.models import JobOutput
 from jobs.states import StatusCode
-from runner import outputs
+from runner import outputs, publishing
+from runner.plan import high_staging
 from tests.factories import make_job
 from tests.publication import files_in, finalize, high, leave, make_publisher, manifest_of, medium, never, publish
 
@@ -64,7 +67,8 @@ def finalize_in_a_process_that_dies(job, count: int) -> bool:
         code = 1
         try:
             kill_at(count)
-            finalize(job)
+            with suppress(JobError):
+                finalize(job)
             code = 0
         finally:
             os._exit(code)
@@ -130,6 +134,59 @@ def test_a_publication_killed_at_any_call_is_carried_through_by_the_next_try(set
         assert got == expected, f"killed at call {count}"
 
     assert count > 50
+
+
+@pytest.mark.slow_test
+def test_a_refusal_killed_at_any_call_stays_a_refusal():
+    """A plan whose staged files were gone already would look like a publication that is through."""
+    job = make_job(StatusCode.FINALIZING, action="tables", output_spec=SPEC)
+    count, is_through, clash = 0, False, high("output/rows.csv")
+    while not is_through:
+        count += 1
+        outputs.forget(job)
+        leave(job, LATER)
+        outputs.collect(job, should_stop=never)
+        clash.mkdir(parents=True)  # another job's folder takes the place meanwhile
+
+        is_through = finalize_in_a_process_that_dies(job, count)
+
+        if not is_through:
+            with pytest.raises(JobError):
+                finalize(job)
+        assert outputs.load_plan(job) is None
+        assert not JobOutput.objects.exists()
+        assert not high("output/table.csv").exists()
+        clash.rmdir()
+    assert count > 10
+
+
+def test_an_output_that_is_neither_staged_nor_stored_is_never_told_as_a_success():
+    job = make_publisher()
+    leave(job, {"output/rows.csv": b"rows", "output/table.csv": b"n\n1\n"})
+    _, plan = outputs.collect(job, should_stop=never)
+    (high_staging(job) / "0").unlink()
+
+    with pytest.raises(RuntimeError, match="neither staged nor stored"):
+        finalize(job)
+
+    assert outputs.load_plan(job) == plan and not JobOutput.objects.exists()
+
+
+def test_a_file_that_a_killed_publication_has_put_there_is_not_taken_for_ours():
+    """Both were killed before their rows were written: only the other's plan tells whose the file is."""
+    first, second = make_publisher(action="first"), make_publisher(action="second")
+    for job, rows in ((first, b"first"), (second, b"second one")):
+        leave(job, {"output/rows.csv": rows, "output/table.csv": b"n\n1\n"})
+        _, plan = outputs.collect(job, should_stop=never)
+        publishing._publish(job, plan)
+
+    finalize(first)
+    finalize(second)
+
+    assert {row.path: row.job.action for row in JobOutput.objects.current()} == {
+        "output/rows.csv": "second",
+        "output/table.csv": "second",
+    }
 
 
 def test_a_file_that_another_job_published_over_meanwhile_is_not_claimed():
