@@ -60,19 +60,21 @@ class GitFailed(Exception):
         return bool(self.timed_out or self.ended_by in _KILLED or _MACHINE.search(self.stderr))
 
 
+# What git says holds what its server has said, 64 KiB of whatever it likes: all patterns below take linear time.
+
 # Somebody ended it; other signals mean that it crashed, as git does on a damaged pack.
 _KILLED = {signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM}
 _MACHINE = re.compile(
     r"No space left|Disk quota|Cannot allocate memory|Out of memory|Too many open files|Read-only file system"
     r"|Resource temporarily unavailable|Permission denied|Input/output error|unable to create thread"
-    r"|exec: .*git|failed to run command",
+    r"|exec: .{0,200}git|failed to run command",
     re.IGNORECASE,
 )
 _NETWORK = re.compile(
     r"Could not resolve|Failed to connect|Could ?n.t connect|Connection (refused|timed out|reset|was reset)"
     r"|Operation (timed out|too slow)|No route to host|Network is unreachable|early EOF|RPC failed"
     r"|unexpected disconnect|hung up unexpectedly|requested URL returned error: (5\d\d|429|408)|gnutls|SSL_|\bTLS\b"
-    r"|Empty reply|Recv failure|Send failure|transfer closed|bad line length|expected flush|expected .*packet"
+    r"|Empty reply|Recv failure|Send failure|transfer closed|bad line length|expected flush|expected .{0,200}packet"
     r"|invalid index-pack output|unexpected end of file|HTTP/2 (stream|framing)|Received HTTP code 5\d\d from proxy",
     re.IGNORECASE,
 )
@@ -92,7 +94,7 @@ _REASONS = (
     (r"not our ref|couldn.t find remote ref", UnknownRevision, "{repo} has no such commit, branch or tag."),
     (
         r"could not read (Username|Password)|Authentication failed|returned error: (401|403|404|410)"
-        r"|repository '.*' not found|Repository not found|Invalid username or password",
+        r"|repository '.{0,1000}' not found|Repository not found|Invalid username or password",
         GitError,
         "Repository {repo} was not found, or is not readable with the runner's token. Check the address; if the "
         "repository is private, ask the site's operator whether the token may read it.",
@@ -149,7 +151,8 @@ def _last_words(stderr: str) -> str:
 
 # People paste addresses with their password in all kinds of broken spellings: what may be one is not repeated.
 _BEFORE_HOST = re.compile(r"\A([a-zA-Z+]*:/+)?.*@", re.DOTALL)
-_QUERY_VALUE = re.compile(r"([?&][^=&\s]*=)[^&\s]*")
+_WORD = re.compile(r"\S+")
+_QUERY_VALUE = re.compile(r"([?&][^=&?\s]*=)[^&\s]*")
 
 
 def shown(text: str) -> str:
@@ -162,7 +165,13 @@ def scrub(text: str) -> str:
     """The text without the token in any of its spellings and without user names and passwords in addresses."""
     for secret in filter(None, (settings.PRIVATE_REPO_ACCESS_TOKEN, basic_credentials())):
         text = text.replace(secret, "***")
-    return re.sub(r"(?<=//)\S*@", "***@", text)
+    return _WORD.sub(_without_credentials, text)
+
+
+def _without_credentials(word: re.Match) -> str:
+    """A word without what stands between the "//" and the host of an address."""
+    begin, end = word[0].find("//") + 2, word[0].rfind("@")
+    return f"{word[0][:begin]}***{word[0][end:]}" if 2 <= begin <= end else word[0]
 
 
 def basic_credentials() -> str:

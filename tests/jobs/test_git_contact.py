@@ -8,7 +8,7 @@ import time
 import pytest
 
 from jobs import git
-from jobs.git.errors import scrub
+from jobs.git.errors import GitFailed, explain, scrub
 from jobs.git.names import check_repo
 from jobs.git.process import may_have_token
 from tests.git_processes import processes_that_mention, start_resolve, wait_until
@@ -228,6 +228,19 @@ def test_what_git_says_is_shown_without_secrets(settings):
     text = scrub(f"fatal: https://alice:pw@host/x {TOKEN} Basic {ENCODED}")
 
     assert text == "fatal: https://***@host/x *** Basic ***"
+
+
+@pytest.mark.parametrize("unit", ["/", "//", "?", "&", "a//", "expected ", "repository '", "exec: ", "://@"])
+def test_what_a_server_says_takes_time_that_grows_no_faster_than_its_length(unit):
+    """Quadratic would be sixteen times, and nobody else runs meanwhile: regular expressions let no other thread in."""
+
+    def seconds(length: int) -> float:
+        begun = time.process_time()
+        explain(GitFailed(unit * (length // len(unit))), "https://example.org/study")
+        return time.process_time() - begun
+
+    once = min(seconds(20_000) for _ in range(2))
+    assert seconds(80_000) < 9 * once + 0.2
 
 
 def test_a_local_repository_of_another_user_can_be_read(study, settings):
