@@ -79,6 +79,17 @@ def _end_in_time(stop: Stop, over: threading.Event) -> None:
             os._exit(0)
 
 
+def stop_when_input_ends() -> None:
+    """Send this process SIGTERM once nobody holds the other end of standard input any more, however that came about."""
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="input", daemon=True).start()
+
+
 def run_forever(tick: Callable[[], bool], pause: Callable[[], None], stop: Stop) -> None:
     """Call `tick` until it returns False or `stop` is set; `pause` waits between two turns and may be woken.
 

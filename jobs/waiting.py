@@ -19,6 +19,7 @@ LOOK_EVERY_SECONDS = 0.1
 # As long as a runner may take to end by itself after SIGTERM, and a little more.
 STOP_SECONDS = 12
 START_AGAIN_SECONDS = 10
+LONGEST_LOG_BYTES = 1024**2
 
 
 class RunnerFailed(Exception):
@@ -35,7 +36,10 @@ def until_done(jobs: list[Job]) -> None:
 
 
 class _RunnerProcess:
-    """A `manage.py run` that ends with the block. It ends at once if there is one already, which then does the work."""
+    """A `manage.py run` that ends with the block. It ends at once if there is one already, which then does the work.
+
+    It also ends when this process dies in any other way: its standard input is a pipe that then has nobody at its end.
+    """
 
     def __init__(self) -> None:
         self._log = settings.WORK_DIR / "add_job-runner.log"
@@ -57,11 +61,14 @@ class _RunnerProcess:
 
     def _start(self) -> None:
         self._started = time.monotonic()
-        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run"]
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run", "--until-input-ends"]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            if log.tell() > LONGEST_LOG_BYTES:
+                log.truncate(0)
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
 
     def __exit__(self, *error) -> None:
+        self._process.stdin.close()
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)

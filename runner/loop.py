@@ -10,7 +10,7 @@ table says what to do next.
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,9 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 5
 # Running jobs show the job-server that they live by a moving `updated_at`; it warns after 30 minutes (contract §1.4).
 TOUCH_SECONDS = 60
-# A long chain of jobs behind a failed one must not delay a cancel or another job's step.
-LONGEST_END_OF_DOOMED_SECONDS = 0.5
+# The cancel of a whole backend, or a long chain behind a failed job, must not delay another job's step.
+LONGEST_END_OF_MANY_SECONDS = 0.5
+ENDED_AT_ONCE = 200
 # So many waiting jobs of a pool are told a new reason in one turn: what a turn costs stays bounded when a pause, or the
 # end of one, gives 10,000 jobs another reason. The others hear of it in the turns that follow at once.
 MOST_TOLD_IN_A_TURN = 1000
@@ -131,17 +132,26 @@ class Runner:
     # --- jobs that wait
 
     def _end_stopped_pending(self) -> None:
-        for job in Job.objects.pending().stop_requested():
-            outcome = verdicts.stopped(job)
-            _move(job, outcome.code, outcome.message)
+        def outcome(job: Job) -> tuple[StatusCode, str]:
+            stopped = verdicts.stopped(job)
+            return stopped.code, stopped.message
+
+        self._end_many(Job.objects.pending().stop_requested(), outcome)
 
     def _end_doomed(self) -> None:
         """A job whose dependency failed never starts; those behind it follow, in this tick or the next ones."""
-        deadline = time.monotonic() + LONGEST_END_OF_DOOMED_SECONDS
-        while doomed := list(Job.objects.doomed().prefetch_related("waits_for")[:200]):
+        self._end_many(
+            Job.objects.doomed().prefetch_related("waits_for"),
+            lambda job: (StatusCode.DEPENDENCY_FAILED, verdicts.dependency_failed(job.waits_for.all())),
+        )
+
+    def _end_many(self, waiting: QuerySet, outcome: Callable[[Job], tuple[StatusCode, str]]) -> None:
+        """End waiting jobs, however many, in short transactions; what is left after a while is for the next turn."""
+        deadline = time.monotonic() + LONGEST_END_OF_MANY_SECONDS
+        while found := list(waiting[:ENDED_AT_ONCE]):
             with transaction.atomic():
-                for job in doomed:
-                    _move(job, StatusCode.DEPENDENCY_FAILED, verdicts.dependency_failed(job.waits_for.all()))
+                for job in found:
+                    _move(job, *outcome(job))
             if time.monotonic() > deadline:
                 self.wake.set()
                 return

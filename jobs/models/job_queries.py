@@ -56,9 +56,10 @@ class JobQuerySet(models.QuerySet):
         return waiting.filter(Exists(self._waited_for(~Q(to_job__state__in=(*ACTIVE_STATES, State.SUCCEEDED)))))
 
     def ready(self) -> "JobQuerySet":
-        """Pending jobs that only lack a worker, or whose last awaited job has just succeeded."""
+        """Pending jobs that only lack a worker, or whose last awaited job has just succeeded; none that is to stop."""
         released = ~Exists(self._waited_for(~Q(to_job__state=State.SUCCEEDED)))
-        return self.pending().filter(~Q(status_code=StatusCode.WAITING_ON_DEPENDENCIES) | released)
+        wanted = self.pending().filter(stop_request="")
+        return wanted.filter(~Q(status_code=StatusCode.WAITING_ON_DEPENDENCIES) | released)
 
     def not_told(self, code: StatusCode, message: str) -> "JobQuerySet":
         """Jobs whose status says something else."""

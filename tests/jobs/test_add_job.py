@@ -1,9 +1,11 @@
 """`manage.py add_job`, with real git repositories: what it adds, what it shows, and a clear word for every mistake."""
 
 import contextlib
+import signal
 import socket
 import sqlite3
 import subprocess
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -422,11 +424,7 @@ def test_waiting_leaves_the_work_to_a_runner_that_is_there_already(study, tmp_pa
 def test_waiting_tells_by_its_exit_code_that_a_job_did_not_succeed(study, tmp_path):
     with Site(tmp_path, EXECUTOR="fake") as site:
         start_runner(site)
-        change(
-            site,
-            "INSERT INTO jobs_flag (name, value, set_by, reason, set_at) "
-            "VALUES ('paused', 'on', 'olive', 'x', '2026-01-01')",
-        )
+        pause(site)
         waiting = site.start("add_job", str(study), "extract", "--wait")
         wait_until(lambda: site.statuses() == {"extract": "paused"}, what="the pause")
         change(
@@ -438,11 +436,34 @@ def test_waiting_tells_by_its_exit_code_that_a_job_did_not_succeed(study, tmp_pa
         assert "cancelled_by_user" in printed and "Cancelled by bob" in printed
 
 
+@pytest.mark.slow_test
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_however_waiting_ends_its_runner_ends_too(study, tmp_path, number):
+    with Site(tmp_path, EXECUTOR="fake") as site:
+        pause(site)
+        waiting = site.start("add_job", str(study), "extract", "--wait")
+        wait_until(lambda: site.statuses() == {"extract": "paused"}, what="the pause")
+        holder = int((site.work_dir / "run.lock").read_text().split()[1])
+        assert holder != waiting.pid
+
+        waiting.send_signal(number)
+
+        wait_until(lambda: not Path(f"/proc/{holder}").exists(), seconds=15, what="the end of the runner")
+
+
 def start_runner(site: Site) -> subprocess.Popen:
     runner = site.start("run")
     lock = site.work_dir / "run.lock"
     wait_until(lambda: lock.exists() and f"pid {runner.pid} " in lock.read_text(), what="the runner's start")
     return runner
+
+
+def pause(site: Site) -> None:
+    change(
+        site,
+        "INSERT INTO jobs_flag (name, value, set_by, reason, set_at) "
+        "VALUES ('paused', 'on', 'olive', 'x', '2026-01-01')",
+    )
 
 
 def change(site: Site, sql: str) -> None:

@@ -11,11 +11,11 @@ import pytest
 from jobs import storage
 from jobs.models import Job
 from jobs.states import StatusCode
-from runner import steps
+from runner import loop, steps
 from runner.containers import spec_for
 from runner.executors.base import Phase, Status
 from runner.executors.fake import FakeExecutor, FakeRun
-from runner.loop import LONGEST_END_OF_DOOMED_SECONDS, Runner
+from runner.loop import LONGEST_END_OF_MANY_SECONDS, Runner
 from tests.factories import make_job, make_request
 from tests.git_repositories import make_repository
 from tests.site import wait_until
@@ -154,9 +154,23 @@ def test_a_long_chain_behind_a_failed_job_does_not_hold_up_the_loop(executor, ru
         jobs.append(make_job(StatusCode.WAITING_ON_DEPENDENCIES, waits_for=[jobs[-1]]))
     started = time.monotonic()
     runner.tick()
-    assert time.monotonic() - started < LONGEST_END_OF_DOOMED_SECONDS + 2
+    assert time.monotonic() - started < LONGEST_END_OF_MANY_SECONDS + 2
     wait_until(lambda: runner.tick() == 0, what="the end of the whole chain")
     assert set(Job.objects.exclude(pk=jobs[0].pk).values_list("status_code", flat=True)) == {"dependency_failed"}
+
+
+def test_the_cancel_of_a_whole_backend_does_not_hold_up_the_loop(executor, runner, monkeypatch):
+    """Slices are short transactions; a turn gives up after a while and the next one follows at once."""
+    monkeypatch.setattr(loop, "LONGEST_END_OF_MANY_SECONDS", 0)
+    monkeypatch.setattr(loop, "ENDED_AT_ONCE", 4)
+    for _ in range(10):
+        make_job(StatusCode.WAITING_ON_WORKERS)
+    Job.objects.request_cancel(by="alice", reason="wrong study")
+
+    left = [runner.tick() for _ in range(3)]
+
+    assert left == [6, 2, 0]
+    assert set(Job.objects.values_list("status_code", flat=True)) == {"cancelled_by_user"}
 
 
 def test_what_names_files_survives_trouble_in_the_clean_up():

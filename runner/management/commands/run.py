@@ -2,7 +2,7 @@
 
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs.service import check_database
+from jobs.service import check_database, stop_when_input_ends
 from jobs.waiting import ALREADY_RUNNING
 from runner.capacity import BadWeights
 from runner.lock import AlreadyRunning
@@ -22,8 +22,16 @@ class Command(BaseCommand):
             help="stop when no job is active: shows progress, then a table of the results; exit code 1 if a job failed",
         )
 
-    def handle(self, *, until_idle: bool, **options) -> None:
+        parser.add_argument(
+            "--until-input-ends",
+            action="store_true",
+            help="stop, as on SIGTERM, when standard input ends; `add_job --wait` starts its runner so",
+        )
+
+    def handle(self, *, until_idle: bool, until_input_ends: bool, **options) -> None:
         check_database()
+        if until_input_ends:
+            stop_when_input_ends()
         try:
             succeeded = drive_jobs(until_idle=until_idle)
         except AlreadyRunning as error:
