@@ -5,7 +5,9 @@ The rules, from what researchers of the older system expect:
 * an action asked for by name always runs again; `run_all` means every action that is not done yet;
 * an action that is only needed runs if it never succeeded, if its last job failed, if its outputs are not all in
   storage any more, or if dependencies are forced; otherwise its last job's outputs are reused;
-* an action with an active job is joined, never doubled, unless that job is being stopped or can only fail;
+* an action with an active job is joined, never doubled, unless that job is being stopped or can only fail; the commit
+  does not matter, but the plan says when it is another one;
+* a job of another repository, or one that was made with another database, is neither joined nor reused;
 * when nothing is left to run, that is an answer and not an error.
 
 Looks at database and storage and changes nothing. How a plan becomes jobs is not known here.
@@ -39,6 +41,13 @@ class PlannedAction:
     decision: Decision
     why: str
     job: Job | None = None  # the existing job that is joined or reused
+    # That job runs, or ran, the study at another commit than the request's.
+    is_of_other_commit: bool = False
+
+    @property
+    def run_command(self) -> str:
+        """What runs, or has run: an existing job's own command."""
+        return self.job.run_command if self.job else self.action.run
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,8 @@ class Plan:
 
     project: Project
     actions: dict[str, PlannedAction] = field(default_factory=dict)
+    # The request has its jobs already; they may have ended in any way.
+    is_known: bool = False
 
     @property
     def to_run(self) -> list[PlannedAction]:
@@ -54,13 +65,20 @@ class Plan:
 
     @property
     def nothing_to_do(self) -> str:
-        """Why there is nothing to run, or an empty string."""
+        """Why there is nothing to run and how to run it all the same, or an empty string."""
         if self.to_run:
             return ""
+        if self.is_known:
+            return "Nothing to do: this request has its jobs already."
         joined = [name for name, planned in self.actions.items() if planned.decision is Decision.JOIN]
         if joined:
             return f"Nothing to do: {listed(joined)} {'is' if len(joined) == 1 else 'are'} already scheduled."
-        return "Nothing to do: all actions have already succeeded and their outputs are in storage."
+        older = [name for name, planned in self.actions.items() if planned.is_of_other_commit]
+        changed = f" {listed(older)} ran at another commit than this one." if older else ""
+        return (
+            "Nothing to do: all actions have already succeeded and their outputs are in storage."
+            f"{changed} To run an action again, ask for it by name."
+        )
 
 
 class StoredFiles:
@@ -131,11 +149,30 @@ class _Decider:
 
     def __call__(self, action: Action) -> PlannedAction:
         job = self.latest.get(action.name)
-        if job is not None and job.is_active and not job.is_stop_requested and job.pk not in self.bound_to_fail:
-            return PlannedAction(action, Decision.JOIN, f"job {job.identifier} is already {job.state}", job)
+        if job is None or self._is_strange(job):
+            return PlannedAction(action, Decision.RUN, self._why_run(action.name, job))
+        if job.is_active and not job.is_stop_requested and job.pk not in self.bound_to_fail:
+            return self._existing(action, Decision.JOIN, job, f"job {job.identifier} is already {job.state}")
         if why := self._why_run(action.name, job):
             return PlannedAction(action, Decision.RUN, why)
-        return PlannedAction(action, Decision.REUSE, f"job {job.identifier} succeeded, its outputs are in storage", job)
+        why = f"job {job.identifier} succeeded, its outputs are in storage"
+        return self._existing(action, Decision.REUSE, job, why)
+
+    def _existing(self, action: Action, decision: Decision, job: Job, why: str) -> PlannedAction:
+        is_other = job.request.commit != self.request.commit
+        at = f" (at commit {job.request.commit[:10]})" if is_other else ""
+        return PlannedAction(action, decision, why + at, job, is_other)
+
+    def _is_strange(self, job: Job) -> bool:
+        return bool(self._why_strange(job))
+
+    def _why_strange(self, job: Job) -> str:
+        """Why what the job makes cannot be what this request asks for, whatever else it is."""
+        if _same_address(job.request.repo_url) != _same_address(self.request.repo_url):
+            return f"its last job {job.identifier} ran another repository"
+        if job.request.database_name != self.request.database_name:
+            return f"its last job {job.identifier} was made with database {job.request.database_name}"
+        return ""
 
     def replaced(self, action: Action) -> PlannedAction | None:
         """For an action that is done but for files that other actions, which promise the same paths, have replaced.
@@ -144,19 +181,23 @@ class _Decider:
         replace each other's file for ever, and `run_all` would never end.
         """
         job = self.latest.get(action.name)
-        if not self.shared_paths or self.request.force_run_dependencies or action.name in self.asked_for or job is None:
+        if not self.shared_paths or self.request.force_run_dependencies or action.name in self.asked_for:
+            return None
+        if job is None or self._is_strange(job):
             return None
         lost = [output for output in self.outputs.get(job.pk, ()) if self._is_lost(output)]
         if not lost or not all(map(self._is_replaced, lost)):
             return None
-        why = f"job {job.identifier} succeeded; {lost[0].path} is now that of another action that writes it too"
-        return PlannedAction(action, Decision.REUSE, why, job)
+        why = f"job {job.identifier} succeeded; another action has since replaced its {lost[0].path}"
+        return self._existing(action, Decision.REUSE, job, why)
 
     def _why_run(self, name: str, job: Job | None) -> str:
         if name in self.asked_for:
             return "asked for by name"
         if job is None:
             return "has not run in this workspace yet"
+        if strange := self._why_strange(job):
+            return strange
         if job.is_active and job.is_stop_requested:
             return f"job {job.identifier} is being stopped"
         if job.is_active:
@@ -179,6 +220,12 @@ class _Decider:
 
     def _is_replaced(self, output: _Output) -> bool:
         return output.path in self.stored and any(fnmatch.fnmatchcase(output.path, path) for path in self.shared_paths)
+
+
+def _same_address(repo_url: str) -> str:
+    """Spellings of one repository's address that mean the same; of a local path none but one do."""
+    plain = repo_url.rstrip("/").removesuffix(".git")
+    return plain.lower() if "://" in plain else plain
 
 
 def _outputs(jobs: Iterable[Job]) -> dict[int, list[_Output]]:

@@ -152,9 +152,10 @@ def show_plan(wish: Wish) -> None:
     for name, planned in plan.actions.items():
         sign, style = _LOOK[planned.decision]
         why = f"{planned.why}, but it cannot be run: see below" if name in images.troubles else planned.why
-        cells = (why, "\n".join(planned.action.needs) or "-", escape(planned.action.run))
+        cells = (why, "\n".join(planned.action.needs) or "-", escape(planned.run_command))
         table.add_row(Text(name, style), Text(sign, style), *map(Text, cells[: len(table.columns) - 2]))
     console.print(table)
+    _warn_of_other_commits(request, plan)
     images.check()
     console.print(plan.nothing_to_do or f"{len(plan.to_run)} job(s) would be added.", soft_wrap=True)
 
@@ -163,6 +164,7 @@ def add(wish: Wish, *, wait: bool) -> bool:
     """Store the jobs; with `wait` see them through. Whether all that was waited for succeeded."""
     console, (request, project) = terminal(), _request_and_project(wish)
     submission = planning.submit(request, project, by=request.created_by)
+    _warn_of_other_commits(request, submission.plan)
     if submission.plan.nothing_to_do:
         console.print(submission.plan.nothing_to_do, soft_wrap=True)
     for job in submission.jobs:
@@ -172,6 +174,17 @@ def add(wish: Wish, *, wait: bool) -> bool:
         if not wait and not Heartbeat.is_fresh("run"):
             _warn("no runner is at work: start `manage.py run`, or use --wait next time.")
     return _see_through(submission) if wait else True
+
+
+def _warn_of_other_commits(request: JobRequest, plan: planning.Plan) -> None:
+    """Whoever has just committed a change expects that to run."""
+    for planned in plan.actions.values():
+        if planned.decision is planning.Decision.JOIN and planned.is_of_other_commit:
+            job = planned.job
+            _warn(
+                f"{job.action} is already scheduled at commit {job.request.commit[:10]} and will not run at "
+                f"{request.commit[:10]}. If it should, cancel job {job.identifier} and ask again."
+            )
 
 
 def _see_through(submission: planning.Submission) -> bool:

@@ -6,7 +6,6 @@ never inside; what is done about each action is decided by `jobs.deciding`.
 
 import logging
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -94,7 +93,7 @@ def submit(request: JobRequest, project: Project | None = None, *, by: str) -> S
     stored, drafts = StoredFiles(request.workspace), _Drafts(request, project)
     for _ in range(MAX_PLANNING_ROUNDS):
         if known := _known(request):
-            return Submission(known, Plan(project), [])
+            return Submission(known, Plan(project, is_known=True), [])
         # All that takes long is done here: looks at storage, git, text. Inside, the plan is only made anew.
         plan = make_plan(request, project, stored)
         if not plan.to_run:
@@ -157,26 +156,22 @@ class _Drafts:
 
 def _store(request: JobRequest, plan: Plan, drafts: _Drafts, *, by: str) -> None:
     """Only inserts, by way of what was made before: everybody else who writes waits for the end of this."""
-    new = [(draft, _beginning(plan, draft)) for draft in drafts.of(plan)]
+    new = [(draft, _beginning(request, plan, draft)) for draft in drafts.of(plan)]
     request.study_actions = plan.project.all_actions()
     request.save()
     existing = {name: planned.job.pk for name, planned in plan.actions.items() if planned.job is not None}
     store(request, new, existing, by=by)
-    if not request.codelists_ok:
-        _refuse_stale_codelists(request.jobs.filter(requires_db=True), by=by)
     log.info(
         "request %s: %d jobs created (%s)", request.identifier, len(new), listed([draft.action for draft, _ in new])
     )
 
 
-def _beginning(plan: Plan, draft: Draft) -> Beginning:
+def _beginning(request: JobRequest, plan: Plan, draft: Draft) -> Beginning:
+    if draft.requires_db and not request.codelists_ok:
+        # Out-of-date codelists stop only the actions that read the database (wire contract §1.6).
+        message = f"Codelists are out of date (required by action {draft.action})."
+        return Beginning(StatusCode.STALE_CODELISTS.value, message)
     unfinished = [name for name in draft.needs if plan.actions[name].decision is not Decision.REUSE]
     if unfinished:
         return Beginning(StatusCode.WAITING_ON_DEPENDENCIES.value, f"Waiting for {listed(unfinished)}.")
     return Beginning(StatusCode.CREATED.value, "Waiting for the runner.")
-
-
-def _refuse_stale_codelists(jobs: Iterable[Job], *, by: str) -> None:
-    """Out-of-date codelists stop only the actions that read the database (wire contract §1.6)."""
-    for job in jobs:
-        job.move_to(StatusCode.STALE_CODELISTS, f"Codelists are out of date (required by action {job.action}).", by=by)

@@ -85,7 +85,6 @@ ACTIVE_CODES = PENDING_CODES + RUNNING_CODES
 _FROM_PENDING = frozenset(PENDING_CODES) | {
     _C.INITIATED,
     _C.DEPENDENCY_FAILED,
-    _C.STALE_CODELISTS,
     _C.CANCELLED_BY_USER,
     _C.KILLED_BY_ADMIN,
     _C.JOB_ERROR,
@@ -115,8 +114,9 @@ MAY_FOLLOW: dict[StatusCode, frozenset[StatusCode]] = {
 }
 # What an operator who reads the runner's log wants to see of each job; the other steps only take moments.
 TOLD_CODES = frozenset({_C.EXECUTING, _C.WAITING_ON_NEW_TASK, *CODES_OF[State.SUCCEEDED], *CODES_OF[State.FAILED]})
-# A job is inserted with one of these; every later change is a transition.
-FIRST_CODES = (_C.CREATED, _C.WAITING_ON_DEPENDENCIES)
+# A job is inserted with one of these; every later change is a transition. What its request already rules out is never
+# pending: the runner could start it between two transactions.
+FIRST_CODES = (_C.CREATED, _C.WAITING_ON_DEPENDENCIES, _C.STALE_CODELISTS)
 
 
 def state_of(code: str) -> State:
@@ -130,7 +130,9 @@ def may_follow(old: str, new: str) -> bool:
 
 def as_mermaid() -> str:
     """The state diagram for the README, made from the tables: two boxes of codes and the arrows between them."""
-    lines = ["stateDiagram-v2", "    [*] --> waiting", "    state waiting {"]
+    lines = ["stateDiagram-v2", "    [*] --> waiting"]
+    lines += [f"    [*] --> {code}" for code in FIRST_CODES if code not in PENDING_CODES]
+    lines += ["    state waiting {"]
     lines += [*(f"        {code}" for code in PENDING_CODES), "    }"]
     lines += [f"    waiting --> {code}" for code in StatusCode if code in _FROM_PENDING - set(PENDING_CODES)]
     lines += ["    state working {"]

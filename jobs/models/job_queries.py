@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 # What somebody has asked for; steps read them afresh.
 STOP_COLUMNS = ("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason")
-_STANDING = ("identifier", "action", "state", "status_code", "stop_request")
+_STANDING = (
+    *("identifier", "action", "state", "status_code", "stop_request", "run_command"),
+    *("request__repo_url", "request__commit", "request__database_name"),
+)
 
 
 class _Before(NamedTuple):
@@ -91,13 +94,13 @@ class JobQuerySet(models.QuerySet):
     def latest_per_action(self, backend: str, workspace: str) -> dict[str, "Job"]:
         """Action -> its newest job in the workspace. Cancelled and killed jobs do not count: they changed nothing.
 
-        There may be thousands, so of each only what tells how it stands is loaded.
+        There may be thousands, so of each only what tells how it stands, and of what it was made, is loaded.
         """
         jobs = self.filter(backend=backend, workspace=workspace).exclude(
             status_code__in=(StatusCode.CANCELLED_BY_USER, StatusCode.KILLED_BY_ADMIN)
         )
         newest = jobs.values("action").annotate(newest=models.Max("pk")).values("newest")
-        return {job.action: job for job in self.filter(pk__in=newest).only(*_STANDING)}
+        return {job.action: job for job in self.filter(pk__in=newest).select_related("request").only(*_STANDING)}
 
     def bound_to_fail(self, backend: str, workspace: str) -> set[int]:
         """Primary keys of the workspace's pending jobs that wait, directly or not, for one that failed or is to stop.

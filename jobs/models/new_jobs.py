@@ -15,9 +15,12 @@ from django.utils import timezone
 from jobs.models.job import Job
 from jobs.models.request import JobRequest
 from jobs.models.status_change import InvalidTransition, StatusChange
-from jobs.states import FIRST_CODES
+from jobs.states import FINAL_STATES, FIRST_CODES, state_of
 
-_AT_LAST = ("request", "status_code", "status_message", "created_at", "updated_at", "status_changed_at")
+_AT_LAST = (
+    *("request", "status_code", "status_message", "state", "completed_at"),
+    *("created_at", "updated_at", "status_changed_at"),
+)
 _BEFORE = [field for field in Job._meta.concrete_fields if not field.primary_key and field.name not in _AT_LAST]
 
 
@@ -34,6 +37,7 @@ class Draft:
     def __init__(self, job: Job):
         self.action: str = job.action
         self.needs: list[str] = job.needs
+        self.requires_db: bool = job.requires_db
         self.values = [field.get_db_prep_save(getattr(job, field.attname), connection) for field in _BEFORE]
 
 
@@ -53,7 +57,7 @@ def store(
         if beginning.code not in FIRST_CODES:
             raise InvalidTransition(f"job for action {draft.action}: a job cannot begin as {beginning.code}")
     now = connection.ops.adapt_datetimefield_value(timezone.now())
-    rows = ((*draft.values, request.pk, *beginning, now, now, now) for draft, beginning in new)
+    rows = ((*draft.values, request.pk, *beginning, *_state(beginning, now), now, now, now) for draft, beginning in new)
     _insert(Job, [*(field.name for field in _BEFORE), *_AT_LAST], rows)
     stored = dict(Job.objects.filter(request=request).values_list("action", "pk"))
     lines = ((stored[draft.action], "", *beginning, by, now, 1) for draft, beginning in new)
@@ -61,6 +65,12 @@ def store(
     awaited = {**existing, **stored}
     links = ((stored[draft.action], awaited[needed]) for draft, _ in new for needed in draft.needs)
     _insert(Job.waits_for.through, ("from_job", "to_job"), links)
+
+
+def _state(beginning: Beginning, now: object) -> tuple[str, object]:
+    """The state that the code belongs to, and when the job was over if it was from the start."""
+    state = state_of(beginning.code)
+    return state.value, now if state in FINAL_STATES else None
 
 
 def _insert(model: type[models.Model], names: Sequence[str], rows: Iterable[Sequence]) -> None:

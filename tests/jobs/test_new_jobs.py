@@ -33,7 +33,7 @@ def test_a_stored_job_has_every_column_of_its_draft():
 
     found = Job.objects.get()
     given = {field.name: getattr(job, field.name) for field in Job._meta.concrete_fields if not field.is_relation}
-    added = ("id", "status_code", "status_message", "created_at", "updated_at", "status_changed_at")
+    added = ("id", "status_code", "status_message", "state", "created_at", "updated_at", "status_changed_at")
     assert {name: getattr(found, name) for name in given if name not in added} == {
         name: value for name, value in given.items() if name not in added
     }
@@ -71,3 +71,11 @@ def test_no_job_begins_in_the_middle():
     with pytest.raises(InvalidTransition, match="cannot begin as executed"):
         store(make_request(), [(Draft(a_job()), Beginning("executed", ""))], {}, by="alice")
     assert not Job.objects.exists()
+
+
+def test_a_job_that_its_request_rules_out_is_over_from_the_start():
+    store(make_request(), [(Draft(a_job()), Beginning("stale_codelists", "Out of date."))], {}, by="alice")
+
+    job, line = Job.objects.get(), StatusChange.objects.get()
+    assert (job.state, job.status_code, job.completed_at) == (State.FAILED, "stale_codelists", job.created_at)
+    assert (line.from_code, line.to_code, line.message) == ("", "stale_codelists", "Out of date.")

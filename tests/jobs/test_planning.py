@@ -37,7 +37,12 @@ actions:
 
 
 def ask(*actions: str, **columns) -> JobRequest:
-    defaults = {"backend": "tpp", "workspace": "study", "repo_url": "https://example.org/study", "commit": "c" * 40}
+    defaults = {
+        "backend": "tpp",
+        "workspace": "study",
+        "repo_url": "https://github.com/opensafely/study",
+        "commit": "c" * 40,
+    }
     return JobRequest(requested_actions=list(actions), created_by="alice", **defaults | columns)
 
 
@@ -145,6 +150,51 @@ def test_a_job_behind_one_that_has_just_failed_is_not_joined():
     assert decision is Decision.RUN and "waits for one that failed or is being stopped" in reason
 
 
+def test_a_job_at_another_commit_is_joined_and_reused_but_the_plan_says_so():
+    """A study whose author has pushed a change: what has run already stays, as in the older system."""
+    end(StatusCode.SUCCEEDED, "generate")
+    waiting = make_job(StatusCode.CREATED, action="prepare_1", backend="tpp", run_command="python:v2 python old.py")
+
+    plan = make_plan(ask("prepare_1", "prepare_2", commit="d" * 40), STUDY)
+
+    reused, joined, new = (plan.actions[name] for name in ("generate", "prepare_1", "prepare_2"))
+    assert (reused.decision, joined.decision, new.decision) == (Decision.REUSE, Decision.JOIN, Decision.RUN)
+    assert reused.why.endswith("in storage (at commit cccccccccc)")
+    assert joined.why == f"job {waiting.identifier} is already pending (at commit cccccccccc)"
+    assert (joined.run_command, new.run_command) == ("python:v2 python old.py", STUDY.action("prepare_2").run)
+    assert (reused.is_of_other_commit, joined.is_of_other_commit, new.is_of_other_commit) == (True, True, False)
+
+
+def test_run_all_at_a_new_commit_says_what_ran_at_another_one_and_how_to_run_it_again():
+    end(StatusCode.SUCCEEDED, *STUDY.all_actions())
+    answer = submit(ask("run_all", commit="d" * 40), STUDY, by="alice").plan.nothing_to_do
+    assert answer.endswith(
+        "generate, prepare_1, prepare_2 and analyse ran at another commit than this one. "
+        "To run an action again, ask for it by name."
+    )
+
+
+@pytest.mark.parametrize("code", [StatusCode.SUCCEEDED, StatusCode.EXECUTING])
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"repo_url": "https://github.com/opensafely/other"}, "ran another repository"),
+        ({"database_name": "full"}, "was made with database default"),
+    ],
+)
+def test_a_job_of_another_repository_or_database_is_neither_reused_nor_joined(code, columns, reason):
+    """Its rows would be taken for those of this study, or of this database."""
+    end(code, "generate")
+    decision, why_it_runs = why("generate", "prepare_1", **columns)
+    assert decision is Decision.RUN and why_it_runs.endswith(reason)
+    assert run("prepare_1", **columns) == ["generate", "prepare_1"]
+
+
+def test_two_spellings_of_an_address_are_one_repository():
+    end(StatusCode.SUCCEEDED, "generate")
+    assert run("prepare_1", repo_url="https://GitHub.com/opensafely/study.git/") == ["prepare_1"]
+
+
 def test_jobs_of_another_backend_or_workspace_do_not_count():
     """M3."""
     end(StatusCode.SUCCEEDED, "generate", backend="emis")
@@ -180,7 +230,8 @@ def test_run_all_with_everything_done_is_nothing_to_do_and_no_error():
     submission = submit(ask("run_all"), STUDY, by="alice")
     assert submission.jobs == []
     assert submission.plan.nothing_to_do == (
-        "Nothing to do: all actions have already succeeded and their outputs are in storage."
+        "Nothing to do: all actions have already succeeded and their outputs are in storage. "
+        "To run an action again, ask for it by name."
     )
     assert not JobRequest.objects.filter(created_by="alice", backend="tpp", requested_actions=["run_all"]).exists()
 
@@ -323,9 +374,7 @@ def test_actions_that_replace_each_others_file_are_done_for_run_all():
     submission = submit(ask("run_all"), SHARING, by="alice")
     assert submission.jobs == []
     assert submission.plan.nothing_to_do.startswith("Nothing to do: all actions have already succeeded")
-    assert submission.plan.actions["first"].why.endswith(
-        "output/x.csv is now that of another action that writes it too"
-    )
+    assert submission.plan.actions["first"].why.endswith("another action has since replaced its output/x.csv")
 
 
 def test_an_action_whose_file_was_replaced_runs_again_for_one_that_runs_and_needs_it():

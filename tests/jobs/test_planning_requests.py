@@ -37,7 +37,7 @@ def ask(*actions: str, **columns) -> JobRequest:
     defaults = {
         "backend": "development",
         "workspace": "study",
-        "repo_url": "https://example.org/study",
+        "repo_url": "https://github.com/opensafely/study",
         "commit": "c" * 40,
     }
     return JobRequest(requested_actions=list(actions), created_by="alice", **defaults | columns)

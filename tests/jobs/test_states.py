@@ -95,8 +95,8 @@ def test_each_running_code_has_a_step_and_no_other_code_has_one():
     assert set(STEPS) == set(states.RUNNING_CODES)
 
 
-def test_jobs_begin_as_pending():
-    assert set(FIRST_CODES) <= set(states.PENDING_CODES)
+def test_jobs_begin_as_pending_or_are_ruled_out_at_once():
+    assert set(FIRST_CODES) - set(states.PENDING_CODES) == {StatusCode.STALE_CODELISTS}
 
 
 def test_may_follow_answers_for_plain_strings_too():
