@@ -46,8 +46,11 @@ class Wish:
     @property
     def revision(self) -> str:
         """As git is asked for it; `--branch` never means a tag of the same name."""
-        branch = self.branch if self.branch.startswith("refs/") or not self.branch else f"refs/heads/{self.branch}"
-        return self.commit or branch or "HEAD"
+        return self.commit or (f"refs/heads/{self.branch_name}" if self.branch else "HEAD")
+
+    @property
+    def branch_name(self) -> str:
+        return self.branch.removeprefix("refs/heads/")
 
     def to_request(self) -> JobRequest:
         """An unsaved JobRequest at a resolved commit. Raises RequestError, GitError and GitUnavailable."""
@@ -57,7 +60,7 @@ class Wish:
             backend=settings.BACKEND,
             workspace=self.workspace or _workspace_named_after(repo),
             repo_url=repo,
-            branch=self.branch,
+            branch=self.branch_name,
             requested_actions=self.actions,
             database_name=self.database,
             force_run_dependencies=self.force_run_dependencies,
@@ -65,7 +68,7 @@ class Wish:
         )
         planning.check_request(request)  # before git, which may take long
         request.commit = git.resolve(repo, self.revision)
-        if self.commit and self.branch and not git.is_on_branch(repo, request.commit, self.branch):
+        if self.commit and self.branch and not git.is_on_branch(repo, request.commit, self.branch_name):
             raise git.GitError(f"Commit {self.commit} is not on branch {self.branch} of {repo}: leave out one of them.")
         return request
 
@@ -74,7 +77,9 @@ def _absolute_if_local(repo: str, actions: list[str]) -> str:
     if not repo:
         raise git.GitError("The repository is empty: give its path or its https:// address.")
     try:
-        local = Path(repo).expanduser()
+        local = Path(repo)
+        if not local.exists():
+            local = local.expanduser()
         if local.exists():
             return str(local.resolve())
         near = difflib.get_close_matches(local.name, [each.name for each in local.absolute().parent.iterdir()], n=1)
@@ -82,12 +87,14 @@ def _absolute_if_local(repo: str, actions: list[str]) -> str:
         return repo  # too long to be a path, or below the home of somebody unknown: git says what is wrong with it
     if not near and "://" not in repo and any(Path(action).is_dir() for action in actions):
         raise git.GitError(
-            f"There is no folder {git.shown(repo)!r} here. The repository comes first, then the actions."
+            f"There is no folder {git.shown(str(local.absolute()))!r}. The repository comes first, then the actions."
         )
     if near and not repo.startswith(("-", "/")):
         raise git.GitError(
-            f"There is no folder {git.shown(repo)!r} here. Did you mean {str(local.with_name(near[0]))!r}?"
+            f"There is no folder {git.shown(str(local.absolute()))!r}. Did you mean {str(local.with_name(near[0]))!r}?"
         )
+    if repo.startswith((".", "/", "~")):
+        raise git.GitError(f"There is no folder {git.shown(str(local.absolute()))!r}.")
     return repo
 
 

@@ -82,7 +82,7 @@ def _where(job: Job, outputs: list[JobOutput]) -> Text:
 
 
 def _line(output: JobOutput) -> str:
-    kept_back = ", kept back from output checking" if output.excluded else ""
+    kept_back = f", withheld from output checking ({output.rule})" if output.excluded else ""
     return f"{output.path}  {output.level.replace('_', ' ')}, {size_in_words(output.size)}{kept_back}"
 
 

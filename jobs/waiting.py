@@ -26,13 +26,20 @@ class RunnerFailed(Exception):
     """The runner that was started for the purpose ended by itself; the message says where its log is."""
 
 
+class StoppedWaiting(Exception):
+    """Somebody pressed Ctrl-C while the jobs went on."""
+
+
 def until_done(jobs: list[Job]) -> None:
-    """Show progress until all of the jobs have ended. Raises RunnerFailed."""
+    """Show progress until all of the jobs have ended. Raises RunnerFailed and StoppedWaiting."""
     mine = Job.objects.filter(pk__in=[job.pk for job in jobs])
-    with _RunnerProcess() as runner, Progress(mine):
-        while mine.active().exists():
-            runner.see_that_one_runs()
-            time.sleep(LOOK_EVERY_SECONDS)
+    try:
+        with _RunnerProcess() as runner, Progress(mine):
+            while mine.active().exists():
+                runner.see_that_one_runs()
+                time.sleep(LOOK_EVERY_SECONDS)
+    except KeyboardInterrupt as interrupt:
+        raise StoppedWaiting from interrupt
 
 
 class _RunnerProcess:

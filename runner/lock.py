@@ -1,4 +1,4 @@
-"""Only one `manage.py run` may drive a work directory or a database.
+"""Only one `manage.py run` may drive a work directory or a database, and always with the same executor.
 
 A lock file beside each, held by flock: the kernel releases it when the process dies, however it dies. The file's text
 only serves the message that the second one shows.
@@ -17,6 +17,10 @@ from django.conf import settings
 
 class AlreadyRunning(Exception):
     """Another process holds the lock; the message names it."""
+
+
+class OtherExecutor(Exception):
+    """The work directory's jobs are run by the other executor; the message says what to do."""
 
 
 def _paths() -> list[Path]:
@@ -47,3 +51,21 @@ def only_runner() -> Iterator[None]:
             file.write(f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n")
             file.flush()
         yield
+
+
+def keep_to_one_executor() -> None:
+    """Remember by which executor the work directory's jobs are run. Raises OtherExecutor if it was the other one.
+
+    The fake executor would take over real jobs, find their containers missing, and invent their outputs.
+    """
+    mark = settings.WORK_DIR / "executor"
+    try:
+        used = mark.read_text().strip()
+    except FileNotFoundError:
+        mark.write_text(f"{settings.EXECUTOR}\n")
+        return
+    if used != settings.EXECUTOR:
+        raise OtherExecutor(
+            f"The jobs of {settings.WORK_DIR} are run by the {used} executor, but EXECUTOR is {settings.EXECUTOR}. "
+            f"Give it a work directory of its own, for add_job as well: WORK_DIR=workdir-{settings.EXECUTOR}."
+        )

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import sys
 from pathlib import Path
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from jobs.service import run_forever, stopped_by_signals
 from runner.capacity import Weights
 from runner.executors import from_settings, instance
 from runner.executors.base import Executor, ExecutorUnavailable
-from runner.lock import only_runner
+from runner.lock import keep_to_one_executor, only_runner
 from runner.loop import Runner
 
 log = logging.getLogger(__name__)
@@ -24,20 +25,24 @@ log = logging.getLogger(__name__)
 def drive_jobs(*, until_idle: bool) -> bool:
     """Drive jobs until a signal, or until no job is active. Returns whether every job that ended meanwhile succeeded.
 
-    Raises AlreadyRunning and BadWeights.
+    Raises AlreadyRunning, OtherExecutor and BadWeights.
     """
     if until_idle:  # the display tells what the log would repeat
         logging.getLogger("jobs.models.job").setLevel(logging.WARNING)
     with only_runner():
+        keep_to_one_executor()
         executor = from_settings()
         weights = _weights()
         _introduce(executor)
         # What was active at the start or came later; what ended before is nobody's business here.
         jobs = Job.objects.active_or_ended_since(timezone.now())
-        stopped = _turns(
-            Runner(executor, weights), Progress(jobs) if until_idle else contextlib.nullcontext(), until_idle
-        )
-    return stopped or not until_idle or _results(list(jobs.order_by("pk")))
+        runner = Runner(executor, weights)
+        stopped = _turns(runner, Progress(jobs) if until_idle else contextlib.nullcontext(), until_idle)
+        if stopped:
+            return True
+        succeeded = _results(list(jobs.order_by("pk")))
+        _let_go(runner, exit_code=0 if succeeded else 1)
+        return succeeded
 
 
 def _weights() -> Weights:
@@ -63,7 +68,7 @@ def _introduce(executor: Executor) -> None:
 
 
 def _turns(runner: Runner, display: contextlib.AbstractContextManager, until_idle: bool) -> bool:
-    """Turn after turn; whether it was a signal that ended them."""
+    """Turn after turn; whether it was a signal that ended them: then the runner has been let go."""
     with stopped_by_signals(runner.wake.set) as stop:
         try:
             with display:
@@ -78,7 +83,7 @@ def _turns(runner: Runner, display: contextlib.AbstractContextManager, until_idl
             raise
         if stop.is_set():
             log.info("stopped by a signal; containers that run go on and are adopted by the next start")
-        _let_go(runner, exit_code=0)
+            _let_go(runner, exit_code=0)
     return stop.is_set()
 
 
@@ -88,6 +93,7 @@ def _let_go(runner: Runner, exit_code: int) -> None:
     if not runner.close():
         log.warning("ending although a step is under way; the next start does it again")
         logging.shutdown()
+        sys.stdout.flush()
         os._exit(exit_code)
 
 

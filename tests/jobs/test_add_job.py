@@ -1,6 +1,7 @@
 """`manage.py add_job`, with real git repositories: what it adds, what it shows, and a clear word for every mistake."""
 
 import contextlib
+import shutil
 import signal
 import socket
 import sqlite3
@@ -13,10 +14,11 @@ from django.db.migrations.executor import MigrationExecutor
 from rich.console import Console
 
 from jobs import local
+from jobs.management.commands.add_job import EXAMPLES
 from jobs.models import Heartbeat, Job, JobRequest
 from jobs.states import StatusCode
 from tests.git_repositories import commit, git, make_repository
-from tests.site import Site, wait_until
+from tests.site import DEMO_STUDY, Site, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -356,7 +358,8 @@ def test_submodules_and_large_files_elsewhere_are_told_to_be_left_out(tmp_path, 
 
 def test_a_mistyped_folder_is_answered_with_the_one_that_was_meant(study, monkeypatch):
     monkeypatch.chdir(study.parent)
-    assert "There is no folder 'my stduy.git' here. Did you mean 'my study.git'?" in refusal("my stduy.git", "extract")
+    message = refusal("my stduy.git", "extract")
+    assert "/my stduy.git'. Did you mean 'my study.git'?" in message and "There is no folder '/" in message
 
 
 @pytest.mark.parametrize(
@@ -398,7 +401,53 @@ def test_a_narrow_terminal_shows_the_plan_without_commands(study, capsys, monkey
 def test_the_help_shows_examples(capsys):
     with pytest.raises(SystemExit):
         call_command("add_job", "--help")
-    assert "manage.py add_job demo/repo run_all --wait" in capsys.readouterr().out
+    assert "manage.py add_job demo/repo run_all --workspace demo --wait" in capsys.readouterr().out
+
+
+def test_the_examples_of_the_help_that_need_nothing_but_this_repository_work(tmp_path, capsys):
+    """They name actions of the demo study, which may be renamed."""
+    repo = tmp_path / "repo"
+    shutil.copytree(DEMO_STUDY, repo)
+    make_repository(repo, {})
+    examples = [line.split()[2:] for line in EXAMPLES.splitlines() if "add_job demo/repo" in line]
+    assert len(examples) == 2
+    for _, *arguments in examples:
+        call_command(
+            "add_job", str(repo), *(each for each in arguments if each not in ("--wait", "--dry-run")), "--dry-run"
+        )
+    assert "9 job(s) would be added" in capsys.readouterr().out
+
+
+def test_a_branch_may_be_given_by_its_full_name_and_a_tag_never_is_one(study, capsys):
+    git(study, "tag", "only-a-tag")
+    assert "has no branch" in refusal(study, "extract", "--branch", "refs/tags/only-a-tag")
+    call_command("add_job", str(study), "extract", "--branch", "refs/heads/main")
+    assert JobRequest.objects.get().branch == "main"
+
+
+def test_what_is_joined_at_another_commit_is_warned_of(study, capsys):
+    call_command("add_job", str(study), "extract")
+    first = JobRequest.objects.get().commit
+    commit(study, {"extract.py": "changed"})
+    capsys.readouterr()
+
+    call_command("add_job", str(study), "extract")
+
+    shown = capsys.readouterr()
+    assert "Nothing to do: extract is already scheduled." in shown.out
+    assert f"extract is already scheduled at commit {first[:10]} and will not run at" in shown.err
+
+
+@pytest.mark.slow_test
+def test_who_stops_waiting_is_told_that_the_jobs_stay(study, tmp_path):
+    with Site(tmp_path, EXECUTOR="fake") as site:
+        pause(site)
+        waiting = site.start("add_job", str(study), "extract", "--wait")
+        wait_until(lambda: site.statuses() == {"extract": "paused"}, what="the pause")
+        waiting.send_signal(signal.SIGINT)
+        printed, _ = waiting.communicate(timeout=30)
+        assert waiting.returncode == 130
+        assert "Stopped waiting. The jobs stay" in printed
 
 
 @pytest.mark.slow_test

@@ -8,13 +8,17 @@ from django.core.management.base import BaseCommand, CommandError
 from jobs.errors import JobError, Unavailable
 from jobs.local import Wish, add, show_plan
 from jobs.service import check_database
-from jobs.waiting import RunnerFailed
+from jobs.waiting import RunnerFailed, StoppedWaiting
 
 EXAMPLES = """examples:
-  manage.py add_job demo/repo run_all --wait   a local repository: run everything that is not done yet, and wait
-  manage.py add_job demo/repo report --dry-run        what would run, what would be reused, and why
+  manage.py add_job demo/repo run_all --workspace demo --wait
+      a local repository: run everything that is not done yet, and wait for it
+  manage.py add_job demo/repo write_report --workspace demo --dry-run
+      what would run, what would be reused, and why; nothing is added
   manage.py add_job https://github.com/opensafely/research-template run_all --branch main
+      the tip of a branch of a repository elsewhere
   manage.py add_job ../my-study describe --commit v1.2 --workspace my-study-test --force-run-dependencies
+      a tag, with outputs in a workspace of their own, and everything that `describe` needs run again
 """
 
 
@@ -39,14 +43,16 @@ class Command(BaseCommand):
             "--database",
             default="default",
             choices=sorted(settings.DATABASE_URLS),
-            help="which one database actions read",
+            help="the database that database actions read",
         )
-        parser.add_argument("--force-run-dependencies", action="store_true", help="run needed actions again as well")
+        parser.add_argument(
+            "--force-run-dependencies", action="store_true", help="also run again every action that these need"
+        )
         parser.add_argument("--dry-run", action="store_true", help="show the plan and add nothing")
         parser.add_argument(
             "--wait",
             action="store_true",
-            help="see the jobs through, with a runner of its own if none is running; exit code 1 if one failed",
+            help="wait until the jobs end, with a runner of its own if none is running; exit code 1 if a job failed",
         )
 
     def handle(self, *, dry_run: bool, wait: bool, **options) -> None:
@@ -63,8 +69,14 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except Unavailable as error:
             raise CommandError(f"{error} Nothing was added; try again later.") from error
+        except StoppedWaiting:
+            self.stderr.write(
+                "Stopped waiting. The jobs stay, and `manage.py run` goes on with them. "
+                "To end them, cancel them in the admin."
+            )
+            raise SystemExit(130) from None
         except KeyboardInterrupt:
-            self.stderr.write("No longer waiting. The jobs stay; a running or newly started `manage.py run` does them.")
+            self.stderr.write("Interrupted: nothing was added.")
             raise SystemExit(130) from None
         if not succeeded:
             raise SystemExit(1)

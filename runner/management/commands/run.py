@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError
 from jobs.service import check_database, stop_when_input_ends
 from jobs.waiting import ALREADY_RUNNING
 from runner.capacity import BadWeights
-from runner.lock import AlreadyRunning
+from runner.lock import AlreadyRunning, OtherExecutor
 from runner.process import drive_jobs
 
 
@@ -36,7 +36,7 @@ class Command(BaseCommand):
             succeeded = drive_jobs(until_idle=until_idle)
         except AlreadyRunning as error:
             raise CommandError(str(error), returncode=ALREADY_RUNNING) from error
-        except BadWeights as error:
+        except (BadWeights, OtherExecutor) as error:
             raise CommandError(str(error)) from error
         if not succeeded:
             raise SystemExit(1)
