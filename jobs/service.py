@@ -9,9 +9,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from django.core.management import CommandError
-from django.db import close_old_connections, connection
+from django.db import OperationalError, close_old_connections, connection, reset_queries
 from django.db.migrations.executor import MigrationExecutor
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,12 @@ log = logging.getLogger(__name__)
 # A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
 LONGEST_END_SECONDS = 8.5
 _LOOK_EVERY_SECONDS = 0.5
+# What SQLite says when somebody else holds the database, or its disk has no room: both pass.
+_PASSING = ("database is locked", "database table is locked", "database or disk is full")
+
+
+class DatabaseReplaced(Exception):
+    """The database's file is no longer the one that this process began with; the message says what to do."""
 
 
 def check_database() -> None:
@@ -39,27 +46,28 @@ class Stop:
 
     def __init__(self) -> None:
         self._asked = False
+        # What ends the pause that a loop may be in. Called inside the signal handler: it must not take a lock.
+        self.wake: Callable[[], None] = lambda: None
 
     def set(self) -> None:
         self._asked = True
+        self.wake()
 
     def is_set(self) -> bool:
         return self._asked
 
 
 @contextlib.contextmanager
-def stopped_by_signals(on_stop: Callable[[], None]) -> Iterator[Stop]:
-    """A `Stop` that SIGTERM and SIGINT set; `on_stop` wakes whatever the loop waits for. Restores the old handlers.
-
-    `on_stop` is called inside the signal handler: it must not take a lock.
-    """
+def stopped_by_signals() -> Iterator[Stop]:
+    """A `Stop` that SIGTERM, SIGINT and the end of the terminal set. Restores the old handlers."""
     stop = Stop()
 
     def handle(number, frame) -> None:
         stop.set()
-        on_stop()
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it is to go on
+        numbers.append(signal.SIGHUP)
     old = {number: signal.signal(number, handle) for number in numbers}
     over = threading.Event()
     threading.Thread(target=_end_in_time, args=(stop, over), name="end-in-time", daemon=True).start()
@@ -93,11 +101,40 @@ def stop_when_input_ends() -> None:
 def run_forever(tick: Callable[[], bool], pause: Callable[[], None], stop: Stop) -> None:
     """Call `tick` until it returns False or `stop` is set; `pause` waits between two turns and may be woken.
 
-    An exception ends the process: the service manager starts it anew, and every step can be repeated.
+    A database that is locked, or whose disk is full, is waited for. Raises DatabaseReplaced; any other exception of a
+    turn ends the process: the service manager starts it anew, and every step can be repeated.
     """
+    file, waits = _database_file(), False
     while not stop.is_set():
         close_old_connections()
-        if not tick():
-            return
+        reset_queries()  # in development Django keeps the last 9,000
+        if _database_file() != file:
+            raise DatabaseReplaced(
+                f"The database file {connection.settings_dict['NAME']} was moved, deleted or replaced while this "
+                "process used it. Put the right file back, then start again."
+            )
+        try:
+            if not tick():
+                return
+            if waits:
+                log.warning("the database answers again")
+            waits = False
+        except OperationalError as error:
+            if not str(error).startswith(_PASSING):
+                raise
+            if not waits:
+                log.warning("waiting for the database: %s. See who holds it, or free space on its disk", error)
+            waits = True
         if not stop.is_set():
             pause()
+
+
+def _database_file() -> tuple[int, int] | None:
+    """Which file SQLite's database is; None for another kind of database, and for a file that is not there."""
+    if connection.vendor != "sqlite":
+        return None
+    try:
+        status = Path(connection.settings_dict["NAME"]).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, reset_queries
 
 from jobs.errors import JobError, Stopped, Unavailable
 from jobs.models import InvalidTransition, Job
@@ -90,6 +90,7 @@ class Driver:
             self._troubles[pk] = _Trouble(_in_words(time.time()), 1, time.monotonic() + FIRST_PAUSE_SECONDS)
         finally:
             close_old_connections()
+            reset_queries()  # in development Django keeps the last 9,000, for each thread
 
     def _goes_on(self, job: Job, stop: threading.Event) -> bool:
         """Whether there is another step to do now. A requested stop turns the way to `finalizing`."""

@@ -27,7 +27,8 @@ def _paths() -> list[Path]:
     paths = [settings.WORK_DIR / "run.lock"]
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
-        paths.append(Path(f"{database['NAME']}.run.lock"))
+        # A link to the file is the same database.
+        paths.append(Path(f"{os.path.realpath(database['NAME'])}.run.lock"))
     return paths
 
 
@@ -47,9 +48,11 @@ def only_runner() -> Iterator[None]:
                     f"Another `manage.py run` is already driving {path.parent}: {holder}. "
                     "Stop it first; two runners would disturb each other's jobs."
                 ) from None
-            file.truncate(0)
-            file.write(f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n")
-            file.flush()
+            holder = f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
+            # On a full disk the lock holds without its text, and the runner comes up to say which disk is full.
+            with contextlib.suppress(OSError):
+                os.ftruncate(file.fileno(), 0)
+                os.write(file.fileno(), holder.encode())
         yield
 
 
@@ -59,12 +62,11 @@ def keep_to_one_executor() -> None:
     The fake executor would take over real jobs, find their containers missing, and invent their outputs.
     """
     mark = settings.WORK_DIR / "executor"
-    try:
-        used = mark.read_text().strip()
-    except FileNotFoundError:
-        mark.write_text(f"{settings.EXECUTOR}\n")
-        return
-    if used != settings.EXECUTOR:
+    used = mark.read_text().strip() if mark.exists() else ""
+    if not used:
+        with contextlib.suppress(OSError):  # a full disk: the next start will write it
+            mark.write_text(f"{settings.EXECUTOR}\n")
+    elif used != settings.EXECUTOR:
         raise OtherExecutor(
             f"The jobs of {settings.WORK_DIR} are run by the {used} executor, but EXECUTOR is {settings.EXECUTOR}. "
             f"Give it a work directory of its own, for add_job as well: WORK_DIR=workdir-{settings.EXECUTOR}."

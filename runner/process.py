@@ -12,7 +12,7 @@ from django.utils import timezone
 from jobs.models import Job
 from jobs.progress import Progress
 from jobs.results import print_results, terminal
-from jobs.service import run_forever, stopped_by_signals
+from jobs.service import Stop, run_forever, stopped_by_signals
 from runner.capacity import Weights
 from runner.executors import from_settings, instance
 from runner.executors.base import Executor, ExecutorUnavailable
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 def drive_jobs(*, until_idle: bool) -> bool:
     """Drive jobs until a signal, or until no job is active. Returns whether every job that ended meanwhile succeeded.
 
-    Raises AlreadyRunning, OtherExecutor and BadWeights.
+    Raises AlreadyRunning, OtherExecutor, BadWeights and DatabaseReplaced.
     """
     if until_idle:  # the display tells what the log would repeat
         logging.getLogger("jobs.models.job").setLevel(logging.WARNING)
-    with only_runner():
+    with stopped_by_signals() as stop, only_runner():
         keep_to_one_executor()
         executor = from_settings()
         weights = _weights()
@@ -37,12 +37,11 @@ def drive_jobs(*, until_idle: bool) -> bool:
         # What was active at the start or came later; what ended before is nobody's business here.
         jobs = Job.objects.active_or_ended_since(timezone.now())
         runner = Runner(executor, weights)
-        stopped = _turns(runner, Progress(jobs) if until_idle else contextlib.nullcontext(), until_idle)
-        if stopped:
-            return True
-        succeeded = _results(list(jobs.order_by("pk")))
+        stop.wake = runner.wake.set
+        _turns(runner, Progress(jobs) if until_idle else contextlib.nullcontext(), stop, until_idle)
+        succeeded = stop.is_set() or _results(list(jobs.order_by("pk")))
         _let_go(runner, exit_code=0 if succeeded else 1)
-        return succeeded
+    return succeeded
 
 
 def _weights() -> Weights:
@@ -67,31 +66,28 @@ def _introduce(executor: Executor) -> None:
     )
 
 
-def _turns(runner: Runner, display: contextlib.AbstractContextManager, until_idle: bool) -> bool:
-    """Turn after turn; whether it was a signal that ended them: then the runner has been let go."""
-    with stopped_by_signals(runner.wake.set) as stop:
-        try:
-            with display:
-                run_forever(
-                    lambda: runner.tick() > 0 or not until_idle,
-                    lambda: runner.wake.wait(settings.JOB_LOOP_INTERVAL),
-                    stop,
-                )
-        except Exception:
-            log.exception("the runner ends by an error; containers that run go on and are adopted by the next start")
-            _let_go(runner, exit_code=1)
-            raise
-        if stop.is_set():
-            log.info("stopped by a signal; containers that run go on and are adopted by the next start")
-            _let_go(runner, exit_code=0)
-    return stop.is_set()
+def _turns(runner: Runner, display: contextlib.AbstractContextManager, stop: Stop, until_idle: bool) -> None:
+    """Turn after turn, until a signal or until there is nothing left to do. An error lets go of the runner."""
+    try:
+        with display:
+            run_forever(
+                lambda: runner.tick() > 0 or not until_idle,
+                lambda: runner.wake.wait(settings.JOB_LOOP_INTERVAL),
+                stop,
+            )
+    except Exception as error:
+        log.error("the runner stops because of an error; running containers go on and are adopted by the next start")
+        _let_go(runner, exit_code=1, error=error)
+        raise
+    if stop.is_set():
+        log.info("stopped by a signal; running containers go on and are adopted by the next start")
 
 
-def _let_go(runner: Runner, exit_code: int) -> None:
+def _let_go(runner: Runner, exit_code: int, error: Exception | None = None) -> None:
     """End the runner's threads. One that hangs in a call to engine or disk cannot be ended, and its step can be done
     again: then the process ends without waiting for it, as Python itself would do for ever."""
     if not runner.close():
-        log.warning("ending although a step is under way; the next start does it again")
+        log.warning("ending although a step is under way; the next start does it again", exc_info=error)
         logging.shutdown()
         sys.stdout.flush()
         os._exit(exit_code)

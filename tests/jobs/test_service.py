@@ -6,13 +6,14 @@ import subprocess
 import sys
 
 import pytest
+from django.db import OperationalError, connection
 
-from jobs.service import Stop, run_forever, stopped_by_signals
+from jobs.service import DatabaseReplaced, Stop, run_forever, stopped_by_signals
 
 # Each turn looks at the connections that earlier tests may have left open.
 pytestmark = pytest.mark.django_db
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 # Waits as the loop does while another process sends signals as fast as it can.
 FLOODED = """
@@ -23,7 +24,8 @@ from jobs.service import stopped_by_signals
 from runner.wake import Wake
 wake = Wake()
 flood = [sys.executable, "-c", "import os, time\\nwhile True: os.kill(%d, 15), time.sleep(0.0001)" % os.getpid()]
-with stopped_by_signals(wake.set) as stop:
+with stopped_by_signals() as stop:
+    stop.wake = wake.set
     flooding = subprocess.Popen(flood, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 3
     while time.monotonic() < end:
@@ -37,7 +39,8 @@ with stopped_by_signals(wake.set) as stop:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_says_stop_and_ends_the_pause(number):
     woken = []
-    with stopped_by_signals(lambda: woken.append(True)) as stop:
+    with stopped_by_signals() as stop:
+        stop.wake = lambda: woken.append(True)
         assert not stop.is_set()
         os.kill(os.getpid(), number)
         assert stop.is_set()
@@ -46,7 +49,7 @@ def test_a_signal_says_stop_and_ends_the_pause(number):
 
 def test_the_old_handlers_come_back_also_after_an_error():
     before = [signal.getsignal(number) for number in SIGNALS]
-    with pytest.raises(RuntimeError), stopped_by_signals(lambda: None):
+    with pytest.raises(RuntimeError), stopped_by_signals():
         assert [signal.getsignal(number) for number in SIGNALS] != before
         raise RuntimeError
     assert [signal.getsignal(number) for number in SIGNALS] == before
@@ -96,13 +99,63 @@ def test_an_error_in_a_turn_ends_the_process_rather_than_being_hidden():
         run_forever(turn, lambda: None, Stop())
 
 
+def test_a_locked_database_or_a_full_disk_is_waited_for_and_told_once(caplog):
+    troubles = ["database is locked", "database is locked", "database or disk is full"]
+
+    def turn() -> bool:
+        if troubles:
+            raise OperationalError(troubles.pop())
+        return False
+
+    pauses = []
+    run_forever(turn, lambda: pauses.append(True), Stop())
+
+    assert len(pauses) == 3
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["waiting for the database"]
+
+
+def test_a_database_that_is_broken_ends_the_process():
+    def turn() -> bool:
+        raise OperationalError("no such table: jobs_job")
+
+    with pytest.raises(OperationalError):
+        run_forever(turn, lambda: None, Stop())
+
+
+def test_a_database_file_that_was_replaced_ends_the_process_before_anything_is_written(monkeypatch, tmp_path):
+    file = tmp_path / "db.sqlite3"
+    file.touch()
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(file))
+    turns = []
+
+    def turn() -> bool:
+        turns.append(True)
+        file.rename(tmp_path / "moved")
+        return True
+
+    with pytest.raises(DatabaseReplaced, match=r"db.sqlite3 was moved, deleted or replaced"):
+        run_forever(turn, lambda: None, Stop())
+    assert len(turns) == 1 and not file.exists()
+
+
+def test_who_is_to_outlive_the_terminal_does():
+    """As `nohup` starts it."""
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped_by_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, old)
+
+
 HANGING = """
 import time
 import django
 django.setup()
 from jobs import service
 service.LONGEST_END_SECONDS = 0.5
-with service.stopped_by_signals(lambda: None):
+with service.stopped_by_signals():
     print("hangs", flush=True)
     while True:
         time.sleep(60)

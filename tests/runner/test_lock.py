@@ -1,5 +1,6 @@
 """Only one runner may drive a work directory or a database."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -58,6 +59,23 @@ def test_a_second_runner_on_the_same_database_is_refused_whatever_its_work_direc
     holder = start_holder(tmp_path / "another", tmp_path / "own.sqlite3")
     with pytest.raises(AlreadyRunning, match=f"pid {holder.pid} "), only_runner():
         pytest.fail("two runners at once")
+
+
+def test_a_link_to_a_database_is_that_database(settings, monkeypatch, start_holder, tmp_path):
+    holder = start_holder(tmp_path / "another", tmp_path / "own.sqlite3")
+    (tmp_path / "link.sqlite3").symlink_to(tmp_path / "own.sqlite3")
+    monkeypatch.setitem(settings.DATABASES["default"], "NAME", str(tmp_path / "link.sqlite3"))
+    with pytest.raises(AlreadyRunning, match=f"pid {holder.pid} "), only_runner():
+        pytest.fail("two runners at once")
+
+
+def test_a_full_disk_keeps_no_runner_from_coming_up_to_say_so(start_holder, monkeypatch):
+    def full(*arguments) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with only_runner():
+        pass
 
 
 def test_a_refused_runner_leaves_no_lock_behind(settings, start_holder, tmp_path):

@@ -2,7 +2,7 @@
 
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs.service import check_database, stop_when_input_ends
+from jobs.service import DatabaseReplaced, check_database, stop_when_input_ends
 from jobs.waiting import ALREADY_RUNNING
 from runner.capacity import BadWeights
 from runner.lock import AlreadyRunning, OtherExecutor
@@ -11,7 +11,7 @@ from runner.process import drive_jobs
 
 class Command(BaseCommand):
     help = (
-        "Drive jobs through their containers. Runs until SIGTERM or Ctrl-C; containers that run then go on and are "
+        "Drive jobs through their containers. Runs until SIGTERM or Ctrl-C; running containers then go on and are "
         "adopted by the next start. Only one may run on a work directory and database."
     )
 
@@ -36,7 +36,7 @@ class Command(BaseCommand):
             succeeded = drive_jobs(until_idle=until_idle)
         except AlreadyRunning as error:
             raise CommandError(str(error), returncode=ALREADY_RUNNING) from error
-        except (BadWeights, OtherExecutor) as error:
+        except (BadWeights, DatabaseReplaced, OtherExecutor) as error:
             raise CommandError(str(error)) from error
         if not succeeded:
             raise SystemExit(1)
