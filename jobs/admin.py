@@ -4,10 +4,13 @@ Nothing here writes a status: columns are read-only, rows are neither added nor 
 calls the same verb as every other way in. Flags are added (never edited), because their rows are their own history.
 """
 
+from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
@@ -126,9 +129,32 @@ class StatusChangeAdmin(ReadOnly, admin.ModelAdmin):
     show_full_result_count = False
 
 
+class FlagForm(forms.ModelForm):
+    """On or off by choice: whoever types "off" means off, and any text would be on."""
+
+    value = forms.ChoiceField(
+        choices=[("on", "on"), ("", "off")], required=False, widget=forms.RadioSelect, initial="on"
+    )
+
+    class Meta:
+        help_texts = {
+            "name": "paused: no new job starts. db-maintenance: no new database job starts. "
+            "reboot: no new job starts, and waiting ones say that the host is being rebooted.",
+            "reason": "why, for everybody whose job waits",
+            "expires_at": "UTC; empty: until somebody adds the flag again, switched off",
+        }
+
+    def clean_expires_at(self):
+        expires_at = self.cleaned_data["expires_at"]
+        if expires_at is not None and expires_at <= timezone.now():
+            raise forms.ValidationError("This moment has passed: the flag would never count.")
+        return expires_at
+
+
 @admin.register(Flag)
 class FlagAdmin(admin.ModelAdmin):
-    list_display = ("name", "value", "reason", "set_by", "set_at", "expires_at")
+    form = FlagForm
+    list_display = ("name", "switched", "counts_now", "reason", "set_by", "set_at", "expires_at")
     list_filter = ("name",)
     search_fields = ("name", "reason", "set_by")
     fields = ("name", "value", "reason", "expires_at")
@@ -138,6 +164,21 @@ class FlagAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
         return False
+
+    def get_queryset(self, request: HttpRequest):
+        counting = Flag.objects.counting().filter(pk=OuterRef("pk"))
+        return super().get_queryset(request).annotate(counts=Exists(counting))
+
+    def get_fields(self, request: HttpRequest, obj: Flag | None = None):
+        return self.fields if obj is None else (*self.fields, "set_by", "set_at")
+
+    @admin.display(description="switched", ordering="value")
+    def switched(self, flag: Flag) -> str:
+        return flag.value or "off"
+
+    @admin.display(description="counts now", boolean=True)
+    def counts_now(self, flag: Flag) -> bool:
+        return flag.counts
 
     def save_model(self, request: HttpRequest, obj: Flag, form, change: bool) -> None:
         obj.set_by = request.user.get_username()

@@ -11,11 +11,14 @@ FRESH = timedelta(seconds=15)
 
 
 class FlagQuerySet(models.QuerySet):
-    def current(self) -> dict[str, "Flag"]:
-        """Name -> the newest row that has not expired, for every name that was ever set. One query."""
+    def counting(self) -> "FlagQuerySet":
+        """The rows that count now: of each name the newest that has not expired, be it on or off."""
         alive = self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now())).order_by()
-        newest = alive.values("name").annotate(newest=models.Max("pk")).values("newest")
-        return {flag.name: flag for flag in self.filter(pk__in=newest)}
+        return self.filter(pk__in=alive.values("name").annotate(newest=models.Max("pk")).values("newest"))
+
+    def current(self) -> dict[str, "Flag"]:
+        """Name -> the row that counts now, for every name that was ever set. One query."""
+        return {flag.name: flag for flag in self.counting()}
 
 
 class Flag(models.Model):

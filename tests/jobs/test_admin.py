@@ -195,6 +195,33 @@ def test_a_flag_is_added_with_who_and_why_and_is_never_edited(olive):
     assert olive.post(page(Flag, "delete", flag.pk), {"post": "yes"}).status_code == 403
 
 
+@pytest.mark.parametrize("value", ["banana", "off", "false", "0"])
+def test_a_flag_is_on_or_off_by_choice_and_nothing_that_reads_like_one(olive, value):
+    """Any text would be on: who wrote "off" closed the backend."""
+    olive.post(page(Flag, "add"), {"name": "paused", "value": value, "reason": "done"})
+    assert not Flag.objects.exists()
+
+
+def test_switching_a_flag_off_takes_it_back(olive):
+    for value in ("on", ""):
+        olive.post(page(Flag, "add"), {"name": "paused", "value": value, "reason": "new disk"})
+    assert Flag.objects.current()["paused"].value == ""
+    assert "off" in olive.get(page(Flag)).content.decode()
+
+
+def test_a_flag_that_could_never_count_is_refused(olive):
+    past = {"expires_at_0": "2020-01-01", "expires_at_1": "12:00:00"}
+    answer = olive.post(page(Flag, "add"), {"name": "paused", "value": "on", "reason": "new disk", **past})
+    assert "This moment has passed" in answer.content.decode()
+    assert not Flag.objects.exists()
+
+
+def test_the_list_of_flags_says_which_one_counts_now(olive):
+    old, new = make_flag(), make_flag(value="")
+    listed = olive.get(page(Flag)).context["cl"].queryset
+    assert {flag.pk: flag.counts for flag in listed} == {old.pk: False, new.pk: True}
+
+
 @pytest.mark.parametrize("missing", ["reason", "name"])
 def test_a_flag_without_a_reason_or_a_name_is_not_added(olive, missing):
     fields = {"name": "paused", "value": "on", "reason": "new disk"}
