@@ -155,7 +155,7 @@ class _Decider:
             return self._existing(action, Decision.JOIN, job, f"job {job.identifier} is already {job.state}")
         if why := self._why_run(action.name, job):
             return PlannedAction(action, Decision.RUN, why)
-        why = f"job {job.identifier} succeeded, its outputs are in storage"
+        why = f"job {job.identifier} succeeded and its outputs are in storage"
         return self._existing(action, Decision.REUSE, job, why)
 
     def _existing(self, action: Action, decision: Decision, job: Job, why: str) -> PlannedAction:

@@ -115,8 +115,8 @@ def _request_and_project(wish: Wish) -> tuple[JobRequest, Project]:
     request = wish.to_request()
     if left_out := git.uncommitted(request.repo_url, wish.revision):
         _warn(
-            f"only what is committed is run, without these changes: {listed(left_out)}. "
-            "Commit them (git add, git commit) and call this command again to run them."
+            f"uncommitted changes are not run: {listed(left_out)}. "
+            "To run them, commit them (git add, git commit) and call this command again."
         )
     project = planning.read_project(request)
     for warning in [*_left_out(request), *project.warnings]:

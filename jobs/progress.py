@@ -66,6 +66,8 @@ class Progress:
                 self._say_changes()
         except DatabaseError:
             log.warning("the progress display ends: the database could not be read", exc_info=True)
+        except (OSError, ValueError):
+            log.info("the progress display ends: nobody reads it any more")  # a closed pipe or stream
         finally:
             connection.close()
 

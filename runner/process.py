@@ -28,7 +28,7 @@ def drive_jobs(*, until_idle: bool) -> bool:
     Raises AlreadyRunning, OtherExecutor, BadWeights and DatabaseReplaced.
     """
     if until_idle:  # the display tells what the log would repeat
-        logging.getLogger("jobs.models.job").setLevel(logging.WARNING)
+        logging.getLogger(Job.__module__).setLevel(logging.WARNING)
     with stopped_by_signals() as stop, only_runner():
         keep_to_one_executor()
         executor = from_settings()
