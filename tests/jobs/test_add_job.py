@@ -316,14 +316,14 @@ def test_what_is_not_committed_is_told_before_it_is_missed(study, capsys):
     (study / "analysis/model.py").write_text("22")
     (study / "new.py").write_text("3")
     add(study, "extract")
-    assert "without these changes: analysis/model.py and new.py. Commit them" in capsys.readouterr().err
+    assert "uncommitted changes are not run: analysis/model.py and new.py. To run them, commit them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [{"branch": "main"}, {"commit": "HEAD"}, {"commit": "refs/heads/main"}])
 def test_naming_what_is_checked_out_is_warned_of_too(study, capsys, options):
     (study / "project.yaml").write_text(PROJECT + "\n# changed")
     add(study, "extract", dry_run=True, **options)
-    assert "without these changes: project.yaml." in capsys.readouterr().err
+    assert "uncommitted changes are not run: project.yaml." in capsys.readouterr().err
 
 
 def test_who_names_another_commit_knows_what_is_run(study, capsys):
@@ -345,7 +345,7 @@ def test_a_project_file_that_was_never_committed_is_named(tmp_path, capsys):
     make_repository(tmp_path / "study", {"README.md": "hello"})
     (tmp_path / "study/project.yaml").write_text(PROJECT)
     assert "no file 'project.yaml' at commit" in refusal(tmp_path / "study", "extract")
-    assert "without these changes: project.yaml." in capsys.readouterr().err
+    assert "uncommitted changes are not run: project.yaml." in capsys.readouterr().err
 
 
 def test_submodules_and_large_files_elsewhere_are_told_to_be_left_out(tmp_path, capsys):
