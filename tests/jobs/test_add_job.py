@@ -316,7 +316,10 @@ def test_what_is_not_committed_is_told_before_it_is_missed(study, capsys):
     (study / "analysis/model.py").write_text("22")
     (study / "new.py").write_text("3")
     add(study, "extract")
-    assert "uncommitted changes are not run: analysis/model.py and new.py. To run them, commit them" in capsys.readouterr().err
+    assert (
+        "uncommitted changes are not run: analysis/model.py and new.py. To run them, commit them"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("options", [{"branch": "main"}, {"commit": "HEAD"}, {"commit": "refs/heads/main"}])

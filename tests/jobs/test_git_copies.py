@@ -264,10 +264,12 @@ def test_a_folder_that_cannot_be_written_is_the_operators_affair(study, head, se
 
 
 def fetch_and_kill(settings, study, sha):
+    moment = random.uniform(0, 0.05)
+    print(f"killed {moment:.4f} s after git had begun")  # shown with a failure
     fetching = start_resolve(settings, str(study), sha)
     wait_until(lambda: len(processes_that_mention(sha)) > 1 or fetching.poll() is not None)
     # No condition to wait for: the moment of the kill is meant to be any.
-    time.sleep(random.uniform(0, 0.05))
+    time.sleep(moment)
     kill_all_that_mention(str(settings.GIT_REPO_DIR))
     fetching.kill()
     fetching.wait()
