@@ -14,25 +14,33 @@ from pathlib import Path
 from django.utils import timezone
 
 from jobs import storage
-from jobs.levels import MODERATELY_SENSITIVE, PRIVACY_LEVELS
+from jobs.levels import PRIVACY_LEVELS
 from jobs.models import Job, JobOutput
 from jobs.states import State
 from runner.plan import Entry
+from runner.workspaces.files import NotOrdinary, read_plain
 
 logger = logging.getLogger(__name__)
+
+# An output takes 0.7 to 3 KB, so this is several 100,000 of them; whatever is larger was not written by us.
+MOST_BYTES = 1024**3
+# Columns that may be large, which a manifest that is made again would load once for each output.
+_UNUSED = ("arguments", "output_spec", "needs", "metrics", "trace_context")
+_UNUSED_OF_REQUEST = ("requested_actions", "cancelled_actions", "study_actions", "orgs", "analysis_scope", "original")
 
 
 def load(workspace: str, folder: Path, *, levels: Iterable[str] = PRIVACY_LEVELS) -> dict:
     """The manifest in one storage's folder of a workspace; missing or damaged, it is made again from the database.
 
-    A damaged file is set aside as `manifest.json.corrupt-<time>`. `levels` are those that this storage may know of.
+    A damaged one, or what is no plain file, is set aside as `manifest.json.corrupt-<time>`. `levels` are those that
+    this storage may know of.
     """
     path = storage.manifest(folder)
     try:
-        return _checked(json.loads(path.read_bytes()))
+        return _checked(json.loads(read_plain(path, MOST_BYTES)))
     except FileNotFoundError:
         return _rebuilt(workspace, folder, levels)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (NotOrdinary, ValueError, TypeError, RecursionError) as error:
         aside = path.with_name(f"{path.name}.corrupt-{timezone.now():%Y%m%dT%H%M%S.%f}")
         logger.error("%s cannot be read (%s); kept as %s and made again from the database", path, error, aside.name)
         manifest = _rebuilt(workspace, folder, levels)
@@ -64,6 +72,22 @@ def updated(manifest: dict, job: Job, entries: list[Entry], *, dropped: Iterable
         "files": files,
         "actions": manifest["actions"] | ({job.action: _action(job, completed_at)} if entries else {}),
     }
+
+
+def displaced(manifest: dict, paths: Iterable[str]) -> list[str]:
+    """Outputs that it names and that cannot stand beside files at these paths: below one, or where their folders are.
+
+    They are left over where somebody has removed a folder, or a file, in one storage only.
+    """
+    files = set(paths)
+    folders = {folder for path in files for folder in _folders_above(path)}
+    named = manifest["outputs"].keys() | manifest["files"].keys()
+    return sorted(path for path in named if path in folders or not files.isdisjoint(_folders_above(path)))
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def as_json(manifest: dict) -> Iterator[bytes]:
@@ -100,7 +124,8 @@ def _rebuilt(workspace: str, folder: Path, levels: Iterable[str]) -> dict:
     """From the rows of outputs: those that are current, and older ones whose file still stands unreplaced."""
     manifest = {"workspace": workspace, "repo": "", "outputs": {}, "files": {}, "actions": {}}
     rows = JobOutput.objects.filter(job__workspace=workspace, level__in=levels).order_by("is_current", "pk")
-    for row in rows.select_related("job__request").iterator(chunk_size=500):
+    unused = [f"job__{column}" for column in _UNUSED] + [f"job__request__{column}" for column in _UNUSED_OF_REQUEST]
+    for row in rows.select_related("job__request").defer(*unused).iterator(chunk_size=500):
         if row.is_current or _is_still_there(folder, row):
             output = _output(row.job, row) | {"out_of_date_action": False, "out_of_date_output": not row.is_current}
             manifest["outputs"][row.path] = output
@@ -120,7 +145,7 @@ def _is_still_there(folder: Path, row: JobOutput) -> bool:
 
 def _output(job: Job, entry: Entry | JobOutput) -> dict:
     """The newer form of one output; an Entry and a JobOutput have the same attributes."""
-    output = {
+    return {
         "level": entry.level,
         "job_id": job.identifier,
         "job_request": job.request.identifier,
@@ -132,15 +157,13 @@ def _output(job: Job, entry: Entry | JobOutput) -> dict:
         "timestamp": entry.modified_ns / 1e9,
         "content_hash": entry.content_hash,
         "excluded": entry.excluded,
+        "rule": entry.rule,
         "message": entry.message,
         "row_count": entry.row_count,
         "col_count": entry.col_count,
         "out_of_date_action": False,
         "out_of_date_output": False,
     }
-    if entry.level == MODERATELY_SENSITIVE:
-        output["rule"] = entry.rule
-    return output
 
 
 def _action(job: Job, completed_at: datetime | None) -> dict:

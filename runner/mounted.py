@@ -14,7 +14,8 @@ from django.db.models import QuerySet
 from jobs import storage
 from jobs.levels import MODERATELY_SENSITIVE
 from jobs.models import JobOutput
-from runner.workspaces.files import StorageUnavailable, disk_trouble
+from runner.manifest import MOST_BYTES
+from runner.workspaces.files import NotOrdinary, StorageUnavailable, disk_trouble, read_plain
 
 
 def require_storage(workspace: str) -> None:
@@ -51,9 +52,9 @@ def _missing(which: str, folder: Path) -> StorageUnavailable:
 def _has_released(manifest: Path) -> bool:
     """Whether the manifest of high privacy storage names files that stand in medium privacy storage too."""
     try:
-        text = manifest.read_bytes()
-    except FileNotFoundError:
-        return False
+        text = read_plain(manifest, MOST_BYTES)
+    except (FileNotFoundError, NotOrdinary):
+        return False  # of what is no manifest `manifest.load` takes care
     if f'"{MODERATELY_SENSITIVE}"'.encode() not in text:  # far cheaper than reading 100,000 entries each time
         return False
     try:

@@ -32,8 +32,10 @@ class Entry:
     path: str  # as stored, relative to the workspace
     level: str
     size: int  # bytes
-    modified_ns: int  # mtime, nanoseconds since 1970; kept by renaming, so it also recognises the published file
+    modified_ns: int  # mtime, nanoseconds since 1970
     content_hash: str  # sha256, hexadecimal
+    # Of the staged file; renaming keeps it, so it recognises the published one. 0 in plans of an older version.
+    inode: int = 0
     row_count: int | None = None
     col_count: int | None = None
     excluded: bool = False  # did not pass the disclosure checks: stays out of medium privacy storage
@@ -116,9 +118,10 @@ def is_any_unfinished(workspace: str) -> bool:
     return any(True for _ in _with_a_plan(workspace))
 
 
-def unfinished(workspace: str) -> Iterator[Plan]:
-    """Those publications, read one by one."""
-    return filter(None, map(Plan.load, _with_a_plan(workspace)))
+def unfinished(workspace: str, *, besides: Job) -> Iterator[Plan]:
+    """Those publications but for one job's own, read one by one."""
+    others = (job for job in _with_a_plan(workspace) if job.pk != besides.pk)
+    return filter(None, map(Plan.load, others))
 
 
 def _with_a_plan(workspace: str) -> Iterator[Job]:

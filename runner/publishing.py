@@ -5,9 +5,8 @@ refused is done before the first file changes its name. All of it, the caller's 
 workspace's lock, so that two jobs never lose each other's entries.
 """
 
-import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +17,12 @@ from jobs.errors import JobError
 from jobs.levels import MODERATELY_SENSITIVE, PRIVACY_LEVELS
 from jobs.log import escape
 from jobs.models import Job, JobOutput
-from runner import manifest, staging
+from runner import manifest, ownership, staging
 from runner.mounted import require_storage
-from runner.plan import Entry, Plan, high_staging, make_staging, medium_staging, unfinished
+from runner.plan import Entry, Plan, high_staging, make_staging, medium_staging
 from runner.stored_folder import LONGEST_NAME, StoredFolder
 from runner.workspaces.files import ShouldStop, disk_trouble, opened_folder, write_atomically
 from runner.workspaces.lock import publishing_lock
-
-logger = logging.getLogger(__name__)
 
 _MANIFEST = "metadata/manifest.json"
 _ROWS_AT_ONCE = 500  # takes SQLite 30 ms
@@ -43,7 +40,7 @@ def publishing(job: Job, plan: Plan, *, should_stop: ShouldStop) -> Iterator[Pla
         require_storage(job.workspace)
         with disk_trouble(storage.high_privacy_workspace(job.workspace)):
             try:
-                entries = _publish(job, plan)
+                entries = _publish(job, plan, should_stop)
             except JobError:
                 staging.discard(job)
                 raise
@@ -90,15 +87,17 @@ def _row(job: Job, entry: Entry) -> JobOutput:
     )
 
 
-def _publish(job: Job, plan: Plan) -> tuple[Entry, ...]:
+def _publish(job: Job, plan: Plan, should_stop: ShouldStop) -> tuple[Entry, ...]:
     with ExitStack() as stack:
         high = stack.enter_context(_Side(job, high_staging(job), storage.high_privacy_workspace(job.workspace)))
-        entries = _with_superseded_marked(high, plan)
+        staged = {number for number in range(len(plan.entries)) if high.has_staged(str(number))}
+        entries = ownership.with_superseded_marked(job, plan, staged, high.folder, should_stop)
         live = [(number, entry) for number, entry in enumerate(entries) if not entry.is_superseded]
         medium = None
         if _concerns_medium(job, plan):
             folder = storage.medium_privacy_workspace(job.workspace)
             medium = stack.enter_context(_Side(job, medium_staging(job), folder))
+        _check(high, medium, live)
         _prepare_high(high, live, plan)
         if medium:
             with disk_trouble(medium.path):
@@ -109,6 +108,7 @@ def _publish(job: Job, plan: Plan) -> tuple[Entry, ...]:
             with disk_trouble(medium.path):
                 for number, entry in live:
                     _release(high, medium, number, entry)
+                _remove_displaced(high, medium)
                 medium.finish()
         high.finish()
     return entries
@@ -130,6 +130,7 @@ class _Side:
         self.job, self.staging_path, self.path = job, staging_path, path
         self.before: dict = {}
         self.after: dict = {}
+        self.displaced: list[str] = []
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -149,11 +150,16 @@ class _Side:
             return False
         return True
 
-    def write_manifest(self, entries: list[Entry], *, levels, dropped, completed_at) -> None:
-        """Write the next manifest beside the staged files, where it waits for its name."""
+    def load_manifest(self, live: list[tuple[int, Entry]], *, levels) -> None:
+        """Read what the manifest says now, and which of its outputs the live entries leave no place for."""
         self.folder.make_room(_MANIFEST)
         self.before = manifest.load(self.job.workspace, self.path, levels=levels)
-        self.after = manifest.updated(self.before, self.job, entries, dropped=dropped, completed_at=completed_at)
+        self.displaced = manifest.displaced(self.before, [entry.path for _, entry in live])
+
+    def write_manifest(self, entries: list[Entry], *, dropped, completed_at) -> None:
+        """Write the next manifest beside the staged files, where it waits for its name."""
+        gone = [*dropped, *self.displaced]
+        self.after = manifest.updated(self.before, self.job, entries, dropped=gone, completed_at=completed_at)
         write_atomically(self.staging_path / "manifest.json", manifest.as_json(self.after))
 
     def make_room(self, entries: list[Entry]) -> None:
@@ -175,69 +181,57 @@ class _Side:
         self.folder.sync()
 
 
-def _with_superseded_marked(high: _Side, plan: Plan) -> tuple[Entry, ...]:
-    """After an interruption a file is still staged, or published already, or another job has published over it.
+def _check(high: _Side, medium: _Side | None, live: list[tuple[int, Entry]]) -> None:
+    """Everything that may be refused, in both storages, before any file is replaced."""
+    for _, entry in live:
+        _require_storable(high, entry)
+    high.load_manifest(live, levels=PRIVACY_LEVELS)
+    if not medium:
+        return
+    with disk_trouble(medium.path):
+        for number, entry in live:
+            if entry.level == MODERATELY_SENSITIVE:
+                _require_storable(medium, entry)
+            else:
+                # Whatever has its place is no earlier version of it; but behind a link there could be one.
+                medium.folder.why_not_storable(entry.path)
+            if entry.is_released:
+                _require_released(medium, number, entry)
+        medium.load_manifest(live, levels=(MODERATELY_SENSITIVE,))
+        for path in medium.displaced:
+            medium.folder.why_not_storable(path)
 
-    What is none of the three is lost, and must never be told as a success: RuntimeError, so that everything is kept.
-    """
-    entries = list(plan.entries)
-    gone: dict[str, tuple[int, int] | None] = {}
-    for number, entry in enumerate(entries):
-        if not high.has_staged(str(number)):
-            status = high.folder.status(entry.path)
-            if status is None or (status.st_size, status.st_mtime_ns) != (entry.size, entry.modified_ns):
-                gone[entry.path] = status and (status.st_size, status.st_mtime_ns)
-                entries[number] = entry.superseded()
-    lost = sorted(gone.keys() - _published_by_others(high.job, gone))
-    if lost:
-        raise RuntimeError(f"{len(lost)} outputs of {high.job} are neither staged nor stored: {escape(lost[0])} …")
-    for path in gone:
-        logger.warning("%s: %s was published over by another job", high.job, escape(path))
-    return tuple(entries)
+
+def _require_storable(side: _Side, entry: Entry) -> None:
+    problem = side.folder.why_not_storable(entry.path)
+    if problem:
+        raise JobError(staging.NOT_STORABLE, detail=problem)
 
 
-def _published_by_others(job: Job, found: Mapping[str, tuple[int, int] | None]) -> set[str]:
-    """Those of the paths whose file, known by size and time, another job has put there: by its rows or its plan."""
-    if not found:
-        return set()
-    paths = list(found)
-    by_rows = set()
-    for start in range(0, len(paths), _ROWS_AT_ONCE):
-        rows = JobOutput.objects.filter(job__workspace=job.workspace, path__in=paths[start : start + _ROWS_AT_ONCE])
-        columns = rows.exclude(job=job).values_list("path", "size", "modified_ns")
-        by_rows |= {path for path, *known in columns if found[path] == tuple(known)}
-    # One that was killed before it wrote its rows. Our own plan cannot explain what is not there.
-    by_plans = {
-        entry.path
-        for other in unfinished(job.workspace)
-        for entry in other.entries
-        if entry.path in found and found[entry.path] == (entry.size, entry.modified_ns)
-    }
-    return by_rows | by_plans
+def _require_released(medium: _Side, number: int, entry: Entry) -> None:
+    """A copy that is lost (a storage that was not mounted again) must never be told as released."""
+    if medium.has_staged(str(number)):
+        return
+    status = medium.folder.status(entry.path)
+    if status is None or status.st_size != entry.size:
+        raise RuntimeError(
+            f"an output of {medium.job} is neither staged nor stored in {medium.path}: {escape(entry.path)}"
+        )
 
 
 def _prepare_high(high: _Side, live: list[tuple[int, Entry]], plan: Plan) -> None:
-    """Everything that may be refused or needs space: names, folders, the manifest. No file is replaced yet."""
+    """What needs space: folders and the manifest. No file is replaced yet."""
     entries = [entry for _, entry in live]
-    for entry in entries:
-        problem = high.folder.why_not_storable(entry.path)
-        if problem:
-            raise JobError("An output cannot be stored under its name.", detail=problem)
     high.make_room(entries)
-    high.write_manifest(entries, levels=PRIVACY_LEVELS, dropped=(), completed_at=plan.completed_at)
+    high.write_manifest(entries, dropped=(), completed_at=plan.completed_at)
 
 
 def _prepare_medium(high: _Side, medium: _Side, live: list[tuple[int, Entry]], plan: Plan) -> None:
     """The same for medium storage, whose manifest names nothing but moderately sensitive outputs; and the notes."""
     visible = [entry for _, entry in live if entry.level == MODERATELY_SENSITIVE]
-    for entry in visible:
-        problem = medium.folder.why_not_storable(entry.path)
-        if problem:
-            raise JobError("An output cannot be stored under its name.", detail=problem)
     medium.make_room(visible)
     medium.write_manifest(
         visible,
-        levels=(MODERATELY_SENSITIVE,),
         dropped=[entry.path for _, entry in live if entry.level != MODERATELY_SENSITIVE],
         completed_at=plan.completed_at,
     )
@@ -259,6 +253,18 @@ def _release(high: _Side, medium: _Side, number: int, entry: Entry) -> None:
         medium.take(_staged_note(number), note)
     elif medium.before["outputs"].get(entry.path, {}).get("excluded"):
         medium.folder.remove(note)
+
+
+def _remove_displaced(high: _Side, medium: _Side) -> None:
+    """Released files of which high privacy storage has none any more, because a file or a folder has taken their place.
+
+    They were removed there by hand; nothing may stay released that nobody could find inside.
+    """
+    for path in medium.displaced:
+        medium.folder.remove(path)
+        is_excluded = medium.before["outputs"].get(path, {}).get("excluded")
+        if is_excluded and f"{path}.txt" not in high.after["outputs"]:
+            medium.folder.remove(f"{path}.txt")
 
 
 def _may_have_note(path: str, high: _Side, medium: _Side) -> bool:

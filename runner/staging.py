@@ -37,6 +37,8 @@ from runner.workspaces.files import (
 )
 from runner.workspaces.removal import remove_tree
 
+NOT_STORABLE = "An output cannot be stored under its name: rename it, or ask the operators what is in its way."
+
 # From this size on a file is written back to disk while it is hashed; smaller ones are synced together at the end.
 _SYNCED_WHILE_HASHED = 8 * 1024 * 1024
 _SYNCED_ONE_BY_ONE = 32
@@ -85,15 +87,12 @@ def _check_names(job: Job, files: list[MatchedFile]) -> None:
         for file in files:
             problem = high.why_not_storable(file.stored_name)
             if problem:
-                raise JobError("An output cannot be stored under its name.", detail=problem)
+                raise JobError(NOT_STORABLE, detail=problem)
     # Escaping may give a file the name of a folder beside it.
     folders = {str(folder) for file in files for folder in PurePosixPath(file.stored_name).parents}
     for file in files:
         if file.stored_name in folders:
-            raise JobError(
-                "An output cannot be stored under its name.",
-                detail=f"{escape(file.stored_name)} would be both a file and a folder.",
-            )
+            raise JobError(NOT_STORABLE, detail=f"{escape(file.stored_name)} would be both a file and a folder.")
 
 
 def _stage_files(
@@ -162,6 +161,7 @@ class _Stager:
             content_hash = self._hash_in_place(descriptor, before.st_size, high_fd)
         else:
             content_hash = self._copy(descriptor, before, high_fd, name, with_hash=True)
+        inode = os.stat(name, dir_fd=high_fd, follow_symlinks=False).st_ino
         verdict = None
         if file.level == MODERATELY_SENSITIVE:
             verdict = self._verdict(descriptor, file, before.st_size)
@@ -170,7 +170,7 @@ class _Stager:
         after = os.fstat(descriptor)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise Unavailable("An output was changed while it was being stored.", detail=escape(file.stored_name))
-        return _entry(file, before, content_hash, verdict)
+        return _entry(file, before, content_hash, inode, verdict)
 
     def _hash_in_place(self, descriptor: int, size: int, folder_fd: int) -> str:
         """The staged name leads to the same file, which becomes ours. Reading and writing back go on at once."""
@@ -223,13 +223,14 @@ def _take_over(descriptor: int, folder_fd: int) -> None:
     os.fchmod(descriptor, 0o666 & ~_UMASK)
 
 
-def _entry(file: MatchedFile, status: os.stat_result, content_hash: str, verdict: Verdict | None) -> Entry:
+def _entry(file: MatchedFile, status: os.stat_result, content_hash: str, inode: int, verdict: Verdict | None) -> Entry:
     entry = {
         "path": file.stored_name,
         "level": file.level,
         "size": status.st_size,
         "modified_ns": status.st_mtime_ns,
         "content_hash": content_hash,
+        "inode": inode,
     }
     if verdict is not None:
         entry |= {

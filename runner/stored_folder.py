@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from jobs.log import escape
-from runner.workspaces.files import open_beneath, opened_folder, sync_file_system
+from runner.workspaces.files import StorageUnavailable, open_beneath, opened_folder, sync_file_system
 
 LONGEST_NAME = 255  # bytes; of the file systems in use
 _LONGEST_PATH = 4095
@@ -51,21 +51,49 @@ class StoredFolder:
             timer.start()
 
     def why_not_storable(self, relative: str) -> str:
-        """Empty if a file can get this name; else what stands in its way, as a sentence for the study's author."""
-        shown = escape(relative)
+        """Empty if a file can get this name; else what stands in its way and what to do, for the study's author.
+
+        Raises StorageUnavailable for what no study can have put there: a link or a mount above the name.
+        """
         if len(os.fsencode(self.path / relative)) > _LONGEST_PATH or any(
             len(part.encode()) > LONGEST_NAME for part in relative.split("/")
         ):
-            return f"The output {shown} has a name that is too long to be stored; shorten it."
+            return f"The output {escape(relative)} has a name that is too long to be stored; shorten it."
         try:
             status = self.status(relative)
         except OSError as error:
-            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
                 raise
-            return f"The output {shown} cannot be stored: a part of its path is a file in this workspace's storage."
+            return self._refusal(relative, "a part of its path is a file", self._file_above(relative))
         if status and stat.S_ISDIR(status.st_mode):
-            return f"The output {shown} cannot be stored: it is a folder in this workspace's storage."
+            return self._refusal(relative, "it is a folder", relative)
         return ""
+
+    def _refusal(self, relative: str, why: str, in_the_way: str) -> str:
+        return (
+            f"The output {escape(relative)} cannot be stored: {why} in this workspace's storage. Rename the output, "
+            f"or ask the operators to remove {escape(str(self.path / in_the_way))} if nobody needs it any more."
+        )
+
+    def _file_above(self, relative: str) -> str:
+        """The first part of a path that is a file where a folder would have to be. Raises StorageUnavailable."""
+        parts = relative.split("/")
+        for count in range(1, len(parts)):
+            part = "/".join(parts[:count])
+            status = self.status(part)
+            if status is None or stat.S_ISREG(status.st_mode):
+                return part
+            self._require_folder(part, status)
+        return relative
+
+    def _require_folder(self, relative: str, status: os.stat_result) -> None:
+        """Raises StorageUnavailable. The path goes into the detail, since folders are named by studies too."""
+        if not stat.S_ISDIR(status.st_mode) or status.st_dev != os.fstat(self.fd).st_dev:
+            raise StorageUnavailable(
+                "A folder in the workspace's storage is a link, a mount or no folder at all, so nothing is stored "
+                "there. Nothing is lost: make it a plain folder; the job then goes on by itself.",
+                detail=f"It is {escape(str(self.path / relative))}.",
+            )
 
     def status(self, relative: str) -> os.stat_result | None:
         """What stands at a path, links not followed; None if nothing. Raises OSError."""
@@ -75,11 +103,14 @@ class StoredFolder:
             return None
 
     def make_room(self, relative: str) -> None:
-        """Make the folders above a path, one by one, as far as they are missing."""
+        """Make the folders above a path, one by one, as far as they are missing. Raises StorageUnavailable."""
         made: list[str] = []
         for part in relative.split("/")[:-1]:
             folder, child = "/".join(made), "/".join([*made, part])
-            if self.status(child) is None:
+            status = self.status(child)
+            if status is not None:
+                self._require_folder(child, status)
+            else:
                 self._close_last()
                 with self._opened(folder) as folder_fd, suppress(FileExistsError):
                     os.mkdir(part, dir_fd=folder_fd)
@@ -93,10 +124,10 @@ class StoredFolder:
         self._note(relative)
 
     def remove(self, relative: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it is there; a folder of that name, or a file in place of one above, is none."""
         try:
             os.unlink(self._name(relative), dir_fd=self._parent(relative))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return
         self._note(relative)
 

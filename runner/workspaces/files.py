@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobs.errors import JobError, Stopped, Unavailable
+from jobs.text import size_in_words
 
 _OPENAT2 = 437  # the same number on every architecture that Linux gained since 2020
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
@@ -103,9 +104,20 @@ def trouble_of_disk(error: OSError, path: Path | None = None) -> StorageUnavaila
         return None
     named = error.filename if isinstance(error.filename, str) and error.filename.startswith("/") else path
     what = f"Cannot use {named}" if named else "Cannot use a disk"
-    return StorageUnavailable(
-        f"{what}: {error.strerror}. Nothing is lost: {_DISK_TROUBLE[error.errno]}; the job then goes on by itself."
-    )
+    todo = _DISK_TROUBLE[error.errno]
+    if error.errno == errno.ENOSPC and path is not None and _holds_no_more_files(path):
+        todo = "remove files from that disk, which has room but holds as many files as it can (no inode is free)"
+    return StorageUnavailable(f"{what}: {error.strerror}. Nothing is lost: {todo}; the job then goes on by itself.")
+
+
+def _holds_no_more_files(path: Path) -> bool:
+    """Whether a disk has run out of inodes, not of bytes; some file systems have no fixed number of them."""
+    folder = _nearest_folder(path)
+    try:
+        disk = os.statvfs(folder) if folder else None
+    except OSError:
+        return False
+    return disk is not None and disk.f_files > 0 and disk.f_favail == 0
 
 
 def _nearest_folder(path: Path) -> Path | None:
@@ -203,6 +215,27 @@ def open_ordinary(root_fd: int, relative: bytes) -> int:
         os.close(descriptor)
         raise NotOrdinary(reason)
     return descriptor
+
+
+def read_plain(path: Path, most_bytes: int) -> bytes:
+    """The content of a file of ours, which may have other names. Raises NotOrdinary for anything else, OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _OPEN_SAFELY)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        raise NotOrdinary(why_not_opened(error)) from error
+    try:
+        status = os.fstat(descriptor)
+        for is_kind, words in _KINDS:
+            if is_kind(status.st_mode):
+                raise NotOrdinary(words)
+        if status.st_size > most_bytes:
+            raise NotOrdinary(f"is larger than {size_in_words(most_bytes)}")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 from jobs import storage
 from jobs.levels import HIGHLY_SENSITIVE, MODERATELY_SENSITIVE
 from runner import manifest
+from runner.mounted import require_storage
 from tests.factories import make_request
 from tests.publication import files_in, high, make_publisher, manifest_of, medium, publish
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.django_db
 BOTH = {"output/rows.csv": b"id\n1\n", "output/table.csv": b"sex,n\nF,10\n"}
 NEWER_FORM = {
     *("level", "job_id", "job_request", "action", "user", "repo", "commit", "size", "timestamp", "content_hash"),
-    *("excluded", "message", "row_count", "col_count", "out_of_date_action", "out_of_date_output"),
+    *("excluded", "rule", "message", "row_count", "col_count", "out_of_date_action", "out_of_date_output"),
 }
 OLDER_FORM_OF_ACTION = {
     *("state", "commit", "docker_image_id", "job_id", "run_by_user", "created_at", "completed_at", "exit_code")
@@ -37,7 +38,7 @@ def test_it_tells_of_each_output_in_both_forms():
     output = written["outputs"]["output/table.csv"]
     assert set(written) == {"workspace", "repo", "outputs", "files", "actions"}
     assert (written["workspace"], written["repo"]) == ("study", "https://github.com/opensafely/study")
-    assert set(output) == NEWER_FORM | {"rule"}
+    assert set(output) == NEWER_FORM
     assert output["level"] == MODERATELY_SENSITIVE and output["rule"] == "passed"
     assert (output["row_count"], output["col_count"]) == (1, 2)
     assert (output["job_id"], output["job_request"]) == (job.identifier, job.request.identifier)
@@ -96,6 +97,57 @@ def test_a_damaged_manifest_is_kept_aside_and_made_again_without_losing_an_entry
     assert "made again from the database" in caplog.text
 
 
+def make_folder(path, elsewhere):
+    path.mkdir()
+    (path / "file").touch()
+
+
+STRANGE = {
+    "a folder": make_folder,
+    "a FIFO, which nobody writes to": lambda path, elsewhere: os.mkfifo(path),
+    "a link that leads nowhere": lambda path, elsewhere: path.symlink_to(elsewhere / "missing"),
+    "a link to a manifest of somebody": lambda path, elsewhere: path.symlink_to(elsewhere / "theirs.json"),
+    "a file of no size that we write": lambda path, elsewhere: (path.touch(), os.truncate(path, 3 * 1024**3)),
+}
+
+
+@pytest.mark.parametrize("make", STRANGE.values(), ids=STRANGE.keys())
+@pytest.mark.parametrize("storage_of", [high, medium])
+def test_a_manifest_that_is_no_plain_file_is_kept_aside_and_made_again(make, storage_of, tmp_path):
+    """Opened, a FIFO would hang for ever with the workspace's lock held."""
+    publish(make_publisher(action="other"), {"output/rows.csv": b"other", "output/table.csv": b"n\n1\n"})
+    publish(tables(output_spec={MODERATELY_SENSITIVE: {"chart": "chart.csv"}}), {"chart.csv": b"n\n1\n"})
+    before = set(manifest_of(storage_of())["outputs"])
+    (tmp_path / "theirs.json").write_text('{"outputs": {"theirs": {}}}')
+    storage.manifest(storage_of()).unlink()
+    make(storage.manifest(storage_of()), tmp_path)
+
+    publish(tables(output_spec={MODERATELY_SENSITIVE: {"chart": "chart.csv"}}), {"chart.csv": b"n\n2\n"})
+
+    aside = [name for name in os.listdir(storage_of("metadata")) if name.startswith("manifest.json.corrupt-")]
+    assert set(manifest_of(storage_of())["outputs"]) == before and len(aside) == 1
+    assert (tmp_path / "theirs.json").read_text() == '{"outputs": {"theirs": {}}}'
+
+
+def test_the_manifest_of_high_storage_is_read_for_medium_storage_only_if_it_is_a_plain_file():
+    storage.manifest(high()).parent.mkdir(parents=True)
+    os.mkfifo(storage.manifest(high()))
+
+    require_storage("study")
+
+
+def test_a_manifest_made_again_loads_no_lists_of_the_study_for_each_output(django_assert_num_queries):
+    publish(tables(), BOTH)
+    storage.manifest(high()).unlink()
+
+    with django_assert_num_queries(1) as queries:
+        made = manifest.load("study", high())
+
+    assert set(made["outputs"]) == set(BOTH)
+    for column in ("original", "study_actions", "requested_actions", "output_spec"):
+        assert f'"{column}"' not in queries[0]["sql"]
+
+
 def test_a_lost_manifest_is_made_again_with_outputs_that_stand_unreplaced():
     publish(tables(), BOTH | {"extra.csv": b"x"})
     spec = {HIGHLY_SENSITIVE: {"x": "extra.csv"}}
@@ -111,6 +163,8 @@ def test_a_lost_manifest_is_made_again_with_outputs_that_stand_unreplaced():
 
 
 def test_a_damaged_manifest_of_medium_storage_is_made_again_without_highly_sensitive_names():
+    spec = {HIGHLY_SENSITIVE: {"rows": "others_rows.csv"}}
+    publish(make_publisher(action="other", output_spec=spec), {"others_rows.csv": b"1"})
     publish(tables(), BOTH)
     storage.manifest(medium()).write_bytes(b"{")
 

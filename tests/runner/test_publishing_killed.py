@@ -178,7 +178,7 @@ def test_a_file_that_a_killed_publication_has_put_there_is_not_taken_for_ours():
     for job, rows in ((first, b"first"), (second, b"second one")):
         leave(job, {"output/rows.csv": rows, "output/table.csv": b"n\n1\n"})
         _, plan = outputs.collect(job, should_stop=never)
-        publishing._publish(job, plan)
+        publishing._publish(job, plan, never)
 
     finalize(first)
     finalize(second)
