@@ -1,11 +1,14 @@
 """What stays to be read of a finished job: its log with a summary around it, and the facts that the engine knew.
 
 The container's own lines begin with the engine's timestamps, so no job can write a line that looks like the summary;
-names that studies chose are escaped. Knows nothing of how outputs were published.
+names that studies chose are escaped. Medium privacy storage gets a summary of its own, for a file name can hold a
+patient's number: it names moderately sensitive outputs and counts all others. Knows nothing of how outputs were
+published.
 """
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jobs import storage
@@ -16,10 +19,11 @@ from jobs.states import StatusCode
 from jobs.text import size_in_words
 from runner.matching import Matched
 from runner.mounted import require_storage
-from runner.plan import Plan
+from runner.plan import Entry, Plan
+from runner.stored_folder import StoredFolder
 from runner.verdicts import Outcome
 from runner.workspaces import folder
-from runner.workspaces.files import disk_trouble, write_atomically
+from runner.workspaces.files import StorageUnavailable, disk_trouble, write_atomically
 
 _PIECE = 1024 * 1024
 _MOST_LISTED = 500
@@ -39,12 +43,11 @@ def write_logs(
 
     `plan` for a job whose outputs are published, `matched` for one whose patterns did not match, `metadata` is what the
     executor told of the container, without secrets. Medium storage gets the log only if the action makes moderately
-    sensitive outputs. May be repeated. Raises StorageUnavailable.
+    sensitive outputs, and loses an earlier one if it no longer does. May be repeated. Raises StorageUnavailable.
     """
     leaves_earlier_log = outcome.code in _LEAVE_EARLIER_LOG
     if not leaves_earlier_log:
         require_storage(job.workspace)
-    summary = _summary(job, outcome, plan, matched)
     log_folder = storage.job_log_folder(job)
     with disk_trouble(log_folder):
         log_folder.mkdir(parents=True, exist_ok=True)
@@ -52,14 +55,36 @@ def write_logs(
         write_atomically(storage.job_metadata(job), content.encode())
     if leaves_earlier_log:
         return
-    folders = [storage.high_privacy_workspace(job.workspace)]
+    high, medium = storage.high_privacy_workspace(job.workspace), storage.medium_privacy_workspace(job.workspace)
+    _write_action_log(job, high, _summary(job, outcome, plan, matched))
     if job.output_spec.get(MODERATELY_SENSITIVE):
-        folders.append(storage.medium_privacy_workspace(job.workspace))
-    for workspace_folder in folders:
-        path = storage.action_log(workspace_folder, job.action)
-        with disk_trouble(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, _log(job, summary), writer=job.container_name)
+        _write_action_log(job, medium, _summary_for_medium(job, outcome, plan, matched))
+    else:
+        _remove_action_log(job, medium)
+
+
+def _write_action_log(job: Job, workspace_folder: Path, summary: list[str]) -> None:
+    path = storage.action_log(workspace_folder, job.action)
+    with disk_trouble(path), StoredFolder(workspace_folder) as stored:
+        stored.make_room(f"metadata/{path.name}")
+        if path.is_dir() and not path.is_symlink():
+            raise StorageUnavailable(
+                f"{path} is a folder, where the action's log belongs. Nothing is lost: move it away; the job then goes "
+                "on by itself."
+            )
+        write_atomically(path, _log(job, summary), writer=job.container_name)
+        stored.sync()
+
+
+def _remove_action_log(job: Job, workspace_folder: Path) -> None:
+    path = storage.action_log(workspace_folder, job.action)
+    with disk_trouble(path):
+        if not workspace_folder.is_dir():
+            return
+        with StoredFolder(workspace_folder) as stored:
+            stored.why_not_storable(f"metadata/{path.name}")  # a link would lead the removal elsewhere
+            stored.remove(f"metadata/{path.name}")
+            stored.sync()
 
 
 def _log(job: Job, summary: list[str]) -> Iterator[bytes]:
@@ -85,12 +110,11 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 def _summary(job: Job, outcome: Outcome, plan: Plan | None, matched: Matched | None) -> list[str]:
     """Lines without line ends."""
-    facts = _facts(job, outcome, None)
-    lines = ["Summary", "======="]
-    lines += [f"{name}: {escape(str(value))}" for name, value in facts.items() if value not in (None, "", [])]
+    lines = ["Summary", "=======", *_as_lines(_facts(job, outcome, None))]
     lines += _section("Preparation", [escape(note) for note in folder.notes(job)])
     if plan:
-        lines += _outputs(plan)
+        lines += _outputs(plan.entries)
+        lines += _section("Not stored", plan.refused)
     if matched:
         lines += _section("Patterns without a file", [escape(pattern) for pattern in matched.unmatched])
         for pattern, names in matched.near.items():
@@ -99,17 +123,37 @@ def _summary(job: Job, outcome: Outcome, plan: Plan | None, matched: Matched | N
     return lines
 
 
-def _outputs(plan: Plan) -> list[str]:
-    stored = [f"{escape(entry.path)}  {entry.level}  {size_in_words(entry.size)}" for entry in plan.entries]
-    excluded = [f"{escape(entry.path)}: {entry.message}" for entry in plan.entries if entry.excluded]
-    return [
-        *_section("Outputs", stored),
-        *_section("Kept out of medium privacy storage", excluded),
-        *_section("Not stored", list(plan.refused)),
-    ]
+def _summary_for_medium(job: Job, outcome: Outcome, plan: Plan | None, matched: Matched | None) -> list[str]:
+    """The same without any name that is not for medium storage: those of other outputs, refused files, near files.
+
+    Also without the outcome's detail and the notes of the preparation, which hold such names.
+    """
+    facts = _facts(job, outcome, None) | {"detail": ""}
+    lines = ["Summary", "=======", *_as_lines(facts)]
+    refused = 0
+    if plan:
+        lines += _outputs([entry for entry in plan.entries if entry.level == MODERATELY_SENSITIVE])
+        others = Counter(entry.level for entry in plan.entries if entry.level != MODERATELY_SENSITIVE)
+        lines += _section("Other outputs", [f"{count} {level}" for level, count in sorted(others.items())])
+        refused = len(plan.refused)
+    if matched:
+        lines += _section("Patterns without a file", [escape(pattern) for pattern in matched.unmatched])
+        refused = len(matched.refused)
+    lines += _section("Not stored", [f"{refused} of what the patterns matched"] if refused else [])
+    return [*lines, "", "The log in high privacy storage says more."]
 
 
-def _section(title: str, lines: list[str]) -> list[str]:
+def _outputs(entries: Sequence[Entry]) -> list[str]:
+    stored = [f"{escape(entry.path)}  {entry.level}  {size_in_words(entry.size)}" for entry in entries]
+    excluded = [f"{escape(entry.path)}: {entry.message}" for entry in entries if entry.excluded]
+    return [*_section("Outputs", stored), *_section("Kept out of medium privacy storage", excluded)]
+
+
+def _as_lines(facts: dict) -> list[str]:
+    return [f"{name}: {escape(str(value))}" for name, value in facts.items() if value not in (None, "", [])]
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
     if not lines:
         return []
     listed = [f"  {line}" for line in lines[:_MOST_LISTED]]
