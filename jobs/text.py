@@ -14,7 +14,7 @@ def listed(names: Iterable[str], most: int = 5) -> str:
 def size_in_words(size: int) -> str:
     """Bytes as people read them: "512 bytes", "1.5 KiB", "4.0 GiB"."""
     if size < 1024:
-        return f"{size} bytes"
+        return f"{size} bytes" if size != 1 else "1 byte"
     units = ["KiB", "MiB", "GiB", "TiB", "PiB"]
     number = float(size)
     for unit in units:

@@ -29,6 +29,7 @@ class DiskWatch:
     def __init__(self, folders: Mapping[str, Path], least_free_bytes: int):
         self._folders, self._least_free_bytes = folders, least_free_bytes
         self._why = ""
+        self._unknown: dict[str, str] = {}  # disk -> why its free space is not known
         self._look_began: float | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="disk-watch", daemon=True)
@@ -66,8 +67,9 @@ class DiskWatch:
             try:
                 disk = os.statvfs(_existing(folder))
             except OSError as error:
-                log.warning("the free space for %s (%s) is not known: %s", name, folder, error)
+                self._note(name, str(error))
                 continue  # the job's own step says what is wrong there, and waits
+            self._note(name, "")
             least = min(self._least_free_bytes, disk.f_blocks * disk.f_frsize // _PART_OF_A_SMALL_DISK)
             if disk.f_bavail * disk.f_frsize < least:
                 return (
@@ -75,6 +77,16 @@ class DiskWatch:
                     "An operator has to free space; the job then starts by itself."
                 )
         return ""
+
+    def _note(self, name: str, unknown: str) -> None:
+        """Log when it changes whether the free space of a disk is known, not at each look."""
+        if unknown == self._unknown.get(name, ""):
+            return
+        self._unknown[name] = unknown
+        if unknown:
+            log.warning("the free space for %s (%s) is not known: %s", name, self._folders[name], unknown)
+        else:
+            log.info("the free space for %s is known again", name)
 
 
 def _existing(folder: Path) -> Path:

@@ -22,7 +22,8 @@ from runner.workspaces.files import open_beneath, opened_folder, why_not_opened,
 RESERVED = (b"metadata", b".git", b".publishing")
 # Marks that change the direction of text around them: a name could be read as another one.
 _BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_LONGEST_STORED_PATH = 4096  # JobOutput.path
+# Bytes. PostgreSQL has an index on it, whose rows hold 2,704 at most.
+_LONGEST_STORED_PATH = 1024
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def _stored(found: dict[bytes, list[tuple[str, str]]]) -> tuple[list[MatchedFile
         if name in files:
             refused.append(Refused(shown(path), f"would be stored as {name}, a name that another output has"))
         elif len(name.encode()) > _LONGEST_STORED_PATH:
-            refused.append(Refused(shown(path), "has a path that is too long"))
+            refused.append(Refused(shown(path), f"has a path of over {_LONGEST_STORED_PATH:,} bytes; shorten it"))
         else:
             files[name] = MatchedFile(path, name, level)
     return [files[name] for name in sorted(files)], refused

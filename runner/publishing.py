@@ -26,6 +26,7 @@ from runner.workspaces.lock import publishing_lock
 
 _MANIFEST = "metadata/manifest.json"
 _ROWS_AT_ONCE = 500  # takes SQLite 30 ms
+_UPDATED_COLUMNS = [field.name for field in JobOutput._meta.fields if field.name not in ("id", "job", "path")]
 
 
 @contextmanager
@@ -67,7 +68,15 @@ def _write_rows(job: Job, entries: tuple[Entry, ...]) -> None:
     """In short transactions, so that 100,000 outputs keep no other writer waiting; not current until `store`."""
     for start in range(0, len(entries), _ROWS_AT_ONCE):
         rows = [_row(job, entry) for entry in entries[start : start + _ROWS_AT_ONCE]]
-        JobOutput.objects.bulk_create(rows, ignore_conflicts=True)
+        # Not `ignore_conflicts`: SQLite would drop rows that break any other constraint, too, without a word.
+        JobOutput.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["job", "path"], update_fields=_UPDATED_COLUMNS
+        )
+    # What an earlier attempt has left and this one did not make would become current with the others.
+    own = JobOutput.objects.filter(job=job)
+    left = list(set(own.values_list("path", flat=True)) - {entry.path for entry in entries})
+    for start in range(0, len(left), _ROWS_AT_ONCE):
+        own.filter(path__in=left[start : start + _ROWS_AT_ONCE]).delete()
 
 
 def _row(job: Job, entry: Entry) -> JobOutput:

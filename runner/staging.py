@@ -19,6 +19,7 @@ from jobs.errors import JobError, Unavailable
 from jobs.levels import MODERATELY_SENSITIVE
 from jobs.log import escape
 from jobs.models import Job
+from jobs.text import size_in_words
 from runner.disclosure import Limits, Verdict, check
 from runner.matching import Matched, MatchedFile
 from runner.plan import Entry, Plan, high_staging, make_staging, medium_staging
@@ -190,7 +191,7 @@ class _Stager:
         room = os.fstatvfs(folder_fd)
         if room.f_bavail * room.f_frsize < needed:
             raise StorageUnavailable(
-                f"No room for {needed:,} bytes in {folder}. Nothing is lost: free space on that disk; "
+                f"No room for {size_in_words(needed)} in {folder}. Nothing is lost: free space on that disk; "
                 "the job then goes on by itself."
             )
         with disk_trouble(folder):

@@ -22,6 +22,8 @@ def remove_tree(root: Path) -> list[Path]:
         return [root]
     try:
         left = _Removal(root_fd).run()
+    except OSError:  # the disk tells nothing of the folder itself
+        return [root]
     finally:
         os.close(root_fd)
     try:
@@ -53,7 +55,7 @@ class _Removal:
         try:
             os.rmdir(name, dir_fd=self.root_fd)
         except OSError:
-            if not any(path.startswith(name + b"/") for path in self.left):
+            if not any(path == name or path.startswith(name + b"/") for path in self.left):
                 self.left.append(name)
 
     def _empty_below_root(self, name: bytes) -> bool:
@@ -70,7 +72,12 @@ class _Removal:
 
     def _empty(self, folder: bytes, folder_fd: int) -> None:
         """Remove the files of one folder; move its sub-folders to the root and queue them."""
-        for name in _names(folder_fd):
+        try:
+            names = _names(folder_fd)
+        except OSError:
+            self.left.append(folder or b".")
+            return
+        for name in names:
             path = folder + b"/" + name if folder else name
             try:
                 status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)

@@ -30,6 +30,7 @@ def test_names_may_come_from_anything_that_can_be_walked_through_once():
     ("size", "words"),
     [
         (0, "0 bytes"),
+        (1, "1 byte"),
         (1023, "1023 bytes"),
         (1024, "1.0 KiB"),
         (1536, "1.5 KiB"),

@@ -80,6 +80,23 @@ def test_holes_stay_holes_on_another_file_system(tmp_path, other_folder, written
     assert target.stat().st_blocks * 512 <= sum(len(piece) for _, piece in written) + 64 * 1024
 
 
+def test_a_sparse_file_is_written_back_before_its_holes_are_asked_for(tmp_path, monkeypatch):
+    """File systems were known to take data for a hole while it was only in memory."""
+    calls = []
+
+    def noted(name):
+        call = getattr(os, name)
+        return lambda *arguments: (calls.append(name), call(*arguments))[1]
+
+    with (tmp_path / "source").open("w+b") as file:
+        file.truncate(3 * MIB)
+        for name in ("fsync", "lseek"):
+            monkeypatch.setattr(os, name, noted(name))
+        assert list(data_ranges(file.fileno())) == []
+
+    assert calls[:2] == ["fsync", "lseek"]
+
+
 def test_a_file_system_that_cannot_tell_its_holes_is_copied_whole(tmp_path, other_folder, monkeypatch):
     with (tmp_path / "source").open("wb") as file:
         file.write(b"x")

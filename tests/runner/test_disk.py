@@ -1,5 +1,6 @@
 """New jobs wait while a disk is nearly full or silent, and start by themselves afterwards."""
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -78,6 +79,23 @@ def test_a_disk_that_does_not_answer_holds_jobs_back_and_nobody_up(watch, free, 
         watch.close()
     finally:
         answers.set()
+
+
+def test_a_disk_that_does_not_tell_its_free_space_is_warned_of_once(watch, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    tells, looks = os.statvfs, threading.Semaphore(0)
+
+    def fails(path):
+        looks.release()
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "statvfs", fails)
+    assert all(looks.acquire(timeout=10) for _ in range(10))
+    monkeypatch.setattr(os, "statvfs", tells)
+    wait_until(lambda: caplog.text.count("is known again") == 2, what="both disks' answers")
+
+    assert caplog.text.count("is not known") == 2
+    assert watch.why_no_job_may_start() == ""
 
 
 def test_a_storage_that_is_not_made_yet_is_asked_through_the_folder_above(tmp_path):

@@ -7,6 +7,7 @@ import socket
 import stat
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -187,6 +188,25 @@ def test_a_file_that_is_swapped_for_a_link_while_it_is_opened_never_leaks(folder
 def test_trouble_of_a_disk_says_where_and_what_to_do(code):
     with pytest.raises(StorageUnavailable, match=r"/storage/x.*goes on by itself"), disk_trouble(Path("/storage/x")):
         raise OSError(code, os.strerror(code))
+
+
+@pytest.mark.parametrize(("files", "free_files", "words"), [(100, 0, "no inode is free"), (0, 0, "free space")])
+def test_a_disk_without_free_inodes_is_not_told_to_lack_space(tmp_path, monkeypatch, files, free_files, words):
+    """Some file systems have no fixed number of inodes, and tell 0 of 0."""
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_files=files, f_favail=free_files))
+
+    with pytest.raises(StorageUnavailable, match=words), disk_trouble(tmp_path / "missing"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_disk_that_fills_up_and_then_is_silent_is_told_to_lack_space(tmp_path, monkeypatch):
+    def silent(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "statvfs", silent)
+
+    with pytest.raises(StorageUnavailable, match="free space"), disk_trouble(tmp_path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_name_that_no_disk_can_hold_is_the_fault_of_the_study():

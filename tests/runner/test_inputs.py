@@ -120,6 +120,12 @@ def changed(path: Path) -> None:
     path.write_bytes(b"edited by hand")
 
 
+def changed_at_the_same_size(path: Path) -> None:
+    before = path.stat()
+    path.write_bytes(b"ROWS")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))
+
+
 def removed(path: Path) -> None:
     path.unlink()
 
@@ -129,7 +135,7 @@ def linked(path: Path) -> None:
     path.symlink_to("/etc/hostname")
 
 
-@pytest.mark.parametrize("spoil", [changed, removed, linked])
+@pytest.mark.parametrize("spoil", [changed, changed_at_the_same_size, removed, linked])
 def test_an_input_that_is_not_as_it_was_published_fails_the_job_and_says_what_to_run(spoil):
     row = stored("output/rows.csv", b"rows")
     spoil(storage.high_privacy_workspace("study") / "output" / "rows.csv")

@@ -88,6 +88,24 @@ def test_patterns_match_what_pathlib_matches(tmp_path_factory, parts):
     assert names(matched) == sorted(str(path.relative_to(folder)) for path in folder.glob(pattern) if path.is_file())
 
 
+def test_a_star_stands_for_any_character_of_a_name_a_line_end_too(tmp_path):
+    made(tmp_path, "output/a\nb.csv")
+
+    assert names(match(tmp_path, spec("output/a*.csv"))) == ["output/a%0Ab.csv"]
+
+
+@pytest.mark.parametrize(("length", "is_stored"), [(1024, True), (1025, False)])
+def test_a_path_that_the_database_cannot_index_is_refused_in_words(tmp_path, length, is_stored):
+    folders = [letter * 200 for letter in "abcde"]
+    path = "/".join([*folders, "x" * (length - 1005 - 2) + "\u00e9"])  # of two bytes
+    made(tmp_path, path)
+
+    matched = match(tmp_path, spec("/".join(["*"] * 6)))
+
+    assert (names(matched) == [path]) is is_stored
+    assert ("has a path of over 1,024 bytes; shorten it" in reasons(matched)) is not is_stored
+
+
 def test_every_pattern_without_a_file_is_named_once_in_the_order_of_the_study(tmp_path):
     made(tmp_path, "a.csv")
 

@@ -175,15 +175,18 @@ def test_trouble_in_medium_storage_after_the_plan_is_named_so_and_high_storage_w
     assert high("output/rows.csv").read_bytes() == b"new"
 
 
-def test_a_file_that_something_still_writes_is_not_published(monkeypatch):
+@pytest.mark.parametrize("mode", ["ab", "r+b"])
+def test_a_file_that_something_still_writes_is_not_published(monkeypatch, mode):
+    """Also if it stays as long as it was."""
     job = job_with()
-    leave(job, {"output/table.csv": b"x"})
+    leave(job, {"output/table.csv": b"some"})
     path = storage.job_workspace(job) / "output" / "table.csv"
+    os.utime(path, (0, 0))
     hashing = staging.digest
 
     def digest_while_written(descriptor, should_stop, **keywords):
         result = hashing(descriptor, should_stop, **keywords)
-        with path.open("ab") as file:
+        with path.open(mode) as file:
             file.write(b"more")
         return result
 
@@ -242,3 +245,13 @@ def test_a_file_that_becomes_a_link_after_it_was_matched_is_refused(tmp_path):
     assert "output/table.csv is, or lies behind, a symbolic link" in refused.value.detail
 
     assert not high(".publishing").exists()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o007])
+def test_a_stored_file_may_be_read_by_whom_the_umask_allows(monkeypatch, umask):
+    monkeypatch.setattr(staging, "_UMASK", umask)
+
+    publish(make_publisher(), BOTH)
+
+    for path in (high("output/rows.csv"), medium("output/table.csv")):
+        assert path.stat().st_mode & 0o7777 == 0o666 & ~umask

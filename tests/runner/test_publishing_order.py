@@ -34,6 +34,7 @@ class Disk:
     synced: set[int] = field(default_factory=set)
     unsynced_at_plan: list[str] = field(default_factory=list)
     changed: dict[Path, str] = field(default_factory=dict)  # folders with changes that are not durable yet
+    removed: list[Path] = field(default_factory=list)  # readers' files
 
     def rename(self, source, target, *, src_dir_fd=None, dst_dir_fd=None) -> None:
         path = path_of(dst_dir_fd, target)
@@ -42,6 +43,13 @@ class Disk:
         _rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
         self.renamed.append(path)
         self.changed[path.parent] = path.name
+
+    def unlink(self, name, *, dir_fd=None) -> None:
+        path = path_of(dir_fd, name)
+        _unlink(name, dir_fd=dir_fd)
+        if ".publishing" not in str(path):
+            self.removed.append(path)
+            self.changed[path.parent] = path.name
 
     def fsync(self, descriptor: int) -> None:
         _fsync(descriptor)
@@ -61,13 +69,14 @@ class Disk:
             self.unsynced_at_plan += [str(path) for path in paths if path.stat().st_ino not in self.synced]
 
 
-_rename, _fsync, _sync_all = os.rename, os.fsync, staging.sync_file_system
+_rename, _unlink, _fsync, _sync_all = os.rename, os.unlink, os.fsync, staging.sync_file_system
 
 
 @pytest.fixture
 def disk(monkeypatch):
     disk = Disk()
     monkeypatch.setattr(os, "rename", disk.rename)
+    monkeypatch.setattr(os, "unlink", disk.unlink)
     monkeypatch.setattr(os, "fsync", disk.fsync)
     monkeypatch.setattr(staging, "sync_file_system", disk.sync_all)
     monkeypatch.setattr(stored_folder, "sync_file_system", disk.sync_all)
@@ -112,6 +121,25 @@ def test_the_manifest_gets_its_name_after_the_files_that_it_tells_of(disk):
         assert stored and max(map(names.index, stored)) < names.index("metadata/manifest.json")
 
 
+def test_high_storage_tells_of_a_publication_only_when_medium_storage_is_through(disk):
+    publish(make_publisher(), BOTH)
+
+    manifests = [path for path in disk.renamed if path.name == "manifest.json" and path.parent.name == "metadata"]
+    assert manifests == [storage.manifest(medium()), storage.manifest(high())]
+
+
+def test_a_removal_is_durable_before_the_database_is_told(disk):
+    publish(make_publisher(action="tables"), BOTH)
+    spec = {HIGHLY_SENSITIVE: {"table": "output/table.csv"}}
+    job = make_job(StatusCode.FINALIZING, action="tables", output_spec=spec)
+    leave(job, BOTH)
+    _, plan = outputs.collect(job, should_stop=never)
+
+    with outputs.publishing(job, plan, should_stop=never):
+        assert disk.removed == [medium("output/table.csv")]
+        assert not disk.changed
+
+
 def test_a_stop_wins_up_to_the_plan(monkeypatch):
     job = make_publisher()
     leave(job, BOTH)
@@ -153,6 +181,18 @@ def test_no_byte_of_an_excluded_file_ever_lies_in_medium_storage(monkeypatch):
     plan = finalize(job)
 
     assert plan.excluded == ["output/table.csv"] and seen == []
+
+
+def test_a_note_never_takes_the_name_of_an_output_of_another_action():
+    publish(
+        make_job(StatusCode.FINALIZING, output_spec={MODERATELY_SENSITIVE: {"a": "a.csv.txt"}}), {"a.csv.txt": b"n"}
+    )
+
+    for content in (MARKER, b"n\n1\n"):
+        job = make_job(StatusCode.FINALIZING, action="tables", output_spec={MODERATELY_SENSITIVE: {"a": "a.csv"}})
+        publish(job, {"a.csv": content})
+
+        assert medium("a.csv.txt").read_bytes() == b"n"
 
 
 def test_an_excluded_output_has_no_note_where_its_note_would_be_a_folder_of_the_same_job():

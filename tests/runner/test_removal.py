@@ -1,5 +1,6 @@
 """Whatever a job left is removed, and nothing else."""
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -94,3 +95,26 @@ def test_removing_what_is_not_there_or_is_a_link_touches_nothing(tmp_path):
     assert remove_tree(tmp_path / "missing") == []
     assert remove_tree(tmp_path / "link") == [tmp_path / "link"]
     assert (tmp_path / "kept").is_dir()
+
+
+@pytest.mark.parametrize(("call", "left"), [("listdir", [".", "a"]), ("fstat", ["."])])
+def test_a_disk_that_fails_to_answer_leaves_things_and_raises_nothing(tmp_path, monkeypatch, call, left):
+    root = tmp_path / "root"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "file").touch()
+    works = getattr(os, call)
+    # The folder's own answer first, then that of the folder inside it.
+    for fails_at in range(len(left)):
+        calls = iter(range(100))
+
+        def fails(descriptor, calls=calls, fails_at=fails_at):
+            if next(calls) == fails_at:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return works(descriptor)
+
+        with monkeypatch.context() as trouble:
+            trouble.setattr(os, call, fails)
+            found = remove_tree(root)
+
+        assert found == [root / left[fails_at]]
+    assert remove_tree(root) == []
