@@ -124,7 +124,7 @@ def _tree(output_spec: Mapping[str, Mapping[str, str]]) -> _Node:
 
 
 def _as_regex(part: bytes) -> re.Pattern:
-    return re.compile(b"[^/]*".join(map(re.escape, re.split(rb"\*+", part))), re.DOTALL)
+    return re.compile(b"[^/]*".join(map(re.escape, re.split(rb"\*+", part))))
 
 
 class _Walk:
