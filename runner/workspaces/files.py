@@ -105,7 +105,7 @@ def trouble_of_disk(error: OSError, path: Path | None = None) -> StorageUnavaila
     named = error.filename if isinstance(error.filename, str) and error.filename.startswith("/") else path
     what = f"Cannot use {named}" if named else "Cannot use a disk"
     todo = _DISK_TROUBLE[error.errno]
-    if error.errno == errno.ENOSPC and path is not None and _holds_no_more_files(path):
+    if error.errno == errno.ENOSPC and named and _holds_no_more_files(Path(named)):
         todo = "remove files from that disk, which has room but holds as many files as it can (no inode is free)"
     return StorageUnavailable(f"{what}: {error.strerror}. Nothing is lost: {todo}; the job then goes on by itself.")
 

@@ -1,6 +1,8 @@
 """What stands in the way of a publication, in either storage, is found before the first file is replaced."""
 
+import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -9,6 +11,7 @@ from jobs.errors import JobError
 from jobs.levels import HIGHLY_SENSITIVE, MODERATELY_SENSITIVE
 from jobs.models import JobOutput
 from runner import outputs
+from runner.workspaces import files
 from runner.workspaces.files import StorageUnavailable
 from tests.publication import (
     files_in,
@@ -74,8 +77,13 @@ def test_a_neighbour_of_the_same_beginning_is_not_taken_for_what_lies_below():
 
 @pytest.mark.parametrize("level", [HIGHLY_SENSITIVE, MODERATELY_SENSITIVE])
 @pytest.mark.parametrize("storage_of", [high, medium])
-def test_a_link_among_the_folders_of_storage_is_waited_for_and_nothing_is_stored_behind_it(level, storage_of, tmp_path):
+@pytest.mark.parametrize("by_kernel", [True, False])
+def test_a_link_among_the_folders_of_storage_is_waited_for_and_nothing_is_stored_behind_it(
+    level, storage_of, by_kernel, tmp_path, monkeypatch
+):
     """Behind it an earlier version could lie, released."""
+    if not by_kernel:
+        monkeypatch.setattr(files, "kernel_resolves_beneath", lambda: False)
     publish(make_publisher(action="tables"), BOTH)
     (tmp_path / "new.csv").write_bytes(b"theirs")
     storage_of("deep").symlink_to(tmp_path)
@@ -88,6 +96,26 @@ def test_a_link_among_the_folders_of_storage_is_waited_for_and_nothing_is_stored
     assert stored() == before and (tmp_path / "new.csv").read_bytes() == b"theirs"
     assert str(storage_of("deep")) in trouble.value.detail and "deep" not in str(trouble.value)
     storage_of("deep").unlink()
+    finalize(job)
+
+    assert high("deep/new.csv").read_bytes() == b"n\n2\n"
+
+
+@pytest.mark.parametrize("level", [HIGHLY_SENSITIVE, MODERATELY_SENSITIVE])
+@pytest.mark.parametrize("storage_of", [high, medium])
+def test_a_mount_among_the_folders_of_storage_is_waited_for(level, storage_of):
+    storage_of("deep").mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", storage_of("deep")]
+    if os.geteuid() != 0 or subprocess.run(command, check=False).returncode:
+        pytest.skip("cannot mount a file system here")
+    try:
+        job = job_with(level, "deep/new.csv")
+        leave(job, {"deep/new.csv": b"n\n2\n"})
+        with pytest.raises(StorageUnavailable, match="a link, a mount or no folder") as trouble:
+            finalize(job)
+    finally:
+        subprocess.run(["umount", "--lazy", storage_of("deep")], check=True)
+    assert str(storage_of("deep")) in trouble.value.detail
     finalize(job)
 
     assert high("deep/new.csv").read_bytes() == b"n\n2\n"
