@@ -83,8 +83,9 @@ def _remove_action_log(job: Job, workspace_folder: Path) -> None:
             return
         with StoredFolder(workspace_folder) as stored:
             stored.why_not_storable(f"metadata/{path.name}")  # a link would lead the removal elsewhere
-            stored.remove(f"metadata/{path.name}")
-            stored.sync()
+            if stored.status(f"metadata/{path.name}"):  # a storage that is read-only is not asked for nothing
+                stored.remove(f"metadata/{path.name}")
+                stored.sync()
 
 
 def _log(job: Job, summary: list[str]) -> Iterator[bytes]:

@@ -5,26 +5,23 @@ refused is done before the first file changes its name. All of it, the caller's 
 workspace's lock, so that two jobs never lose each other's entries.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Self
 
 from jobs import storage
 from jobs.errors import JobError
 from jobs.levels import MODERATELY_SENSITIVE, PRIVACY_LEVELS
 from jobs.log import escape
 from jobs.models import Job, JobOutput
-from runner import manifest, ownership, staging
+from runner import ownership, staging
 from runner.mounted import require_storage
-from runner.plan import Entry, Plan, high_staging, make_staging, medium_staging
-from runner.stored_folder import LONGEST_NAME, StoredFolder
-from runner.workspaces.files import ShouldStop, disk_trouble, opened_folder, write_atomically
+from runner.plan import Entry, Plan, high_staging, medium_staging
+from runner.side import Side
+from runner.stored_folder import LONGEST_NAME
+from runner.workspaces.files import ShouldStop, StorageUnavailable, disk_trouble, write_atomically
 from runner.workspaces.lock import publishing_lock
 
-_MANIFEST = "metadata/manifest.json"
 _ROWS_AT_ONCE = 500  # takes SQLite 30 ms
 _UPDATED_COLUMNS = [field.name for field in JobOutput._meta.fields if field.name not in ("id", "job", "path")]
 
@@ -98,15 +95,20 @@ def _row(job: Job, entry: Entry) -> JobOutput:
 
 def _publish(job: Job, plan: Plan, should_stop: ShouldStop) -> tuple[Entry, ...]:
     with ExitStack() as stack:
-        high = stack.enter_context(_Side(job, high_staging(job), storage.high_privacy_workspace(job.workspace)))
+        high = stack.enter_context(Side(job, high_staging(job), storage.high_privacy_workspace(job.workspace)))
         staged = {number for number in range(len(plan.entries)) if high.has_staged(str(number))}
         entries = ownership.with_superseded_marked(job, plan, staged, high.folder, should_stop)
         live = [(number, entry) for number, entry in enumerate(entries) if not entry.is_superseded]
         medium = None
         if _concerns_medium(job, plan):
             folder = storage.medium_privacy_workspace(job.workspace)
-            medium = stack.enter_context(_Side(job, medium_staging(job), folder))
-        _check(high, medium, live)
+            medium = stack.enter_context(Side(job, medium_staging(job), folder))
+        try:
+            _check(high, medium, live)
+        except JobError as error:
+            if len(staged) < len(entries):
+                raise _no_way_back(error) from error
+            raise
         _prepare_high(high, live, plan)
         if medium:
             with disk_trouble(medium.path):
@@ -132,65 +134,7 @@ def _concerns_medium(job: Job, plan: Plan) -> bool:
     return released or storage.medium_privacy_workspace(job.workspace).exists()
 
 
-class _Side:
-    """One storage during a publication: the workspace's folder, the staging folder, the manifest before and after."""
-
-    def __init__(self, job: Job, staging_path: Path, path: Path):
-        self.job, self.staging_path, self.path = job, staging_path, path
-        self.before: dict = {}
-        self.after: dict = {}
-        self.displaced: list[str] = []
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self.folder = stack.enter_context(StoredFolder(self.path))
-            make_staging(self.staging_path)
-            self.staging_fd = stack.enter_context(opened_folder(self.staging_path))
-            self._opened = stack.pop_all()
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self._opened.close()
-
-    def has_staged(self, name: str) -> bool:
-        try:
-            os.stat(name, dir_fd=self.staging_fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def load_manifest(self, live: list[tuple[int, Entry]], *, levels) -> None:
-        """Read what the manifest says now, and which of its outputs the live entries leave no place for."""
-        self.folder.make_room(_MANIFEST)
-        self.before = manifest.load(self.job.workspace, self.path, levels=levels)
-        self.displaced = manifest.displaced(self.before, [entry.path for _, entry in live])
-
-    def write_manifest(self, entries: list[Entry], *, dropped, completed_at) -> None:
-        """Write the next manifest beside the staged files, where it waits for its name."""
-        gone = [*dropped, *self.displaced]
-        self.after = manifest.updated(self.before, self.job, entries, dropped=gone, completed_at=completed_at)
-        write_atomically(self.staging_path / "manifest.json", manifest.as_json(self.after))
-
-    def make_room(self, entries: list[Entry]) -> None:
-        """Make the folders that the entries go to."""
-        for path in {entry.path.rpartition("/")[0]: entry.path for entry in entries}.values():
-            self.folder.make_room(path)
-
-    def take(self, name: str, path: str) -> None:
-        """Give a staged file its final name, unless an earlier try has done it already."""
-        try:
-            self.folder.take(self.staging_fd, name, path)
-        except FileNotFoundError:
-            if self.has_staged(name):
-                raise
-
-    def finish(self) -> None:
-        """The manifest gets its name last; then everything is made durable."""
-        self.take("manifest.json", _MANIFEST)
-        self.folder.sync()
-
-
-def _check(high: _Side, medium: _Side | None, live: list[tuple[int, Entry]]) -> None:
+def _check(high: Side, medium: Side | None, live: list[tuple[int, Entry]]) -> None:
     """Everything that may be refused, in both storages, before any file is replaced."""
     for _, entry in live:
         _require_storable(high, entry)
@@ -211,13 +155,22 @@ def _check(high: _Side, medium: _Side | None, live: list[tuple[int, Entry]]) -> 
             medium.folder.why_not_storable(path)
 
 
-def _require_storable(side: _Side, entry: Entry) -> None:
+def _no_way_back(error: JobError) -> StorageUnavailable:
+    """What came in the way of a publication of which a part is done: to discard the rest would leave half of it."""
+    return StorageUnavailable(
+        "Something has come in the way of an output after others of the job were stored. Nothing is lost: move away "
+        "what the detail names; the job then goes on by itself.",
+        detail=error.detail,
+    )
+
+
+def _require_storable(side: Side, entry: Entry) -> None:
     problem = side.folder.why_not_storable(entry.path)
     if problem:
         raise JobError(staging.NOT_STORABLE, detail=problem)
 
 
-def _require_released(medium: _Side, number: int, entry: Entry) -> None:
+def _require_released(medium: Side, number: int, entry: Entry) -> None:
     """A copy that is lost (a storage that was not mounted again) must never be told as released."""
     if medium.has_staged(str(number)):
         return
@@ -228,14 +181,14 @@ def _require_released(medium: _Side, number: int, entry: Entry) -> None:
         )
 
 
-def _prepare_high(high: _Side, live: list[tuple[int, Entry]], plan: Plan) -> None:
+def _prepare_high(high: Side, live: list[tuple[int, Entry]], plan: Plan) -> None:
     """What needs space: folders and the manifest. No file is replaced yet."""
     entries = [entry for _, entry in live]
     high.make_room(entries)
     high.write_manifest(entries, dropped=(), completed_at=plan.completed_at)
 
 
-def _prepare_medium(high: _Side, medium: _Side, live: list[tuple[int, Entry]], plan: Plan) -> None:
+def _prepare_medium(high: Side, medium: Side, live: list[tuple[int, Entry]], plan: Plan) -> None:
     """The same for medium storage, whose manifest names nothing but moderately sensitive outputs; and the notes."""
     visible = [entry for _, entry in live if entry.level == MODERATELY_SENSITIVE]
     medium.make_room(visible)
@@ -249,7 +202,7 @@ def _prepare_medium(high: _Side, medium: _Side, live: list[tuple[int, Entry]], p
             write_atomically(medium.staging_path / _staged_note(number), _note(entry))
 
 
-def _release(high: _Side, medium: _Side, number: int, entry: Entry) -> None:
+def _release(high: Side, medium: Side, number: int, entry: Entry) -> None:
     """Make medium storage say the same as the plan: the file, or no file and a note of why, or no trace."""
     note = f"{entry.path}.txt"
     if entry.is_released:
@@ -264,7 +217,7 @@ def _release(high: _Side, medium: _Side, number: int, entry: Entry) -> None:
         medium.folder.remove(note)
 
 
-def _remove_displaced(high: _Side, medium: _Side) -> None:
+def _remove_displaced(high: Side, medium: Side) -> None:
     """Released files of which high privacy storage has none any more, because a file or a folder has taken their place.
 
     They were removed there by hand; nothing may stay released that nobody could find inside.
@@ -276,7 +229,7 @@ def _remove_displaced(high: _Side, medium: _Side) -> None:
             medium.folder.remove(f"{path}.txt")
 
 
-def _may_have_note(path: str, high: _Side, medium: _Side) -> bool:
+def _may_have_note(path: str, high: Side, medium: Side) -> bool:
     """A note never takes the name of an output or of a folder of outputs, nor one that the file system cannot hold."""
     note = f"{path}.txt"
     if note in high.after["outputs"] or len(note.rpartition("/")[2].encode()) > LONGEST_NAME:

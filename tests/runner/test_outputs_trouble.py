@@ -16,7 +16,7 @@ from jobs import storage
 from jobs.errors import JobError, Stopped, Unavailable
 from jobs.levels import HIGHLY_SENSITIVE
 from jobs.models import JobOutput
-from runner import outputs, publishing, staging, stored_folder
+from runner import outputs, side, staging, stored_folder
 from runner.matching import match
 from runner.workspaces.files import StorageUnavailable
 from tests.publication import (
@@ -156,7 +156,7 @@ def test_trouble_in_medium_storage_after_the_plan_is_named_so_and_high_storage_w
     leave(job, {"output/rows.csv": b"new", "output/table.csv": b"n\n1\n"})
     outputs.collect(job, should_stop=never)
     descriptors = len(os.listdir("/proc/self/fd"))
-    write = publishing.write_atomically
+    write = side.write_atomically
 
     def fails_in_medium(path, content):
         if path.is_relative_to(medium()):
@@ -164,7 +164,7 @@ def test_trouble_in_medium_storage_after_the_plan_is_named_so_and_high_storage_w
         write(path, content)
 
     with monkeypatch.context() as trouble:
-        trouble.setattr(publishing, "write_atomically", fails_in_medium)
+        trouble.setattr(side, "write_atomically", fails_in_medium)
         with pytest.raises(StorageUnavailable, match=f"{medium()}.*free space"):
             finalize(job)
     after = files_in(high("output")), manifest_of(high())

@@ -12,6 +12,8 @@ from jobs.models import Job, JobOutput
 from jobs.states import State, StatusCode
 from runner import outputs, publishing
 from runner.plan import high_staging
+from runner.side import Side
+from runner.workspaces.files import StorageUnavailable
 from tests.publication import finalize, high, job_with, leave, manifest_of, medium, never, publish
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +37,7 @@ def killed_before_release(monkeypatch, job, plan) -> None:
 
     with monkeypatch.context() as deadly:
         deadly.setattr(publishing, "_release", dies)
-        deadly.setattr(publishing._Side, "finish", dies)
+        deadly.setattr(Side, "finish", dies)
         with pytest.raises(KeyboardInterrupt):
             publishing._publish(job, plan, never)
 
@@ -131,3 +133,22 @@ def test_a_manifest_made_again_tells_of_the_job_whose_file_it_is(monkeypatch):
 
     listed = manifest_of(high())["outputs"]["output/table.csv"]
     assert listed["action"] == "second" and not listed["out_of_date_output"]
+
+
+@pytest.mark.parametrize("storage_of", [high, medium])
+def test_what_comes_in_the_way_of_a_publication_that_has_begun_is_waited_for(monkeypatch, storage_of):
+    """To refuse the job now would leave its first outputs in storage, and nothing that tells of them."""
+    job = job_with(MODERATELY_SENSITIVE, "output/*.csv", action="tables")
+    leave(job, {"output/a.csv": b"n\n1\n", "output/b.csv": b"n\n2\n"})
+    _, plan = outputs.collect(job, should_stop=never)
+    killed_before_release(monkeypatch, job, plan)
+    high("output/b.csv").rename(high_staging(job) / "1")  # killed before this one
+    storage_of("output/b.csv").mkdir(parents=True)
+
+    with pytest.raises(StorageUnavailable, match="goes on by itself") as trouble:
+        finalize(job)
+    assert str(storage_of("output/b.csv")) in trouble.value.detail and outputs.load_plan(job) == plan
+    storage_of("output/b.csv").rmdir()
+    finalize(job)
+
+    assert high("output/b.csv").read_bytes() == medium("output/b.csv").read_bytes() == b"n\n2\n"
