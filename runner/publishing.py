@@ -32,10 +32,12 @@ def publishing(job: Job, plan: Plan, *, should_stop: ShouldStop) -> Iterator[Pla
 
     Yields the plan with those entries marked that another job has meanwhile superseded; give that one to `store`.
     Raises JobError (then the plan is discarded and storage is as it was), StorageUnavailable (try again), and Stopped
-    if a stop is asked for while another job publishes; the plan is then carried through by the next try.
+    if a stop is asked for while another job publishes; the plan is then carried through by the next try. RuntimeError
+    if an output is lost; then everything is kept.
     """
     with publishing_lock(job.workspace, should_stop):
         require_storage(job.workspace)
+        _require_staged_for_medium(job, plan)
         with disk_trouble(storage.high_privacy_workspace(job.workspace)):
             try:
                 entries = _publish(job, plan, should_stop)
@@ -44,6 +46,18 @@ def publishing(job: Job, plan: Plan, *, should_stop: ShouldStop) -> Iterator[Pla
                 raise
         _write_rows(job, entries)
         yield replace(plan, entries=entries)
+
+
+def _require_staged_for_medium(job: Job, plan: Plan) -> None:
+    """Even where nothing was ever released before, what was staged there is there unless it is not mounted now."""
+    folder = medium_staging(job)
+    with disk_trouble(folder):
+        if folder.is_dir() or all(entry.level != MODERATELY_SENSITIVE for entry in plan.entries):
+            return
+    raise StorageUnavailable(
+        f"{folder} is missing although outputs were made ready there. Mount medium privacy storage again; if it was "
+        "emptied on purpose, make that folder. The job then goes on by itself."
+    )
 
 
 def store(job: Job, plan: Plan) -> None:

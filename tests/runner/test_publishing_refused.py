@@ -11,6 +11,7 @@ from jobs.errors import JobError
 from jobs.levels import HIGHLY_SENSITIVE, MODERATELY_SENSITIVE
 from jobs.models import JobOutput
 from runner import outputs
+from runner.plan import medium_staging
 from runner.workspaces import files
 from runner.workspaces.files import StorageUnavailable
 from tests.publication import (
@@ -182,6 +183,10 @@ def test_a_released_copy_that_is_neither_staged_nor_stored_is_never_told_as_a_su
     leave(job, BOTH)
     _, plan = outputs.collect(job, should_stop=never)
     shutil.rmtree(medium())
+    with pytest.raises(StorageUnavailable, match="Mount medium privacy storage again"):
+        finalize(job)
+    assert not medium().exists()
+    medium_staging(job).mkdir(parents=True)
 
     with pytest.raises(RuntimeError, match="neither staged nor stored"):
         finalize(job)
