@@ -45,7 +45,9 @@ def container(state: str, **more) -> dict:
     return {
         "Id": "abc",
         "Name": "/jr-1",
+        "Created": "2026-01-01T12:00:00Z",
         "Image": "sha256:1",
+        "Mounts": [],
         "State": facts | more,
         "Config": {"Labels": LABELS, "Env": []},
     }

@@ -4,6 +4,7 @@ import contextlib
 import time
 from pathlib import Path
 
+import docker
 import pytest
 
 from jobs import storage
@@ -151,11 +152,24 @@ def test_a_paused_job_says_how_to_let_it_go_on_and_can_be_cancelled(site):
     assert Job.objects.get().status_code == StatusCode.CANCELLED_BY_USER
 
 
-def test_a_container_that_a_stranger_restarts_does_not_keep_the_loop_busy(site):
+def restart(client: docker.APIClient, name: str) -> None:
+    client.restart(name, timeout=0)
+
+
+def stop_and_start(client: docker.APIClient, name: str) -> None:
+    client.kill(name, "TERM")
+    client.wait(name)
+    client.start(name)
+
+
+@pytest.mark.parametrize("interfere", [restart, stop_and_start])
+def test_a_container_that_a_stranger_restarts_is_run_again_and_does_not_keep_the_loop_busy(site, interfere):
+    """No turn comes between, so the runner sees only the second run: with the outputs of the first one below it."""
     runner, name = site
+    first = half_written(1).read_text()
     with engine.sdk() as client:
-        client.restart(name, timeout=0)
-    runner.tick()
+        interfere(client, name)
+    second = tick_until(runner, lambda: half_written(2), "the second attempt").read_text()
 
     began, ticks = time.process_time(), 0
     deadline = time.monotonic() + 1
@@ -167,4 +181,29 @@ def test_a_container_that_a_stranger_restarts_does_not_keep_the_loop_busy(site):
     let_it_finish()
     tick_until(runner, lambda: not Job.objects.active().exists(), "the end")
     assert ticks < 10, f"{ticks} turns in a second, {time.process_time() - began:.2f} s of processor time"
-    assert Job.objects.get().status_code == StatusCode.SUCCEEDED
+    assert_whole_in_the_second_attempt(first, second)
+
+
+def test_a_restart_that_only_the_engine_remembers_is_found_at_the_end(site):
+    """The runner was not there, and sees an end with 0 of a container whose files two runs have written."""
+    runner, name = site
+    first = half_written(1).read_text()
+    with engine.sdk() as client:
+        client.restart(name, timeout=0)
+        let_it_finish()
+        client.wait(name)
+
+    second = tick_until(runner, lambda: half_written(2), "the second attempt").read_text()
+    let_it_finish()
+    tick_until(runner, lambda: not Job.objects.active().exists(), "the end")
+
+    assert_whole_in_the_second_attempt(first, second)
+
+
+def assert_whole_in_the_second_attempt(first: str, second: str) -> None:
+    job = Job.objects.get()
+    assert (job.status_code, job.attempt) == (StatusCode.SUCCEEDED, 2)
+    stored = storage.high_privacy_workspace(job.workspace) / "output" / "run.txt"
+    assert stored.read_text() == second + "whole\n" != first + "whole\n"
+    interrupted = StatusChange.objects.get(to_code=StatusCode.WAITING_ON_NEW_TASK)
+    assert "somebody restarted the container from outside" in interrupted.message

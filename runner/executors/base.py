@@ -6,8 +6,8 @@ verb may be repeated: the loop can be killed after any of them and will call it 
 * `start` under a name that exists is adoption: a created container is started, a running or finished one is left alone.
 * `statuses` is one call for all containers of this site, however many there are.
 * `stop` and `remove` of a container that is not there succeed.
-* An exit code counts only if the engine has lived through the container's whole run; whatever ended together with its
-  engine or host, or may have, is INTERRUPTED, even with exit code 0.
+* An exit code counts only if the engine has lived through the container's whole and only run; whatever ended together
+  with its engine or host, or may have, or was started a second time, is INTERRUPTED, even with exit code 0.
 * A container that another installation made is no container of ours: `start` refuses its name, the rest sees nothing.
 * Any trouble that is not the study's fault raises `ExecutorUnavailable`: the outcome is *unknown*, never "no".
 """
@@ -39,8 +39,9 @@ class Phase(StrEnum):
     RUNNING = "running"
     EXITED = "exited"  # ended; `exit_code` is what its main process returned
     LOST = "lost"  # its host cannot be reached now
-    # It ended, or may have, because its engine or host did: the exit code, 0 too, says nothing about the study, and
-    # what lies in the workspace may be half of it.
+    # It ended, or may have, because its engine or host did, or somebody from outside has stopped it or started it again
+    # (then it may run on until it is removed). The exit code, 0 too, says nothing about the study, and what lies in the
+    # workspace may be half of it, or of two runs.
     INTERRUPTED = "interrupted"
 
 
@@ -61,7 +62,7 @@ class Status:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """Everything that is needed to start one attempt of one job. Pure data, made by `runner.steps`."""
+    """Everything that is needed to start one attempt of one job. Pure data, made by `runner.containers`."""
 
     name: str  # of the container: made from job id and attempt, never from a user's text
     job_id: str

@@ -139,6 +139,28 @@ def test_the_entrypoint_of_the_image_is_kept(executor, client, make_spec):
         client.remove_image(name, force=True)
 
 
+@pytest.mark.parametrize("volume", ["/workspace", "/workspace/output", "/workspace/output/../deep/er/"])
+def test_an_image_with_a_volume_below_the_workspace_is_refused_and_leaves_nothing(executor, client, make_spec, volume):
+    """One at the workspace itself gives way to the job's folder."""
+    name = f"jobrunner-test/volume:{uuid.uuid4().hex[:12]}"
+    made = client.create_container(engine.tiny_image())
+    repository, _, tag = name.rpartition(":")
+    client.commit(made, repository, tag, changes=[f"VOLUME {volume}"])
+    client.remove_container(made)
+    try:
+        spec = make_spec("mkdir -p output; echo 1 > output/x", image=name)
+        if volume == "/workspace":
+            assert run(executor, spec).exit_code == 0
+            assert (spec.workspace_folder / "output" / "x").exists()
+            executor.remove(spec.name)
+        else:
+            with pytest.raises(JobError, match="declares a volume at /workspace/"):
+                executor.start(spec)
+            assert executor.status(spec.name).phase is Phase.ABSENT
+    finally:
+        client.remove_image(name, force=True)
+
+
 def test_a_network_that_is_not_there_is_the_sites_fault_and_the_start_succeeds_once_it_is(executor, client, make_spec):
     network = f"jobrunner-test-{uuid.uuid4().hex[:12]}"
     spec = make_spec("ls /sys/class/net", network=network)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.errors import JobError
 from runner.executors.base import ContainerSpec, ExecutorUnavailable, Phase
 from tests.scripted_engine import (
     CHUNKED,
@@ -97,6 +98,7 @@ def test_a_container_that_a_crash_of_the_engine_left_wedged_is_removed_and_needs
     script = {
         CREATE: [answer(409, {"message": "Conflict. The container name is in use"})],
         INSPECT: [answer(200, container("created")), answer(404, {"message": "No such container"})],
+        "GET /containers/abc/json": [answer(200, container("created"))],
         "POST /containers/abc/start": [answer(500, {"message": said})],
         "DELETE /containers/abc": [answer(204)],
     }
@@ -117,6 +119,7 @@ def test_a_start_whose_answer_never_came_is_adopted_by_the_next_one(tmp_path):
     running = container("running", StartedAt="2026-01-01T00:00:00.5Z")
     script = {
         CREATE: [answer(201, {"Id": "abc"}), answer(409, {"message": "Conflict"})],
+        "GET /containers/abc/json": [answer(200, container("created"))],
         "POST /containers/abc/start": [never_answer],
         INSPECT: [answer(200, running)],
     }
@@ -128,6 +131,25 @@ def test_a_start_whose_answer_never_came_is_adopted_by_the_next_one(tmp_path):
         executor.start(SPEC)
 
         assert engine.asked.count("POST /containers/abc/start") == 1
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "left by a runner that was killed"])
+def test_an_image_whose_volume_would_swallow_outputs_is_refused_before_its_command_runs(tmp_path, is_new):
+    volume = {"Type": "volume", "Destination": "/workspace/output"}
+    created = container("created") | {"Mounts": [{"Type": "bind", "Destination": "/workspace"}, volume]}
+    script = {
+        CREATE: [answer(201, {"Id": "abc"}) if is_new else answer(409, {"message": "Conflict"})],
+        INSPECT: [answer(200, created)],
+        "GET /containers/abc/json": [answer(200, created)],
+        "DELETE /containers/abc": [answer(204)],
+    }
+    with (
+        scripted_engine(tmp_path, script) as (engine, address),
+        pytest.raises(JobError, match=r"image image:1 declares a volume at /workspace/output.* remove that VOLUME"),
+    ):
+        executor_at(address).start(SPEC)
+
+    assert engine.asked[-1] == "DELETE /containers/abc"
 
 
 def test_a_container_that_is_still_being_removed_is_waited_for(tmp_path):

@@ -80,11 +80,24 @@ def test_a_container_whose_death_an_event_told_has_ended_although_the_list_still
     wait_until(lambda: phase(executor) is Phase.EXITED, what="the told end")
 
 
-def test_a_container_that_somebody_has_started_again_runs(watching):
-    executor, _ = watching(line(event("die")) + line(event("start")) + line(event("die", "another")))
+def test_a_container_that_somebody_has_started_again_is_looked_at_closely_and_was_interrupted(watching):
+    again = container("running", StartedAt="2026-01-01T12:30:00Z", FinishedAt="2026-01-01T12:29:59Z")
+    executor, _ = watching(
+        line(event("die")) + line(event("start")) + line(event("die", "another")), inspect=[answer(200, again)]
+    )
     wait_until(lambda: "another" in executor._died, what="the last event")
 
-    assert phase(executor) is Phase.RUNNING
+    assert phase(executor) is not Phase.RUNNING
+    assert executor.status("jr-1").phase is Phase.INTERRUPTED
+
+
+def test_what_is_no_longer_on_the_list_is_forgotten(watching):
+    executor, _ = watching(line(event("die")) + line(event("die", "gone")))
+    wait_until(lambda: "gone" in executor._died, what="the last event")
+
+    executor.statuses()
+
+    assert executor._died == {"abc"}
 
 
 def test_a_container_that_is_found_running_after_its_death_was_told_runs(watching):

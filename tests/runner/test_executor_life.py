@@ -4,11 +4,12 @@ import pytest
 
 from runner.executors.base import ExecutorUnavailable, Phase
 from runner.executors.docker import life
-from tests.scripted_engine import EVENTS, INSPECT, answer, container, event, executor_at, lines, scripted_engine
+from tests.scripted_engine import EVENTS, INSPECT, LIST, answer, container, event, executor_at, lines, scripted_engine
 
 STARTED, FINISHED = "2026-01-01T12:00:00Z", "2026-01-01T13:00:00Z"
 BEFORE, BETWEEN, AFTER = "2026-01-01T11:00:00Z", "2026-01-01T12:30:00Z", "2026-01-01T14:00:00Z"
 BRIDGE, NO_BRIDGE = "GET /networks/bridge", answer(404, {"message": "network bridge not found"})
+NEVER = "0001-01-01T00:00:00Z"
 FULL = [event("start", "another")] * 256
 COUNTS, INTERRUPTED = Phase.EXITED, Phase.INTERRUPTED
 
@@ -37,8 +38,16 @@ CASES = {
         False,
         made(BEFORE),
         0,
-        COUNTS,
+        INTERRUPTED,
     ),
+    "ended and started again": (
+        [event("create"), event("start"), event("die"), event("start"), event("die")],
+        False,
+        made(BEFORE),
+        1,
+        INTERRUPTED,
+    ),
+    "too much, started again": (full_with("start", "die", "start", "die"), False, made(BEFORE), 0, INTERRUPTED),
     "too much, told to end, and 0": (full_with("start", "kill", "die"), False, made(BEFORE), 0, INTERRUPTED),
     "too much, a kill may be forgotten": ([event("die"), *FULL[1:]], False, made(AFTER), 0, INTERRUPTED),
     "its start and 255": ([event("start"), event("die")], False, made(AFTER), 255, COUNTS),
@@ -88,6 +97,7 @@ def test_an_end_counts_only_if_the_engine_has_lived_through_the_run(
     [
         ([event("start"), event("kill"), event("die")], life.STOPPED),
         (full_with("start", "kill", "die"), life.STOPPED),
+        ([event("create"), event("start"), event("die"), event("start"), event("die")], life.STARTED_AGAIN),
         ([event("kill"), event("die")], life.RESTARTED),
         ([], life.RESTARTED),
     ],
@@ -101,6 +111,64 @@ def test_who_stopped_a_container_is_told_from_an_engine_that_went_down(tmp_path,
     }
     with scripted_engine(tmp_path, script) as (_, address):
         assert executor_at(address).status("jr-1").reason == reason
+
+
+# What is remembered, with a start long after the creation -> what the end is.
+LATE_CASES = {
+    "its creation and its start": ([event("create"), event("start"), event("die")], COUNTS),
+    "its last start": ([event("start"), event("die")], INTERRUPTED),
+    "too much, its last start": (full_with("start", "die"), INTERRUPTED),
+    "too much, its creation": (full_with("create", "start", "die"), COUNTS),
+    "too much and its end": (full_with("die"), INTERRUPTED),
+    "too much, older engine": (FULL, INTERRUPTED),
+}
+
+
+@pytest.mark.parametrize(("events", "expected"), LATE_CASES.values(), ids=LATE_CASES)
+@pytest.mark.parametrize(("created", "is_late"), [("2026-01-01T11:58:59Z", True), ("2026-01-01T11:59:01Z", False)])
+def test_a_start_long_after_the_creation_is_a_second_one_unless_the_first_would_be_remembered(
+    tmp_path, events, expected, created, is_late
+):
+    ended = container("exited", StartedAt=STARTED, FinishedAt=FINISHED) | {"Created": created}
+    script = {
+        INSPECT: [answer(200, ended)],
+        EVENTS: [lines(*[each for each in events if each["Actor"]["ID"] == "abc"]), lines(*events)],
+        "GET /info": [answer(200, {"SystemTime": AFTER, "LiveRestoreEnabled": False})],
+        BRIDGE: [made(BEFORE)],
+    }
+    with scripted_engine(tmp_path, script) as (_, address):
+        status = executor_at(address).status("jr-1")
+
+    assert status.phase is (expected if is_late else COUNTS)
+    assert (status.reason == life.STARTED_AGAIN) == (status.phase is INTERRUPTED)
+
+
+@pytest.mark.parametrize(("finished", "expected"), [(NEVER, Phase.RUNNING), (BEFORE, INTERRUPTED)])
+def test_a_container_that_runs_after_an_end_of_its_own_was_started_again(tmp_path, finished, expected):
+    running = container("running", StartedAt=STARTED, FinishedAt=finished)
+    with scripted_engine(tmp_path, {INSPECT: [answer(200, running)]}) as (_, address):
+        status = executor_at(address).status("jr-1")
+
+    assert status.phase is expected
+    assert status.reason == (life.STARTED_AGAIN if expected is INTERRUPTED else "")
+    assert status.finished_at is status.exit_code is None
+
+
+def test_an_engine_that_has_closed_its_door_says_nothing_on_an_older_connection(tmp_path):
+    """It is going down and ends its containers: what it still answers to an old acquaintance is not believed."""
+    script = {
+        LIST: [answer(200, [])],
+        INSPECT: [answer(200, container("exited", ExitCode=143, StartedAt=STARTED, FinishedAt=FINISHED))],
+        EVENTS: [lines(event("create"), event("start"), event("die"))],
+    }
+    with scripted_engine(tmp_path, script) as (engine, address):
+        executor = executor_at(address)
+        executor.statuses()
+        (tmp_path / "engine.sock").unlink()
+
+        with pytest.raises(ExecutorUnavailable, match="is it running"):
+            executor.status("jr-1")
+        assert engine.asked[-1] == INSPECT
 
 
 def test_a_start_that_the_engine_told_late_is_found_when_all_events_are_looked_at(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from runner.executors.base import ContainerSpec, Phase
 from runner.executors.docker import Limits
-from runner.executors.docker.profile import Profile, create_body, redacted
+from runner.executors.docker.profile import Profile, covered_places, create_body, redacted
 from tests import engine
 from tests.site import wait_until
 
@@ -76,6 +76,23 @@ def test_the_number_of_open_files_is_left_to_the_engine_unless_it_is_given():
 
     assert ulimits(fsize_bytes=7) == {"core": 0, "fsize": 7}
     assert ulimits(fsize_bytes=7, nofile=4096) == {"core": 0, "fsize": 7, "nofile": 4096}
+
+
+def test_nothing_but_the_jobs_folder_may_be_mounted_at_or_below_the_workspace():
+    def covered(*mounts: tuple[str, str]) -> list[str]:
+        told = [("bind", "/workspace"), *mounts]
+        return covered_places({"Mounts": [{"Type": kind, "Destination": target} for kind, target in told]})
+
+    assert covered() == covered(("volume", "/data"), ("volume", "/workspace2"), ("tmpfs", "/tmp")) == []
+    assert covered(("volume", "/workspace/b"), ("volume", "/workspace/a/c")) == ["/workspace/a/c", "/workspace/b"]
+    assert covered(("volume", "/workspace")) == ["/workspace"]
+
+
+def test_a_job_shares_no_memory_with_others_and_its_images_health_check_never_runs():
+    made = body(make_spec())
+
+    assert made["HostConfig"]["IpcMode"] == "private"
+    assert made["Healthcheck"] == {"Test": ["NONE"]}
 
 
 def test_metadata_keeps_the_values_of_a_few_known_variables_only():

@@ -83,6 +83,18 @@ def test_a_new_container_without_an_id_is_trouble_of_the_engine(tmp_path, strang
         executor_at(address).start(SPEC)
 
 
+@pytest.mark.parametrize("strange", [None, {}, {"Mounts": None}, {"Mounts": [{"Type": "volume"}]}])
+def test_a_new_container_whose_mounts_are_not_told_is_not_started(tmp_path, strange):
+    script = {CREATE: [answer(201, {"Id": "abc"})], "GET /containers/abc/json": [lines(strange)]}
+    with (
+        scripted_engine(tmp_path, script) as (engine, address),
+        pytest.raises(ExecutorUnavailable, match=NOT_UNDERSTOOD),
+    ):
+        executor_at(address).start(SPEC)
+
+    assert engine.asked[-1] == "GET /containers/abc/json"
+
+
 @pytest.mark.parametrize("strange", [None, [], {"ApiVersion": 1.41}, "1.41"])
 def test_a_server_that_tells_no_version_is_no_engine(tmp_path, strange):
     with (

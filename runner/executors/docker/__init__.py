@@ -11,12 +11,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from docker import APIClient
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from jobs.errors import JobError
+from jobs.text import listed
 from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status
 from runner.executors.docker import life
 from runner.executors.docker import logs as docker_logs
@@ -29,6 +31,7 @@ from runner.executors.docker.profile import (
     JOB_LABEL,
     Limits,
     Profile,
+    covered_places,
     create_body,
     redacted,
 )
@@ -74,7 +77,8 @@ class DockerExecutor:
         self._timeout_seconds = call_timeout_seconds
         self._engine = Engine(base_url, call_timeout_seconds)
         # Ids of containers that an event has told dead. The list shows it only when the engine has tidied up:
-        # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured).
+        # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured). One that somebody starts again
+        # stays among them, for it is to be looked at closely.
         self._died: set[str] = set()
         # Name -> why there is no container of that name any more.
         self._given_up: dict[str, str] = {}
@@ -91,6 +95,7 @@ class DockerExecutor:
             container_id = self._create(client, spec) or self._adopt(client, spec)
             if container_id is None:
                 return
+            self._refuse_covered_workspace(client, container_id, spec)
             try:
                 client.start(container_id)
             except APIError as error:
@@ -117,6 +122,17 @@ class DockerExecutor:
             raise
         with understanding(f"to create {spec.name}"):
             return created["Id"]
+
+    def _refuse_covered_workspace(self, client: APIClient, container_id: str, spec: ContainerSpec) -> None:
+        """What is written to a volume of the image's goes away with the container. Raises JobError."""
+        with understanding(f"about {spec.name}"):
+            places = covered_places(client.inspect_container(container_id))
+        if places:
+            client.remove_container(container_id, v=True, force=True)
+            raise JobError(
+                f"The image {spec.image} declares a volume at {listed(places)}, where the job's outputs would be lost. "
+                "Whoever builds the image has to remove that VOLUME, or move it out of /workspace."
+            )
 
     def _adopt(self, client: APIClient, spec: ContainerSpec) -> str | None:
         """The id of the container of that name if it is still to be started; None if it runs or has ended."""
@@ -178,12 +194,15 @@ class DockerExecutor:
             return Status(Phase.ABSENT, reason=self._given_up.get(name, ""))
         with understanding(what):
             container_id, status = container["Id"], docker_status.of_inspect(container)
+            created_at, has_run_before = docker_status.created_at(container), docker_status.has_run_before(container)
+        if status.phase is Phase.EXITED:
+            return self._judged(container_id, status, created_at)
         if status.phase is Phase.RUNNING:
-            self._died.discard(container_id)  # somebody has started it again
-        return self._judged(container_id, status) if status.phase is Phase.EXITED else status
+            self._died.discard(container_id)
+        return replace(status, phase=Phase.INTERRUPTED, reason=life.STARTED_AGAIN) if has_run_before else status
 
-    def _judged(self, container_id: str, status: Status) -> Status:
-        if why := life.why_the_end_does_not_count(self._engine, container_id, status):
+    def _judged(self, container_id: str, status: Status, created_at: datetime) -> Status:
+        if why := life.why_the_end_does_not_count(self._engine, container_id, status, created_at):
             return replace(status, phase=Phase.INTERRUPTED, exit_code=None, reason=why)
         if status.exit_code == _KILLED and not status.out_of_memory:
             return replace(status, out_of_memory=self._has_run_out_of_memory(container_id, status))
@@ -223,9 +242,7 @@ class DockerExecutor:
             return redacted(container)
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
-        watcher = EventWatcher(
-            self._engine, self.instance, died=self._died.add, started=self._died.discard, changed=changed
-        )
+        watcher = EventWatcher(self._engine, self.instance, died=self._died.add, changed=changed)
         watcher.start()
         return watcher.stop
 

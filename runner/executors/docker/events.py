@@ -31,15 +31,14 @@ class EventWatcher:
         instance: str,
         *,
         died: Callable[[str], None],
-        started: Callable[[str], None],
         changed: Callable[[], None],
     ):
-        """`died` and `started` get a container's id, in the order of the events; `changed` comes after them."""
+        """`died` gets the id of each container that ends; `changed` comes after it."""
         filters = {"type": ["container"], "label": [f"{INSTANCE_LABEL}={instance}"], "event": list(_CHANGES)}
         self._parameters = {"filters": json.dumps(filters)}
         self._engine = engine
         self._changed = changed
-        self._told = {"die": died, "start": started}
+        self._died = died
         self._has_complained = False
         self._stop = threading.Event()
         self._stream: Stream | None = None
@@ -99,8 +98,8 @@ class EventWatcher:
             action = container_id = None
         if not isinstance(action, str) or not isinstance(container_id, str):
             self._complain(line)
-        elif action in self._told:
-            self._told[action](container_id)
+        elif action == "die":
+            self._died(container_id)
 
     def _complain(self, line: bytes) -> None:
         """Once: an engine that talks nonsense tends to go on."""

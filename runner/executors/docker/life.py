@@ -17,13 +17,17 @@ an end counts only if the engine's present life has seen the run, from the start
 All this is asked over a new connection. An engine that is shutting down closes its socket first, then ends its
 containers, and goes on answering on the connections it has: there one can read "exited 143" (seen).
 
+A container that somebody starts again (`docker restart`) writes into the files of its first run, and its last end alone
+says nothing: two `start`s are an interruption. Where the first may be forgotten, for its `create` is, a container that
+began long after it was made is taken for such a one.
+
 Knows nothing of names and of what follows from the answer. Our clock decides nothing: where it differs from the
 engine's, an answer takes up to a second longer.
 """
 
 import json
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from docker import APIClient
 from docker.errors import NotFound
@@ -31,11 +35,14 @@ from docker.errors import NotFound
 from runner.executors.base import Status
 from runner.executors.docker.engine import Engine, understanding
 
-# Why an end does not count: the two are different stories for who looks after the machine.
+# Why an end does not count: different stories for who looks after the machine.
 RESTARTED = "the Docker engine, or its host, was restarted while the container ran"
 STOPPED = "somebody stopped the container from outside while it ran (docker stop?)"
+STARTED_AGAIN = "somebody restarted the container from outside (docker restart?), so its outputs may be of two runs"
 
 _REMEMBERED_EVENTS = 256
+# Our own start follows the creation at once, but for a runner that was killed between them: then one run is wasted.
+_STARTS_WITHIN = timedelta(minutes=1)
 _LOST_WITH_ITS_HOST = 255
 # The engine tells of a start 2 to 20 ms and of an end 7 to 40 ms after the moment that it writes down for them.
 _TOLD_WITHIN_SECONDS = 1.0
@@ -44,8 +51,8 @@ _WHAT = "whether it saw the container's end"
 _Event = tuple[str, str]  # id of the container (or network, …), action
 
 
-def why_the_end_does_not_count(engine: Engine, container_id: str, status: Status) -> str:
-    """RESTARTED or STOPPED if the ended container's run was cut off, or may have been; empty if its end is its own.
+def why_the_end_does_not_count(engine: Engine, container_id: str, status: Status, created_at: datetime) -> str:
+    """RESTARTED, STOPPED or STARTED_AGAIN if the ended container's run was cut off, or may have been; empty if not.
 
     One call of 1 ms; four of together some 20 ms when 256 events or the engine's end lie between. Raises
     ExecutorUnavailable, above all while the engine is shutting down.
@@ -56,17 +63,28 @@ def why_the_end_does_not_count(engine: Engine, container_id: str, status: Status
             until = max(finished, min(time.time(), finished + _TOLD_WITHIN_SECONDS))
             actions = [action for _, action in _events(client, f"{until:.6f}", container_id)]
             if "start" in actions:
-                return STOPPED if _was_told_to_end(actions, status) else ""
-        return _why_by_all_that_is_remembered(client, container_id, status)
+                return _why_by_its_own_events(actions, status, created_at)
+        return _why_by_all_that_is_remembered(client, container_id, status, created_at)
+
+
+def _why_by_its_own_events(actions: list[str], status: Status, created_at: datetime) -> str:
+    """The answer where the engine still knows of a start of the container, and so has lived through that run."""
+    if actions.count("start") > 1 or ("create" not in actions and _began_late(status, created_at)):
+        return STARTED_AGAIN
+    return STOPPED if _was_told_to_end(actions, status) else ""
+
+
+def _began_late(status: Status, created_at: datetime) -> bool:
+    """Whether the last start came so long after the creation that it was hardly the first; one clock told both."""
+    return status.started_at is not None and status.started_at - created_at > _STARTS_WITHIN
 
 
 def _was_told_to_end(actions: list[str], status: Status) -> bool:
-    """Whether a signal came in the container's last run, which then claims to have ended well with half its outputs.
+    """Whether a signal came in the container's run, which then claims to have ended well with half its outputs.
 
     With any other code the exit tells of the signal itself. The runner's own kills are never judged here.
     """
-    since_start = actions[len(actions) - actions[::-1].index("start") :] if "start" in actions else actions
-    return status.exit_code == 0 and "kill" in since_start
+    return status.exit_code == 0 and "kill" in actions
 
 
 def _ended_by_itself(events: list[_Event], container_id: str, status: Status) -> bool:
@@ -77,7 +95,7 @@ def _ended_by_itself(events: list[_Event], container_id: str, status: Status) ->
     return len(events) < _REMEMBERED_EVENTS or events[0] != (container_id, "die")
 
 
-def _why_by_all_that_is_remembered(client: APIClient, container_id: str, status: Status) -> str:
+def _why_by_all_that_is_remembered(client: APIClient, container_id: str, status: Status, created_at: datetime) -> str:
     """The same, by the events of everything, up to what the engine's own clock calls now."""
     info = client.info()
     with understanding(_WHAT):
@@ -87,16 +105,17 @@ def _why_by_all_that_is_remembered(client: APIClient, container_id: str, status:
     events = _events(client, f"{now.timestamp() + _MEANWHILE_SECONDS:.6f}")
     actions = [action for about, action in events if about == container_id]
     if "start" in actions:
-        return STOPPED if _was_told_to_end(actions, status) else ""
-    if _ended_by_itself(events, container_id, status):
-        return ""
-    # A start of the engine sends such signals too.
-    if _was_told_to_end(actions, status):
-        return RESTARTED
-    may_have_forgotten = len(events) >= _REMEMBERED_EVENTS
-    if not may_have_forgotten and (not carries_over or status.exit_code == _LOST_WITH_ITS_HOST):
-        return RESTARTED
-    return "" if _has_networks_from_before(client, status, unknown=may_have_forgotten) else RESTARTED
+        return _why_by_its_own_events(actions, status, created_at)
+    if not _ended_by_itself(events, container_id, status):
+        # A start of the engine sends such signals too.
+        if _was_told_to_end(actions, status):
+            return RESTARTED
+        may_have_forgotten = len(events) >= _REMEMBERED_EVENTS
+        if not may_have_forgotten and (not carries_over or status.exit_code == _LOST_WITH_ITS_HOST):
+            return RESTARTED
+        if not _has_networks_from_before(client, status, unknown=may_have_forgotten):
+            return RESTARTED
+    return STARTED_AGAIN if _began_late(status, created_at) else ""
 
 
 def _has_networks_from_before(client: APIClient, status: Status, *, unknown: bool) -> bool:

@@ -80,6 +80,15 @@ def create_body(profile: Profile, spec: ContainerSpec, workspace_source: Path) -
     }
 
 
+def covered_places(container: Mapping) -> list[str]:
+    """The places at or below the workspace where something else than the job's folder is mounted: an image's VOLUMEs.
+
+    `container` is the answer of GET /containers/<id>/json.
+    """
+    targets = {(mount["Type"], mount["Destination"]) for mount in container["Mounts"]} - {("bind", WORKSPACE)}
+    return sorted(target for _, target in targets if f"{target}/".startswith(f"{WORKSPACE}/"))
+
+
 def _environment(spec: ContainerSpec) -> dict[str, str]:
     """The user has no entry in the image's passwd file: names for programs that ask for one, and a home they may write.
 

@@ -68,6 +68,20 @@ def of_inspect(container: Mapping) -> Status:
     )
 
 
+def created_at(container: Mapping) -> datetime:
+    """When the container of GET /containers/<name>/json was made; aware, UTC."""
+    return datetime.fromisoformat(container["Created"])
+
+
+def has_run_before(container: Mapping) -> bool:
+    """Whether the container of GET /containers/<name>/json runs and is told to have ended: somebody started it again.
+
+    The engine forgets the first end only when the second comes (seen on 20.10).
+    """
+    state = container["State"]
+    return _PHASES.get(state["Status"]) is Phase.RUNNING and _time(state["FinishedAt"]) is not None
+
+
 def _status(state: str, name: str) -> Status:
     """A state that a later engine may invent counts as running: the next look will tell."""
     return Status(_PHASES.get(state, Phase.RUNNING), reason=_REASONS.get(state, "").format(name=name))
