@@ -162,7 +162,7 @@ def _decide(job: Job, tools: Tools) -> tuple[Outcome | None, outputs.Matched | N
 
 def _finalized(job: Job, outcome: Outcome) -> None:
     facts = {"outcome_code": outcome.code, "outcome_message": outcome.message, "outcome_detail": outcome.detail}
-    job.move_to(StatusCode.FINALIZED, "Everything is stored; cleaning up.", **facts)
+    job.move_to(StatusCode.FINALIZED, "Finished; removing the container and its folder.", **facts)
 
 
 def _outcome_without_outputs(job: Job) -> Outcome | None:

@@ -17,7 +17,10 @@ def test_exit_code_zero_is_no_failure_even_if_a_process_ran_out_of_memory():
 def test_memory_is_only_blamed_on_evidence():
     killed = verdicts.of_exit(137, out_of_memory=False, memory_bytes=GIB)
     assert killed.code == StatusCode.NONZERO_EXIT
-    assert "killed from outside, and the engine did not report that memory ran out" in killed.message
+    assert killed.message == (
+        "The job ended with exit code 137. This usually means: it was killed by a signal (SIGKILL), sent by the study "
+        "itself, by the system or by somebody on this machine; the engine did not report that memory ran out."
+    )
 
 
 @pytest.mark.parametrize("exit_code", [1, 137])
@@ -28,14 +31,32 @@ def test_with_evidence_the_message_says_which_limit_was_met(exit_code):
 
 @pytest.mark.parametrize(
     ("exit_code", "words"),
-    [(126, "executable"), (127, "not found in the image"), (139, "segmentation fault"), (153, "size limit")],
+    [
+        (124, "`timeout`"),
+        (126, "not executable"),
+        (127, "not found in the image"),
+        (130, "SIGINT"),
+        (139, "segmentation fault"),
+        (143, "SIGTERM"),
+        (153, "size limit"),
+    ],
 )
 def test_known_exit_codes_are_explained(exit_code, words):
     outcome = verdicts.of_exit(exit_code, out_of_memory=False, memory_bytes=GIB)
-    assert f"exit code {exit_code}: " in outcome.message and words in outcome.message
+    assert f"exit code {exit_code}. This usually means: " in outcome.message and words in outcome.message
 
 
-@pytest.mark.parametrize("exit_code", [1, 2, 100, 255, -1])
+def test_every_exit_code_makes_one_plain_sentence_that_claims_nothing_of_strangers():
+    """`kill -9 $$` and `exit 143` are the study's own doing."""
+    for exit_code in range(1, 256):
+        message = verdicts.of_exit(exit_code, out_of_memory=False, memory_bytes=GIB).message
+        assert message.endswith(".") and not message.endswith("..") and "?" not in message
+        assert "outside" not in message
+        if exit_code in (130, 137, 143):
+            assert "sent by the study itself, by the system or by somebody" in message
+
+
+@pytest.mark.parametrize("exit_code", [1, 2, 100, 125, 255, -1])
 def test_any_other_exit_code_sends_the_author_to_the_log(exit_code):
     outcome = verdicts.of_exit(exit_code, out_of_memory=False, memory_bytes=GIB)
     assert outcome.code == StatusCode.NONZERO_EXIT
@@ -62,7 +83,6 @@ def test_patterns_without_a_match_are_named_with_the_near_files():
 def test_success_says_nothing_more_when_nothing_was_left_out():
     outcome = verdicts.success(False, [], [])
     assert outcome == verdicts.Outcome(StatusCode.SUCCEEDED, "Completed successfully.")
-    assert outcome.is_success
 
 
 def test_success_says_what_was_left_out_and_what_went_wrong_on_the_way():
