@@ -101,6 +101,13 @@ def test_light_jobs_do_not_starve_the_heavy_one_in_front_of_them(tmp_path):
     assert choose([job(2, action="heavy"), *light], weights=weights) == [2]
 
 
+def test_light_jobs_of_other_workspaces_do_not_starve_it_either(tmp_path):
+    weights = weights_from(tmp_path, "[*]\nheavy = 3\n")
+    ready = [job(2, "a", action="heavy"), job(3, "b"), job(4, "c")]
+    assert choose(ready, running=[job(1, "d")], weights=weights) == []
+    assert choose(ready, weights=weights) == [2]
+
+
 def test_a_job_heavier_than_its_pool_starts_alone(tmp_path):
     weights = weights_from(tmp_path, "[*]\nhuge = 100\n")
     assert choose([job(1, action="huge"), job(2)], weights=weights) == [1]
@@ -111,6 +118,8 @@ def test_ten_jobs_of_a_tenth_fill_one_place_although_the_sum_is_not_exact(tmp_pa
     weights = weights_from(tmp_path, "[*]\ntiny = 0.1\n")
     ready = [job(n, action="tiny") for n in range(1, 40)]
     assert choose(ready, weights=weights, limits={ORDINARY: 1, DATABASE: 0}) == list(range(1, 11))
+    assert sum([0.1] * 20) > 2
+    assert choose(ready, weights=weights, limits={ORDINARY: 2, DATABASE: 0}) == list(range(1, 21))
 
 
 jobs_of_three_workspaces = st.lists(

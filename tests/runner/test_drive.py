@@ -11,7 +11,7 @@ import pytest
 from jobs import storage
 from jobs.models import Job
 from jobs.states import StatusCode
-from runner import loop, steps
+from runner import drive, loop, steps
 from runner.containers import spec_for
 from runner.executors.base import Phase, Status
 from runner.executors.fake import FakeExecutor, FakeRun
@@ -113,8 +113,10 @@ def test_an_engine_of_two_minds_does_not_make_the_loop_spin(executor, runner, mo
     tick_until(runner, job, StatusCode.NONZERO_EXIT)
 
 
-def test_a_new_stop_request_does_not_wait_for_the_pause_after_some_trouble(executor, runner, settings):
+def test_a_new_stop_request_does_not_wait_for_the_pause_after_some_trouble(executor, runner, monkeypatch):
     """The study's repository is gone: the job tries again and again, ever more seldom."""
+    monkeypatch.setattr(drive, "FIRST_PAUSE_SECONDS", 3600)
+    monkeypatch.setattr(drive, "LONGEST_PAUSE_SECONDS", 3600)
     job = make_job(StatusCode.PREPARING)
     job.request.repo_url = "https://127.0.0.1:1/study"
     job.request.save()
@@ -167,9 +169,15 @@ def test_the_cancel_of_a_whole_backend_does_not_hold_up_the_loop(executor, runne
         make_job(StatusCode.WAITING_ON_WORKERS)
     Job.objects.request_cancel(by="alice", reason="wrong study")
 
-    left = [runner.tick() for _ in range(3)]
+    left, follows_at_once = [], []
+    for _ in range(3):
+        while runner.wake._is_hinted_within(0):
+            pass
+        left.append(runner.tick())
+        follows_at_once.append(runner.wake._is_hinted_within(0))
 
     assert left == [6, 2, 0]
+    assert follows_at_once[:2] == [True, True]
     assert set(Job.objects.values_list("status_code", flat=True)) == {"cancelled_by_user"}
 
 

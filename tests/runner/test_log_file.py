@@ -1,5 +1,6 @@
 """The file of one log: bounded, never torn, and resumed where it stands. Without any container."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_a_log_is_completed_from_wherever_it_stands(path, there, torn):
 
     assert complete(path, lines) == b"".join(lines)
     assert complete(path, lines) == b"".join(lines)
+
+
+@pytest.mark.parametrize("limits", [GENEROUS, SMALL])
+def test_a_complete_log_is_on_the_disk_to_its_last_byte(path, monkeypatch, limits):
+    """The job's outcome is written after it, and must not outlive a power cut alone."""
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor)))
+
+    complete(path, log_of(100), limits)
+
+    assert [(each.st_ino, each.st_size) for each in synced] == [(path.stat().st_ino, path.stat().st_size)]
 
 
 def test_a_long_log_is_resumed_without_reading_all_of_it_again(path):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -144,8 +145,7 @@ def test_a_late_answer_wakes_the_loop(executor, runner, monkeypatch):
     running_job(executor)
     executor.hangs.set()
     runner.tick()
-    while runner.wake._is_hinted_within(0):
-        pass
+    drain(runner)
     threading.Timer(0.1, executor.goes_on.set).start()
 
     started = time.monotonic()
@@ -198,6 +198,47 @@ def test_running_jobs_are_touched_so_that_the_job_server_sees_them_live(executor
     before = Job.objects.get(pk=job.pk).updated_at
     runner.tick()
     assert Job.objects.get(pk=job.pk).updated_at > before
+
+
+def test_a_cancel_ends_a_container_that_runs(executor, runner):
+    job = running_job(executor)
+    runner.tick()
+    job.request_cancel(by="alice", reason="")
+    wait_until(lambda: runner.tick() == 0, what="the end of the job")
+    assert code_of(job) == StatusCode.CANCELLED_BY_USER
+    assert executor.statuses() == {}
+
+
+def test_a_slow_copy_never_delays_another_job(executor, runner, monkeypatch):
+    """As many as run at most, and all but the last one of them slow."""
+    goes_on = threading.Event()
+    slow = [make_job(StatusCode.PREPARING) for _ in range(settings.MAX_WORKERS + settings.MAX_DB_WORKERS - 1)]
+    quick = make_job(StatusCode.PREPARING)
+
+    def step(job, tools):
+        if job.pk != quick.pk:
+            goes_on.wait(20)
+        job.move_to(StatusCode.PREPARED, "Code and inputs are in place.")
+
+    monkeypatch.setitem(steps.STEPS, StatusCode.PREPARING, step)
+    wait_until(lambda: runner.tick() and code_of(quick) == StatusCode.EXECUTING, seconds=15, what="the quick one")
+    assert {code_of(job) for job in slow} == {StatusCode.PREPARING}
+    goes_on.set()
+
+
+def test_a_thread_that_is_done_wakes_the_loop_though_it_has_written_nothing(executor, runner, monkeypatch):
+    goes_on = threading.Event()
+    monkeypatch.setattr(runner._driver, "drive", lambda pk, stop: goes_on.wait(20))
+    make_job(StatusCode.PREPARING)
+    runner.tick()
+    drain(runner)
+    goes_on.set()
+    assert runner.wake._is_hinted_within(20)
+
+
+def drain(runner: Runner) -> None:
+    while runner.wake._is_hinted_within(0):
+        pass
 
 
 def test_a_job_never_has_two_threads(executor, runner, monkeypatch):

@@ -6,8 +6,8 @@ import pytest
 
 from jobs import storage
 from jobs.models import Job, JobOutput, StatusChange
-from jobs.states import StatusCode
-from runner import steps
+from jobs.states import State, StatusCode
+from runner import outputs, steps
 from runner.containers import spec_for
 from runner.executors.base import ContainerSpec, ExecutorUnavailable, Phase, Status
 from runner.executors.fake import FakeExecutor, FakeRun
@@ -16,6 +16,7 @@ from runner.loop import Runner
 from runner.steps import GaveUp, Tools
 from tests.factories import make_job, make_request
 from tests.git_repositories import make_repository, serve
+from tests.publication import leave, never
 from tests.site import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -166,6 +167,26 @@ def test_an_action_that_needs_a_database_without_address_fails_in_the_authors_wo
     assert job.status_code == StatusCode.JOB_ERROR
     assert "for which this backend has no address" in job.status_message
     assert executor.statuses() == {}
+
+
+def test_preparing_forgets_the_container_the_log_and_the_plan_of_an_earlier_life(study_job, tools):
+    """The database was lost and the request came again: same identifier, same names. A plan would even be published."""
+    job, executor = study_job, tools.executor
+    leave(job, {"output/table.csv": b"of the earlier life"})
+    assert outputs.collect(job, should_stop=never)[1] is not None
+    storage.job_log(job).parent.mkdir(parents=True)
+    storage.job_log(job).write_text("of the earlier life")
+    executor.start(spec_for(job))
+    executor.finish(job.container_name, 0)
+    Job.objects.update(status_code=StatusCode.PREPARING, state=State.RUNNING)
+    job.refresh_from_db()
+
+    steps.prepare(job, tools)
+
+    assert executor.status(job.container_name).phase is Phase.ABSENT
+    assert outputs.load_plan(job) is None
+    assert not storage.job_log(job).exists()
+    assert not (storage.job_workspace(job) / "output" / "table.csv").exists()
 
 
 def test_finalising_without_an_observed_end_is_our_bug_and_never_a_success(executor, tools):
