@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from runner.executors.base import ContainerSpec, ExecutorUnavailable, LogStream, Phase, Status
+from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status
 from runner.executors.fake_outputs import files_for
 
 _KILLED = 137
@@ -59,12 +59,14 @@ class _Container:
 class FakeExecutor:
     """See `runner.executors.base.Executor`. `behaviour` says what a container of a specification does.
 
-    While `unavailable` is not "", every verb fails with it. The methods `create`, `finish`, `interrupt` and `vanish`
-    are what happens to containers in the world outside.
+    While `unavailable` is not "", every verb fails with it; images in `missing` are not there. The methods `create`,
+    `occupy`, `finish`, `interrupt` and `vanish` are what happens to containers in the world outside.
     """
 
     def __init__(self, behaviour: Callable[[ContainerSpec], FakeRun] = promised_outputs):
         self.unavailable = ""
+        self.missing: set[str] = set()
+        self._occupied: set[str] = set()
         self._behaviour = behaviour
         self._containers: dict[str, _Container] = {}
         self._watchers: list[Callable[[], None]] = []
@@ -75,6 +77,10 @@ class FakeExecutor:
 
     def start(self, spec: ContainerSpec) -> None:
         self._answer()
+        if spec.image in self.missing:
+            raise ImageMissing(f"The image {spec.image} is not here; the fake executor can only be told that it is.")
+        if spec.name in self._occupied:
+            raise ExecutorUnavailable(f"The name {spec.name} is taken by a container that is not this installation's.")
         self.create(spec)
         with self._changed:
             container = self._containers[spec.name]
@@ -133,13 +139,17 @@ class FakeExecutor:
             if spec.name not in self._containers:
                 self._containers[spec.name] = _Container(spec, self._behaviour(spec), Status(Phase.STARTING))
 
+    def occupy(self, name: str) -> None:
+        """Another installation has a container of this name; no verb sees or touches it."""
+        self._occupied.add(name)
+
     def finish(self, name: str, exit_code: int) -> None:
         """The container's command ends by itself, without writing its files."""
         self._end(name, Phase.EXITED, exit_code)
 
     def interrupt(self, name: str) -> None:
-        """The container ends because its engine does."""
-        self._end(name, Phase.INTERRUPTED, None)
+        """The container ends because its engine does, or it has ended and nobody can say any more how."""
+        self._end(name, Phase.INTERRUPTED, None, of=(Phase.RUNNING, Phase.EXITED))
 
     def vanish(self, name: str) -> None:
         """The container disappears, whatever it was doing."""
@@ -171,10 +181,10 @@ class FakeExecutor:
             container.end(Phase.EXITED, run.exit_code, run.out_of_memory)
         self._tell()
 
-    def _end(self, name: str, phase: Phase, exit_code: int | None) -> None:
+    def _end(self, name: str, phase: Phase, exit_code: int | None, of: tuple[Phase, ...] = (Phase.RUNNING,)) -> None:
         with self._changed:
             container = self._containers.get(name)
-            if container is None or container.status.phase is not Phase.RUNNING:
+            if container is None or container.status.phase not in of:
                 return
             container.end(phase, exit_code, False)
         self._tell()

@@ -1,99 +1,14 @@
 """The executor's contract, sentence by sentence, against the fake and against a real engine."""
 
 import threading
-import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from runner.executors.base import ContainerSpec, ExecutorUnavailable, Phase
-from runner.executors.docker import DockerExecutor
-from runner.executors.fake import FakeExecutor, FakeRun
-from tests import engine
+from runner.executors.fake import FakeRun
+from tests.executor_rigs import Rig
 from tests.site import wait_until
-
-
-class Rig:
-    """One executor and the means to have containers that do something on it."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._names: list[str] = []
-
-    def spec(self, script: str = "true", fake: FakeRun | None = None, **fields) -> ContainerSpec:
-        """The same command for both: `script` for a real container, `fake` for a fake one."""
-        name = f"contract-{uuid.uuid4().hex[:12]}"
-        self._names.append(name)
-        self.runs[name] = fake or FakeRun()
-        folder = engine.make_workspace(self._folder / name)
-        return ContainerSpec(name, name, 1, self.image, ("sh", "-c", script), folder, **fields)
-
-    def endless(self) -> ContainerSpec:
-        """A container that ends when it is released; it says first that it has begun."""
-        return self.spec("echo begun; until [ -e go ]; do sleep 0.02; done", FakeRun(log=b"begun\n", until=self.go))
-
-    def release(self, spec: ContainerSpec) -> None:
-        (spec.workspace_folder / "go").touch()
-        self.go.set()
-
-    def run(self, spec: ContainerSpec) -> None:
-        self.executor.start(spec)
-        self.wait_for(spec, Phase.EXITED)
-
-    def wait_for(self, spec: ContainerSpec, phase: Phase) -> None:
-        wait_until(lambda: self.executor.status(spec.name).phase is phase, what=f"phase {phase}")
-
-    def close(self) -> None:
-        for name in self._names:
-            self.executor.remove(name)
-
-
-class FakeRig(Rig):
-    image = "anything:1"
-
-    def __init__(self, folder: Path):
-        super().__init__(folder)
-        self.runs: dict[str, FakeRun] = {}
-        self.go = threading.Event()
-        self.executor = FakeExecutor(lambda spec: self.runs[spec.name])
-
-    def create_only(self, spec: ContainerSpec) -> None:
-        self.executor.create(spec)
-
-    def unavailable(self) -> FakeExecutor:
-        broken = FakeExecutor()
-        broken.unavailable = "The engine does not answer."
-        return broken
-
-
-class DockerRig(Rig):
-    def __init__(self, folder: Path, executor: DockerExecutor):
-        super().__init__(folder)
-        self.runs = {}
-        self.go = threading.Event()
-        self.image = engine.tiny_image()
-        self.executor = executor
-
-    def create_only(self, spec: ContainerSpec) -> None:
-        engine.create_only(self.executor.instance, spec)
-
-    def unavailable(self) -> DockerExecutor:
-        return DockerExecutor("nobody", uid=1, gid=1, base_url="unix:///nonexistent.sock")
-
-
-@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.needs_docker)])
-def rig(request, tmp_path) -> Iterator[Rig]:
-    if request.param == "fake":
-        rig = FakeRig(tmp_path)
-        yield rig
-        rig.close()
-    else:
-        with engine.docker_executor() as executor:
-            rig = DockerRig(tmp_path, executor)
-            yield rig
-            rig.close()
-
 
 # --- start
 
@@ -142,12 +57,14 @@ def test_a_container_that_was_only_created_is_starting_and_start_starts_it(rig):
 
 
 def test_many_threads_that_start_the_same_container_start_it_once(rig):
-    spec = rig.spec("echo x", FakeRun(log=b"x\n"))
+    """It runs meanwhile: an engine starts anew what has ended between a thread's look and its start."""
+    spec = rig.endless()
     threads = [threading.Thread(target=start_in_the_end, args=(rig, spec)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    rig.release(spec)
     rig.wait_for(spec, Phase.EXITED)
 
     assert len(log_lines(rig, spec)) == 1

@@ -1,0 +1,118 @@
+"""The two sides of the executor's contract, each with the means to have containers that do something on it.
+
+`occupy`, `stop_from_outside` and `start_from_outside` are what others do to containers on the same engine.
+"""
+
+import threading
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from runner.executors.base import ContainerSpec, Phase
+from runner.executors.docker import DockerExecutor
+from runner.executors.fake import FakeExecutor, FakeRun
+from tests import engine
+from tests.site import wait_until
+
+
+class Rig:
+    """One executor and the means to have containers that do something on it."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._names: list[str] = []
+
+    def spec(self, script: str = "true", fake: FakeRun | None = None, **fields) -> ContainerSpec:
+        """The same command for both: `script` for a real container, `fake` for a fake one."""
+        name = f"contract-{uuid.uuid4().hex[:12]}"
+        self._names.append(name)
+        self.runs[name] = fake or FakeRun()
+        folder = engine.make_workspace(self._folder / name)
+        return ContainerSpec(name, name, 1, self.image, ("sh", "-c", script), folder, **fields)
+
+    def endless(self) -> ContainerSpec:
+        """A container that ends when it is released; it says first that it has begun."""
+        return self.spec("echo begun; until [ -e go ]; do sleep 0.02; done", FakeRun(log=b"begun\n", until=self.go))
+
+    def release(self, spec: ContainerSpec) -> None:
+        (spec.workspace_folder / "go").touch()
+        self.go.set()
+
+    def run(self, spec: ContainerSpec) -> None:
+        self.executor.start(spec)
+        self.wait_for(spec, Phase.EXITED)
+
+    def wait_for(self, spec: ContainerSpec, phase: Phase) -> None:
+        wait_until(lambda: self.executor.status(spec.name).phase is phase, what=f"phase {phase}")
+
+    def close(self) -> None:
+        for name in self._names:
+            self.executor.remove(name)
+
+
+class FakeRig(Rig):
+    image = "anything:1"
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        self.runs: dict[str, FakeRun] = {}
+        self.go = threading.Event()
+        self.executor = FakeExecutor(lambda spec: self.runs[spec.name])
+
+    def create_only(self, spec: ContainerSpec) -> None:
+        self.executor.create(spec)
+
+    def occupy(self, spec: ContainerSpec) -> None:
+        self.executor.occupy(spec.name)
+
+    def stop_from_outside(self, spec: ContainerSpec) -> None:
+        self.executor.interrupt(spec.name)
+
+    def start_from_outside(self, spec: ContainerSpec) -> None:
+        self.executor.interrupt(spec.name)
+
+    def without_image(self, spec: ContainerSpec) -> ContainerSpec:
+        self.executor.missing.add("nowhere.example/nothing:v1")
+        return replace(spec, image="nowhere.example/nothing:v1")
+
+    def unavailable(self) -> FakeExecutor:
+        broken = FakeExecutor()
+        broken.unavailable = "The engine does not answer."
+        return broken
+
+
+class DockerRig(Rig):
+    def __init__(self, folder: Path, executor: DockerExecutor):
+        super().__init__(folder)
+        self.runs = {}
+        self.go = threading.Event()
+        self.image = engine.tiny_image()
+        self.executor = executor
+        self._other = ""
+
+    def create_only(self, spec: ContainerSpec) -> None:
+        engine.create_only(self.executor.instance, spec)
+
+    def occupy(self, spec: ContainerSpec) -> None:
+        self._other = f"other-{uuid.uuid4().hex[:12]}"
+        engine.create_only(self._other, spec)
+
+    def stop_from_outside(self, spec: ContainerSpec) -> None:
+        """As `docker stop` does it."""
+        with engine.sdk() as client:
+            client.stop(spec.name, timeout=10)
+
+    def start_from_outside(self, spec: ContainerSpec) -> None:
+        with engine.sdk() as client:
+            client.start(spec.name)
+
+    def without_image(self, spec: ContainerSpec) -> ContainerSpec:
+        return replace(spec, image="nowhere.example/nothing:v1")
+
+    def close(self) -> None:
+        super().close()
+        if self._other:
+            engine.remove_all(self._other)
+
+    def unavailable(self) -> DockerExecutor:
+        return DockerExecutor("nobody", uid=1, gid=1, base_url="unix:///nonexistent.sock")
