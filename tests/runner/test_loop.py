@@ -210,10 +210,10 @@ def test_a_cancel_ends_a_container_that_runs(executor, runner):
 
 
 def test_a_slow_copy_never_delays_another_job(executor, runner, monkeypatch):
-    """As many as run at most, and all but the last one of them slow."""
+    """As many as run at most, older and younger ones, and all but one of them slow."""
     goes_on = threading.Event()
-    slow = [make_job(StatusCode.PREPARING) for _ in range(settings.MAX_WORKERS + settings.MAX_DB_WORKERS - 1)]
-    quick = make_job(StatusCode.PREPARING)
+    jobs = [make_job(StatusCode.PREPARING) for _ in range(settings.MAX_WORKERS + settings.MAX_DB_WORKERS)]
+    quick, slow = jobs[1], [jobs[0], *jobs[2:]]
 
     def step(job, tools):
         if job.pk != quick.pk:
