@@ -97,7 +97,8 @@ class Executor(Protocol):
 
         One that can never be started any more is removed and stays ABSENT: its run needs a new attempt, with a name and
         a folder of its own, because its command may run on unseen in this one's.
-        Raises ImageMissing, JobError (the engine refuses what the study asks for) and ExecutorUnavailable.
+        Raises ImageMissing, JobError (the engine refuses what the study asks for, or the image would swallow what is
+        written to the workspace) and ExecutorUnavailable.
         """
 
     def statuses(self) -> dict[str, Status]:
