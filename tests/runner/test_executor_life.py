@@ -47,6 +47,7 @@ CASES = {
         1,
         INTERRUPTED,
     ),
+    "too much, an end before its start": (full_with("die", "start", "die"), False, made(BEFORE), 0, INTERRUPTED),
     "too much, started again": (full_with("start", "die", "start", "die"), False, made(BEFORE), 0, INTERRUPTED),
     "too much, told to end, and 0": (full_with("start", "kill", "die"), False, made(BEFORE), 0, INTERRUPTED),
     "too much, a kill may be forgotten": ([event("die"), *FULL[1:]], False, made(AFTER), 0, INTERRUPTED),

@@ -69,7 +69,9 @@ def why_the_end_does_not_count(engine: Engine, container_id: str, status: Status
 
 def _why_by_its_own_events(actions: list[str], status: Status, created_at: datetime) -> str:
     """The answer where the engine still knows of a start of the container, and so has lived through that run."""
-    if actions.count("start") > 1 or ("create" not in actions and _began_late(status, created_at)):
+    before = actions[: len(actions) - 1 - actions[::-1].index("start")]
+    has_run_before = "start" in before or "die" in before
+    if has_run_before or ("create" not in before and _began_late(status, created_at)):
         return STARTED_AGAIN
     return STOPPED if _was_told_to_end(actions, status) else ""
 
