@@ -28,6 +28,7 @@ _INVISIBLE = re.compile(
 _FIGURES = r"(?:\[|\\*[\"']?\d)"
 _R_TYPE = r"(?:<[a-z0-9]{1,12}>|\b(?:int|num|chr|dbl|int64)\b)\s{0,20}"
 _VALUE = r"(?:[\"']?\d[\w.-]{0,60}[\"']?|[\"'][^\"'\n]{0,60}[\"'])"
+_LIST_BEGINS = r"\W{0,4}[=:]\s{0,4}(?:c|list)?[\[(]"
 _NOT_LETTERS = re.compile(r"[\W_]+")
 # What terminals take as colours: R and Python print bold and dim column names into logs.
 _COLOUR = re.compile(r"\x1b\[[0-9;:]{0,40}m")
@@ -63,7 +64,10 @@ class Identifier:
     listed: re.Pattern  # in data or code, "patient_id" in quotes of its own or as a name in a header, "age,patient_id\n
     key_of_figures: re.Pattern  # in data or code, "patient_id": [1, 2 … or patient_id: 1001
     figure_behind: re.Pattern  # in a line of text, "patient_id: 1001"
-    values_behind: re.Pattern  # "$ patient_id <int> 1001, 1002, 1003": what str() and glimpse() print in R
+    ends_line: re.Pattern  # "$patient_id" or "patient_ids = [": what may stand above a list of them
+    values_behind: (
+        re.Pattern
+    )  # "$ patient_id <int> 1001, 1002, 1003", as str() and glimpse() print it, or "= [1001, 1002, …"
 
 
 @lru_cache(maxsize=8)
@@ -94,7 +98,10 @@ def _identifier(name: str, letters: str) -> Identifier:
             rf"|(?<![\w.$]){unspaced}{suffix}\s{{0,9}}:\s{{0,9}}{_FIGURES}"
         ),
         figure_behind=re.compile(rf"(?<!\w){spaced}\W{{0,4}}\d"),
-        values_behind=re.compile(rf"(?<!\w){spaced}[\s:]{{0,40}}{_R_TYPE}(?:{_VALUE}[,\s]{{1,4}}){{2}}"),
+        ends_line=re.compile(rf"(?<!\w){spaced}{suffix}\W{{0,9}}(?:\b(?:c|array|list|set)\W{{1,3}})?\Z"),
+        values_behind=re.compile(
+            rf"(?<!\w){spaced}(?:[\s:]{{0,40}}{_R_TYPE}|{_LIST_BEGINS})(?:{_VALUE}[,\s]{{1,4}}){{2}}"
+        ),
     )
 
 

@@ -12,23 +12,23 @@ from runner.disclosure.csv_files import DELIMITERS
 from runner.disclosure.encoded import refuse_encoded
 from runner.disclosure.identifier import Identifier, fold, identifiers, mentioned, named_by_cell, without_colours
 from runner.disclosure.reading import whole_lines
-from runner.disclosure.rules import Limits, identifier_refusal, rows_refusal
+from runner.disclosure.records import RULE_LINE, RecordWatch, values_of_list
+from runner.disclosure.rules import Limits, identifier_refusal
 
-# Loggers write milliseconds after a comma, which parts no cells.
-_TIMESTAMP = re.compile(r"^\W{0,3}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?")
-_DIGIT = re.compile(r"\d")
 # A value such as 1001 or "-3", not a name such as age_2020.
 _FIGURE = re.compile(r"[\s\"'+\-]*\d")
 # R Markdown writes "##" before what R printed, programs write headers in comments, mails quote with ">".
 _BEFORE_A_LINE = re.compile(r"^(?:#+|//+|/\*+|%+|>+) ")
-# Rules such as |---|---| stand between a header and its rows.
-_RULE_LINE = re.compile(r"[\s|+=:\-]*")
 _WIDE_BLANK = "  "  # columns of fixed width, whose names may hold a blank
 _WIDE_BLANKS_OR_BORDERS = re.compile(r"\s{2,}|\s*\|\s*")
 _BLANKS_OR_BORDERS = re.compile(r"[\s|]+")
 _COLUMN_NAMES = re.compile(r"[\w.\-\"' ]*")
 # A log says "without patient_id: 17" for each file that it read; who writes it for each person writes more.
 _MOST_BESIDE_FIGURES = 100
+# A text that is about identifiers to that extent is not read on: each such line costs a close look.
+_MOST_MENTIONS = 3000
+# Below "range(df$patient_id)" stand two figures, and one below a count.
+_FEWEST_LISTED = 3
 _LONGEST_HEADER = 10_000  # characters
 
 
@@ -43,9 +43,7 @@ class TextWatch:
     """What a text may not be, fed block by block of whole lines; also for the texts inside reports and JSON."""
 
     def __init__(self, limits: Limits):
-        self.limits = limits
-        self.headers = HeaderWatch(limits)
-        self.records = 0
+        self.headers, self.records = HeaderWatch(limits), RecordWatch(limits)
 
     def look_at(self, block: str) -> None:
         """Raises `Refusal` for a named column, hidden files, and more records than a CSV may have."""
@@ -53,31 +51,7 @@ class TextWatch:
         lines = block.splitlines()
         self.headers.look_at(block, lines)
         refuse_encoded(block, lines)
-        limit = self.limits.max_csv_rows
-        self.records += sum(map(reads_as_record, lines))
-        # One more than the limit may be the header.
-        if self.records > limit + 1:
-            raise rows_refusal(f"more than {limit:,} lines that read as the rows of a table", limit)
-        # Only a line with more characters than that can have too many values.
-        if any(len(line) > limit and _values_in(line) > limit for line in lines):
-            raise rows_refusal(f"a line of more than {limit:,} values", limit)
-
-
-def reads_as_record(line: str) -> bool:
-    """True for a line made of cells (few words between delimiters) or mostly of words with a digit in them."""
-    line = _TIMESTAMP.sub("", line, count=1)
-    words = line.split()
-    if not words or _RULE_LINE.fullmatch(line):
-        return False
-    cells = 1 + max(map(line.count, DELIMITERS))
-    if cells > 1 and len(words) <= 2 * cells:
-        return True
-    return _DIGIT.search(line) is not None and 2 * sum(1 for word in words if _DIGIT.search(word)) > len(words)
-
-
-def _values_in(line: str) -> int:
-    figures = sum(1 for word in line.split() if _DIGIT.search(word))
-    return max(figures, *(1 + line.count(mark) for mark in DELIMITERS))
+        self.records.look_at(lines)
 
 
 class HeaderWatch:
@@ -88,26 +62,43 @@ class HeaderWatch:
         self.heads: list[tuple[str | None, int, int]] = []  # delimiter (None: blanks), column from the right, cells
         self.name = ""
         self.beside_figures = 0  # lines such as "patient_id: 1001"
+        self.mentions = 0  # lines with the name of an identifier in them
+        self.listed: int | None = None  # values so far below a line that ends in the name; None: below another line
 
     def look_at(self, block: str, lines: Iterable[str]) -> None:
         """Raises `Refusal` if a column or row of figures is named so. `lines` are the block's."""
-        if self.heads or mentioned(self.wanted, fold(block)):
+        if self.heads or self.listed is not None or mentioned(self.wanted, fold(block)):
             for line in lines:
                 self._look_at_line(_BEFORE_A_LINE.sub("", line.strip()))
 
     def _look_at_line(self, line: str) -> None:
-        if _RULE_LINE.fullmatch(line):
+        if RULE_LINE.fullmatch(line):
             return
         if any(_has_figure_below(head, line) for head in self.heads):
             raise identifier_refusal(self.name, "at the head of a column of a table")
         self.heads = []
+        self._look_below(line)
         folded = fold(line)
         if mentioned(self.wanted, folded):
             self._look_beside(folded)
             self._remember_heads(line)
 
+    def _look_below(self, line: str) -> None:
+        """A list under its name, however many of its values stand in a line."""
+        if self.listed is None:
+            return
+        values = values_of_list(line)
+        self.listed = self.listed + values if values else None
+        if self.listed is not None and self.listed >= _FEWEST_LISTED:
+            raise identifier_refusal(self.name, "above a list of figures")
+
     def _look_beside(self, folded: str) -> None:
+        self.mentions += 1
         for identifier in self.wanted:
+            if self.mentions > _MOST_MENTIONS:
+                raise identifier_refusal(identifier.name, f"in more than {_MOST_MENTIONS:,} lines")
+            if identifier.ends_line.search(folded):
+                self.name, self.listed = identifier.name, 0
             if identifier.values_behind.search(folded):
                 raise identifier_refusal(identifier.name, "before its values")
             found = islice(identifier.figure_behind.finditer(folded), _MOST_BESIDE_FIGURES + 1)
