@@ -11,6 +11,7 @@ import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
+from urllib.parse import unquote
 
 from runner.disclosure.reading import begins_as_picture_or_font
 from runner.disclosure.rules import Limits, Refusal, Rule, rows_refusal
@@ -29,7 +30,13 @@ _HEAD = re.compile(
 )
 _LONGEST_HEAD = 400
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/=]|%2[BbFf]|%3[Dd]|\\/)*+")
+# Older notebooks break the base64 of their pictures into lines.
+_MORE_LINES = re.compile(r"\s*(?:[A-Za-z0-9+/=]{16,}\s+)*+[A-Za-z0-9+/=]*+\s*")
 _PLAIN_CONTENT = re.compile(r"[^\"'`<>\\]*+")
+# "data:text/csv," + rows: what follows the quote is code.
+_CODE_GOES_ON = re.compile(r"[\"'`]\s*(?:[+,;:)\]}?&|.]|\Z)|\$\{")
+_QUOTE_BEFORE = re.compile(r"(\\*[\"'`]|\()\s*\Z")
+_LONGEST_MARGIN = 40  # characters between a quote and the URL in it
 _TOP_TYPES = re.compile(r"(?:text|application|audio|video|image|font|multipart|message|model|chemical)/", re.IGNORECASE)
 _PICTURE_OR_FONT = re.compile(
     r"image/|font/|application/(?:x-)?font|application/vnd\.ms-fontobject|application/octet-str"
@@ -159,9 +166,11 @@ class Embedded:
         kind = (head["type"] or "text/plain").lower()
         plain = not head["options"].lower().endswith(";base64")
         start = text[head.end() : head.end() + _LONGEST_HEAD]
-        content = (_PLAIN_CONTENT if plain else _BASE64).match(start)
-        length = len(content[0]) if content else 0
-        if not _TOP_TYPES.match(kind) or length < _FEWEST_CHARACTERS:
+        if plain:
+            content = _plain_content(text[max(0, head.start() - _LONGEST_MARGIN) : head.start()], start)
+        else:
+            content = _first(_BASE64, start)
+        if not _TOP_TYPES.match(kind) or len(content) < _FEWEST_CHARACTERS:
             return None
         if plain:
             if kind != _SVG and not _CODE.match(kind):
@@ -179,6 +188,36 @@ class Embedded:
         ):
             return _Content(None)
         raise _refusal("an embedded file")
+
+
+def _plain_content(before: str, start: str) -> str:
+    """The part of `start` that belongs to an embedded file, which ends where the quote before it is closed."""
+    quote = _QUOTE_BEFORE.search(before)
+    if quote is None or _CODE_GOES_ON.match(start):
+        return _first(_PLAIN_CONTENT, start)
+    return start.partition(")" if quote[1] == "(" else quote[1])[0]
+
+
+def _first(pattern: re.Pattern, text: str) -> str:
+    found = pattern.match(text)
+    return found[0] if found else ""
+
+
+def embedded_in_url(url: str) -> tuple[str, bool]:
+    """What a whole `data:`, `javascript:` or `mailto:` URL holds, decoded, and whether that is an SVG.
+
+    Raises `Refusal` for a file that is no picture, style or script. The first line of base64 has been taken out before.
+    """
+    head = _HEAD.match(url.strip())
+    if head is None:
+        # A mail's "?body=" stands before the first column's name.
+        return unquote(url).replace("=", "=\n"), False
+    kind, content = (head["type"] or "text/plain").lower(), url.strip()[head.end() :]
+    if _PICTURE_OR_FONT.match(kind) and head["options"].lower().endswith(";base64") and _MORE_LINES.fullmatch(content):
+        return "", False
+    if len(content) >= _FEWEST_CHARACTERS and kind != _SVG and not _CODE.match(kind):
+        raise _refusal("an embedded file")
+    return unquote(content), kind == _SVG
 
 
 def _decoded(base64_text: str) -> bytes:

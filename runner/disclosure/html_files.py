@@ -11,7 +11,8 @@ from itertools import chain
 
 from runner.disclosure.code_text import CodeWatch
 from runner.disclosure.encoded import Embedded
-from runner.disclosure.html_page import Page, attribute
+from runner.disclosure.html_attributes import attribute
+from runner.disclosure.html_page import Page
 from runner.disclosure.html_tokens import Token, Tokenizer
 from runner.disclosure.json_files import JsonReader
 from runner.disclosure.reading import whole_lines, wrong_content
@@ -50,7 +51,7 @@ class HtmlReader:
         self.limits = limits
         self.tokenizer = Tokenizer()
         self.page = Page(limits)
-        self.code, self.embedded_code, self.unknown = CodeWatch(limits), CodeWatch(limits), TextWatch(limits)
+        self.code, self.embedded_code = CodeWatch(limits), CodeWatch(limits)
         self.script_type = ""
         self.json: JsonReader | None = None
         self.comments = None if in_comment else HtmlReader(limits, in_comment=True)
@@ -95,7 +96,8 @@ class HtmlReader:
         elif _CODE_TYPE.match(self.script_type):
             self._take_code(token)
         else:
-            self.unknown.look_at(token.text)
+            # A template or data: what a library makes a page of.
+            self._take_comment(token)
 
     def _take_code(self, token: Token) -> None:
         self.code.feed(token.text)

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from runner.disclosure.reading import LINE_CHARACTERS
 from runner.disclosure.rules import Refusal, Rule
 
-_OPENING = re.compile(r"<(?:!--|/?[a-zA-Z]|[!?])")
-_LONGEST_OPENING = 4
+_OPENING = re.compile(r"<(?:!--|!\[CDATA\[|/?[a-zA-Z]|[!?])")
+_LONGEST_OPENING = len("<![CDATA[")
 # Quoted values may hold ">". Possessive: what does not match is given up at once.
-_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]{0,60}+)((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)>|<[!?][^>]*+>")
-_BROKEN_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]{0,60}+|[!?])([^>]*+)>")
+_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]{0,60}+)((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
+_BROKEN_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]{0,60}+)([^>]*+)>")
 _MOST_BROKEN_TAGS = 1000  # each may cost a look at the longest tag that is allowed
+# What a browser takes for a comment or, within a chart, for text is read as a comment too, declarations included.
+_COMMENTS = {"<!--": "comment", "<![CDATA[": "character data", "<!": "declaration", "<?": "declaration"}
 _RAW_ENDS = {
     "comment": re.compile("-->"),
+    "character data": re.compile("]]>"),
+    "declaration": re.compile(">"),
     "script": re.compile("</script", re.IGNORECASE),
     "style": re.compile("</style", re.IGNORECASE),
 }
@@ -44,7 +48,7 @@ class Tokenizer:
 
     def __init__(self) -> None:
         self.held = ""
-        self.inside = ""  # "comment" or the name of a raw element
+        self.inside = ""  # a kind of comment or the name of a raw element
         self.broken_tags = 0
 
     def feed(self, piece: str) -> Iterator[Token]:
@@ -71,11 +75,11 @@ class Tokenizer:
         opening = _OPENING.search(text, position)
         if opening is None or opening.start() > position:
             return self._text(text, position, opening, more=more)
-        if opening[0] == "<!--":
-            self.inside = "comment"
-            return None, opening.end()
         if more and len(text) - position < _LONGEST_OPENING:
             return None, None
+        if opening[0] in _COMMENTS:
+            self.inside = _COMMENTS[opening[0]]
+            return None, opening.end()
         return self._tag(text, position, more=more)
 
     def _text(self, text: str, position: int, opening: re.Match | None, *, more: bool) -> _Step:
@@ -93,8 +97,8 @@ class Tokenizer:
         tag = tag or self._broken_tag(text, position)
         if tag is None:
             return Token("text", text[position:]), len(text)
-        name = (tag[2] or "!").lower()
-        if name in _RAW_ENDS and not tag[1]:
+        name = tag[2].lower()
+        if name in ("script", "style") and not tag[1]:
             self.inside = name
         return Token("end tag" if tag[1] else "tag", tag[3] or "", name), tag.end()
 
@@ -110,11 +114,12 @@ class Tokenizer:
         return _BROKEN_TAG.match(text, position)
 
     def _rest_of_inside(self, text: str, position: int, *, more: bool) -> _Step:
-        kind = self.inside
-        if found := _RAW_ENDS[kind].search(text, position):
+        inside, is_comment = self.inside, self.inside in _COMMENTS.values()
+        kind = "comment" if is_comment else inside
+        if found := _RAW_ENDS[inside].search(text, position):
             self.inside = ""
             # The end tag of a script is a token of its own.
-            end = found.end() if kind == "comment" else found.start()
+            end = found.end() if is_comment else found.start()
             return Token(kind, text[position : found.start()]), end
         end = max(position, len(text) - _LONGEST_RAW_END) if more else len(text)
         return (Token(kind, text[position:end], is_last=not more), end) if end > position else (None, None)

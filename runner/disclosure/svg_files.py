@@ -8,13 +8,12 @@ attributes) is read like the text that it shows.
 
 import re
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from xml.parsers import expat
 
-from runner.disclosure.identifier import fold, identifiers, named_anywhere
+from runner.disclosure.marks import SHORT_VALUE, Marks, is_long, says_places
 from runner.disclosure.reading import CHUNK_BYTES, begins_as_picture_or_font, wrong_content
-from runner.disclosure.rules import Limits, Refusal, Rule, identifier_refusal, rows_refusal
+from runner.disclosure.rules import Limits, Refusal, Rule
 
 _RUNNING_ELEMENTS = {"script", "foreignobject", "iframe", "object", "embed", "audio", "video", "handler", "listener"}
 _PICTURE = r"data:image/(?:png|jpe?g|gif|webp)[;,]"
@@ -24,19 +23,6 @@ _LOADS = re.compile(rf"@import|url\([\s\"']*(?!#|{_PICTURE}|{_FONT})[^\s\"']|jav
 _BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x20]+")
 _EMBEDDED = re.compile(r"data:[^,]{0,200};base64,\s*([A-Za-z0-9+/=\s]*)")
 
-# Within a text these part no words: "patient<tspan>_id</tspan>" reads as one.
-_INLINE = {"tspan", "textpath", "tref", "a"}
-_SHAPES = ("path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "image", "use")
-_WORDS_FOR = {**dict.fromkeys(_SHAPES, "marks"), "tspan": "texts", "g": "groups", "text": "text elements"}
-# How Matplotlib (#DejaVuSans-30), Cairo (#glyph0-1, #glyph-0-1) and PDF converters name a letter that is drawn.
-_LETTER = re.compile(r"#(?:glyph[-_]?\d|[A-Za-z][A-Za-z0-9]{2,40}(?:-[A-Za-z]{2,20}){0,2}-[0-9a-f]{2,5}\Z)")
-# A line of a table of people is seldom shorter; drawn letters and long texts are counted in such lines.
-_LETTERS_PER_ROW = 16
-_PLACES = {"d", "points", "transform", "values", "x", "y", "dx", "dy", "rotate", "stroke-dasharray"}
-_NO_PLACE = re.compile(r"[^\s\d.,eEmlhvcsqtazMLHVCSQTAZ+-]")
-# Characters; values of at most that length count with their element. Inkscape writes long styles.
-_SHORT_VALUE, _SHORT_STYLE = 200, 2000
-_MAX_TEXT = 1024 * 1024
 _MAX_ATTRIBUTES = 10_000  # of one element; more would only be there to exhaust memory
 
 
@@ -99,14 +85,9 @@ class _Svg:
     """What an XML parser calls. Names come as "namespace name"; only the name counts, whatever its prefix."""
 
     def __init__(self, limits: Limits):
-        self.limits = limits
-        self.wanted = identifiers(limits.identifier_columns)
+        self.marks = Marks(limits)
         self.root_seen = False
-        self.parts: list[str] = []  # of the text that is being read
-        self.letters = 0  # in these parts
-        self.is_new_part = False
         self.in_style = False
-        self.amounts: Counter[str] = Counter()  # in letters, of marks, texts, groups and other elements
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         element = _local(name)
@@ -115,31 +96,27 @@ class _Svg:
         self.root_seen = True
         if element in _RUNNING_ELEMENTS:
             raise _active(f"a <{element}> element")
-        self._end_of_part(element)
+        self._end_of_text(element)
         self.in_style = self.in_style or element == "style"
-        self._count(_WORDS_FOR.get(element, "other elements"), _size(element, attributes))
+        self.marks.element(element, attributes)
         for attribute, value in attributes.items():
             self._look_at_attribute(_local(attribute), value)
 
     def text(self, text: str) -> None:
-        self.parts.append(text)
-        self.is_new_part = True
-        self.letters += len(text)
-        if self.letters > _MAX_TEXT and not self.in_style:
-            raise self._too_many("texts")
+        self.marks.text(text, is_style=self.in_style)
 
     def end(self, name: str) -> None:
         element = _local(name)
-        self._end_of_part(element)
+        self._end_of_text(element)
         self.in_style = self.in_style and element != "style"
 
     def comment(self, text: str) -> None:
-        self._look_at_text(text)
+        self.marks.look_at_text(text)
 
     def doctype(self, _name: str, _system: str | None, public: str | None, has_declarations: int) -> None:
         if has_declarations:
             raise _active("declarations in its document type")
-        self._look_at_text(public or "")
+        self.marks.look_at_text(public or "")
 
     def entity(self, *_declaration: object) -> None:
         raise _active("a declaration of an XML entity")
@@ -147,72 +124,29 @@ class _Svg:
     def instruction(self, *_instruction: object) -> None:
         raise _active("an XML processing instruction")
 
-    def _end_of_part(self, element: str) -> None:
+    def _end_of_text(self, element: str) -> None:
         """Looks at the text that a tag ends: alone and, unless the tag stands within a line of text, all of it."""
-        if not self.parts:
-            return
-        if element in _INLINE:
-            if self.is_new_part:
-                self._refuse_identifier(self.parts[-1])
-            self.is_new_part = False
-            return
-        text = "".join(self.parts)
-        self.parts, self.letters = [], 0
-        if self.in_style:
+        text = self.marks.text_before(element)
+        if self.in_style and text:
             _check_style(text)
             text = _EMBEDDED.sub("", text)
-        self._look_at_text(text)
+        self.marks.look_at_text(text)
 
     def _look_at_attribute(self, name: str, value: str) -> None:
-        if _EMBEDDED.match(value.lstrip()[:_SHORT_VALUE]):
+        if _EMBEDDED.match(value.lstrip()[:SHORT_VALUE]):
             _check_embedded(name, value)
             return
-        if name in _PLACES and not _NO_PLACE.search(value):
+        if says_places(name, value):
             return
-        if len(value) > (_SHORT_STYLE if name == "style" else _SHORT_VALUE) and name not in _PLACES:
-            self._look_at_text(value)
+        if is_long(name, value):
+            self.marks.look_at_text(value)
         else:
-            self._refuse_identifier(value)
+            self.marks.refuse_identifier(value)
         _check_attribute(name, value)
-
-    def _look_at_text(self, text: str) -> None:
-        text = text.strip()
-        if text:
-            # What is far too much is not searched: that would take more memory than the file.
-            lines = 1 + sum(text.count(mark) for mark in "\n\r;|")
-            if len(text) > _MAX_TEXT:
-                self._count("texts", len(text))
-            self._refuse_identifier(text)
-            self._count("texts", max(lines * _LETTERS_PER_ROW, len(text)))
-
-    def _refuse_identifier(self, text: str) -> None:
-        if found := named_anywhere(self.wanted, fold(text)):
-            raise identifier_refusal(found[0], "in a text, note or attribute of the SVG")
-
-    def _count(self, what: str, letters: int) -> None:
-        self.amounts[what] += letters
-        if self.amounts[what] > self.limits.max_csv_rows * _LETTERS_PER_ROW:
-            raise self._too_many(what)
-
-    def _too_many(self, what: str) -> Refusal:
-        limit = self.limits.max_csv_rows
-        refusal = rows_refusal(f"a chart of more than {limit:,} {what} (points, or lines of text)", limit)
-        refusal.message += " A chart with so many marks can be saved as PNG, from which nobody reads their places."
-        return refusal
 
 
 def _local(name: str) -> str:
     return name.rpartition(" ")[2].casefold()
-
-
-def _size(element: str, attributes: dict[str, str]) -> int:
-    """How much an element counts, in letters. A path counts for each place at which the pen is set down."""
-    if element == "path":
-        course = attributes.get("d", "")
-        return _LETTERS_PER_ROW * max(1, course.count("M") + course.count("m"))
-    if element == "use" and any(_local(name) == "href" and _LETTER.match(value) for name, value in attributes.items()):
-        return 1
-    return _LETTERS_PER_ROW
 
 
 def _check_attribute(name: str, value: str) -> None:
@@ -230,7 +164,7 @@ def _check_attribute(name: str, value: str) -> None:
 def _check_embedded(name: str, value: str) -> None:
     """A picture in the picture: nothing but base64 that begins as one."""
     content = _EMBEDDED.fullmatch(value.strip())
-    _check_attribute(name, value.lstrip()[:_SHORT_VALUE])
+    _check_attribute(name, value.lstrip()[:SHORT_VALUE])
     if content is None or not begins_as_picture_or_font(content[1].lstrip()[:64]):
         raise _active("embedded data that is no picture")
 

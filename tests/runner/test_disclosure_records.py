@@ -1,4 +1,4 @@
-"""Tables and lists in texts, whatever parts their cells; and the honest logs beside them, up to the limit and beyond."""
+"""Tables and lists in texts, whatever parts their cells, and the honest logs beside them."""
 
 import io
 import json
