@@ -211,7 +211,7 @@ class _Stager:
     def _verdict(self, descriptor: int, file: MatchedFile, size: int) -> Verdict:
         os.lseek(descriptor, 0, os.SEEK_SET)
         with open(descriptor, "rb", closefd=False) as opened:
-            return check(opened, file.stored_name, size, self.limits)
+            return check(opened, file.stored_name, size, self.limits, should_stop=self.should_stop)
 
 
 def _take_over(descriptor: int, folder_fd: int) -> None:

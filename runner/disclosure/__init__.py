@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from jobs.errors import Stopped
 from runner.disclosure.csv_files import check_csv
 from runner.disclosure.encoded import Embedded
 from runner.disclosure.html_files import check_html, check_markdown
 from runner.disclosure.json_files import check_json
 from runner.disclosure.pictures import check_jpeg, check_png
-from runner.disclosure.reading import chunks, text_pieces
+from runner.disclosure.reading import File, StoppableFile, chunks, text_pieces
 from runner.disclosure.rules import Limits, Refusal, Rule, Verdict
 from runner.disclosure.svg_files import check_svg, inflated
 from runner.disclosure.text_files import check_text
@@ -29,17 +30,20 @@ Shape = tuple[int | None, int | None]  # rows and columns, where the format has 
 _NO_SHAPE: Shape = (None, None)
 
 
-def check(file: BinaryIO, path: str, size: int, limits: Limits) -> Verdict:
+def check(
+    file: BinaryIO, path: str, size: int, limits: Limits, *, should_stop: Callable[[], bool] = lambda: False
+) -> Verdict:
     """The verdict on one open, seekable file of `size` bytes; `path` is only asked for its extension.
 
     No content makes it raise: a bug of ours is logged and the file stays inside. Only `OSError` passes (the disk, not
-    the file, is in trouble): nothing was decided, ask again later. One pass in bounded memory.
+    the file, is in trouble): nothing was decided, ask again later. So does `Stopped`, where `should_stop()` became true
+    between two chunks. One pass in bounded memory.
     """
     try:
-        rows, columns = _examine(file, path, size, limits)
+        rows, columns = _examine(StoppableFile(file, should_stop), path, size, limits)
     except Refusal as refusal:
         return Verdict(False, refusal.rule, refusal.message, refusal.rows, refusal.columns)
-    except OSError:
+    except (OSError, Stopped):
         raise
     except Exception:
         logger.exception("A disclosure check broke; the file was not released.")
@@ -52,7 +56,7 @@ def check(file: BinaryIO, path: str, size: int, limits: Limits) -> Verdict:
     return Verdict(True, Rule.PASSED, "", rows, columns)
 
 
-def _examine(file: BinaryIO, path: str, size: int, limits: Limits) -> Shape:
+def _examine(file: File, path: str, size: int, limits: Limits) -> Shape:
     extension = PurePosixPath(path).suffix.casefold()
     examine = _EXAMINERS.get(extension)
     if examine is None or extension not in {file_type.casefold() for file_type in limits.file_types}:
@@ -77,51 +81,51 @@ def _type_refusal(extension: str, limits: Limits) -> Refusal:
     )
 
 
-def _csv(file: BinaryIO, size: int, limits: Limits) -> Shape:
+def _csv(file: File, size: int, limits: Limits) -> Shape:
     return check_csv(Embedded(limits).left_out_of(text_pieces(file, size, "CSV")), limits)
 
 
-def _text(file: BinaryIO, size: int, limits: Limits) -> Shape:
+def _text(file: File, size: int, limits: Limits) -> Shape:
     check_text(Embedded(limits).left_out_of(text_pieces(file, size, "text")), limits)
     return _NO_SHAPE
 
 
-def _markdown(file: BinaryIO, size: int, limits: Limits) -> Shape:
+def _markdown(file: File, size: int, limits: Limits) -> Shape:
     check_markdown(text_pieces(file, size, "Markdown"), limits)
     return _NO_SHAPE
 
 
-def _json(file: BinaryIO, size: int, limits: Limits) -> Shape:
+def _json(file: File, size: int, limits: Limits) -> Shape:
     check_json(Embedded(limits).left_out_of(text_pieces(file, size, "JSON")), limits)
     return _NO_SHAPE
 
 
-def _html(file: BinaryIO, size: int, limits: Limits) -> Shape:
+def _html(file: File, size: int, limits: Limits) -> Shape:
     check_html(text_pieces(file, size, "HTML"), limits)
     return _NO_SHAPE
 
 
-def _svg(file: BinaryIO, size: int, limits: Limits) -> Shape:
+def _svg(file: File, size: int, limits: Limits) -> Shape:
     check_svg(chunks(file, size), limits)
     return _NO_SHAPE
 
 
-def _svgz(file: BinaryIO, size: int, limits: Limits) -> Shape:
+def _svgz(file: File, size: int, limits: Limits) -> Shape:
     check_svg(inflated(chunks(file, size), limits), limits)
     return _NO_SHAPE
 
 
-def _png(file: BinaryIO, size: int, limits: Limits) -> Shape:
+def _png(file: File, size: int, limits: Limits) -> Shape:
     check_png(file, size, limits)
     return _NO_SHAPE
 
 
-def _jpeg(file: BinaryIO, size: int, limits: Limits) -> Shape:
+def _jpeg(file: File, size: int, limits: Limits) -> Shape:
     check_jpeg(file, size, limits)
     return _NO_SHAPE
 
 
-_EXAMINERS: dict[str, Callable[[BinaryIO, int, Limits], Shape]] = {
+_EXAMINERS: dict[str, Callable[[File, int, Limits], Shape]] = {
     ".csv": _csv,
     ".txt": _text,
     ".log": _text,

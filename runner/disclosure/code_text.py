@@ -7,8 +7,9 @@ tables in strings, and an identifier as a name in quotes or before figures. The 
 
 import re
 
+from runner.disclosure.data_runs import DataRuns
 from runner.disclosure.data_shape import DataShape
-from runner.disclosure.encoded import refuse_encoded_value
+from runner.disclosure.encoded_numbers import EncodedNumbers
 from runner.disclosure.identifier import fold, identifiers, mentioned
 from runner.disclosure.reading import LINE_CHARACTERS
 from runner.disclosure.rules import Limits, Refusal, Rule, identifier_refusal, rows_refusal
@@ -22,10 +23,19 @@ _PLAIN = rf"(?:[\s\[\]{{}},:]|{_VALUE}|[A-Za-z_$][\w$]*+\s*+:)++"
 _PLAIN_DATA = re.compile(rf"[\[{{]{_PLAIN}", re.DOTALL)
 _MORE_PLAIN_DATA = re.compile(_PLAIN, re.DOTALL)
 _TOKEN = re.compile(rf"([\[{{])|([\]}}])|(,)|({_VALUE})|[A-Za-z_$][\w$]*+", re.DOTALL)
+_SHORT_VALUE = r"(?:\"[^\"\\\n]{0,200}+\"|'[^'\\\n]{0,200}+'|[-+]?\.?\d[\w.+-]{0,40}+|true|false|null)"
+_CALL_OF_VALUES = re.compile(
+    rf"(?:\bnew\s+)?(?<![\w.$])[A-Za-z_$][\w.$]{{0,100}}+\((?:\s{{0,9}}{_SHORT_VALUE}\s{{0,9}},?){{1,20}}+\)"
+)
+_CALL_OF_DATA = re.compile(
+    rf"(?<![\w.$])([A-Za-z_$][\w.$]{{0,100}}+)\(((?:[\s\[\]{{}},:]|{_SHORT_VALUE}|[A-Za-z_$][\w$]{{0,40}}+\s{{0,9}}:){{2,80}}+)\)"
+)
+_MOST_BETWEEN_CALLS = 20  # characters
+# The name of a function that is called, up to its values, at the end of what was read.
+_UNFINISHED = re.compile(r"\\?(?:(?:\bnew\s{1,9})?(?<![\w.$])[A-Za-z_$][\w.$]{0,100}(?:\([^()]{0,200})?)?\Z")
 _DATA_LINE = re.compile(r"[\"'`]?[\w.+-]++[\"']?(?:[,;\t|](?:[ ]?[\"'][\w.+ -]*+[\"']|[\w.+ -]*+))++[`\\n]*")
 # Shorter data of plain values is not worth a look unless the limit of rows is as small.
 _SHORTEST_LONG_DATA = 1000
-_SHORTEST_LONG_STRING = 1000
 _OVERLAP = 300  # characters: an identifier that was read in two parts
 _MANY_ESCAPED_QUOTES = 50
 
@@ -39,14 +49,27 @@ class CodeWatch:
         self.headers = HeaderWatch(limits)
         self.limits = limits
         self.data = [_PlainData(limits), _PlainData(limits)]
+        self.runs, self.calls = DataRuns(limits), _Calls(limits)
         self.tail = self.held = ""
         self.data_lines = 0
 
     def feed(self, piece: str) -> None:
-        # A backslash belongs to what follows it.
-        piece, self.held = self.held + piece, ""
-        if piece.endswith("\\"):
-            piece, self.held = piece[:-1], "\\"
+        # A backslash and the name of a function belong to what follows them.
+        piece = self.held + piece
+        unfinished = _UNFINISHED.search(piece, max(0, len(piece) - _OVERLAP))
+        end = unfinished.start() if unfinished else len(piece)
+        self.held = piece[end:]
+        self._read(piece[:end])
+
+    def end_of_script(self) -> None:
+        """What follows is another script."""
+        self._read(self.held)
+        self.tail = self.held = ""
+        self.runs.end()
+        for data in self.data:
+            data.end()
+
+    def _read(self, piece: str) -> None:
         folded = fold(self.tail + piece)
         self.tail = piece[-_OVERLAP:]
         if mentioned(self.wanted, folded):
@@ -55,16 +78,13 @@ class CodeWatch:
         lines = piece.splitlines()
         self.headers.look_at(piece, lines)
         self._count_lines(lines)
-        self.data[0].feed(piece)
+        self.runs.feed(piece)
+        self.calls.look_at(piece)
+        # A call is a value, such as new Date(2020, 1, 1) in a list of records.
+        self.data[0].feed(_CALL_OF_VALUES.sub("0", piece))
         # JSON.parse("{\"x\":[…"): data in a string of a script.
         if piece.count('\\"') > _MANY_ESCAPED_QUOTES:
             self.data[1].feed(piece.replace('\\"', '"'))
-
-    def end_of_script(self) -> None:
-        """What follows is another script."""
-        self.tail = self.held = ""
-        for data in self.data:
-            data.end()
 
     def _refuse_names(self, folded: str) -> None:
         for identifier in self.wanted:
@@ -78,6 +98,23 @@ class CodeWatch:
             raise rows_refusal(f"more than {limit:,} lines of values in a script", limit)
 
 
+class _Calls:
+    """Counts calls of one function after the other with plain values: `d.push([1001, "M"]); d.push(…`."""
+
+    def __init__(self, limits: Limits):
+        self.limit = limits.max_csv_rows
+        self.name = ""
+        self.count = 0
+
+    def look_at(self, piece: str) -> None:
+        end = -_MOST_BETWEEN_CALLS
+        for call in _CALL_OF_DATA.finditer(piece):
+            goes_on = call[1] == self.name and (call.start() - end <= _MOST_BETWEEN_CALLS or end < 0)
+            self.name, self.count, end = call[1], self.count + 1 if goes_on else 1, call.end()
+            if self.count > self.limit:
+                raise rows_refusal(f"more than {self.limit:,} calls with values in a script", self.limit)
+
+
 class _PlainData:
     """Finds the lists and objects of plain values in code, and counts them."""
 
@@ -86,8 +123,8 @@ class _PlainData:
         self.shortest = min(_SHORTEST_LONG_DATA, 2 * limits.max_csv_rows)
         self.held = ""
         self.shape: DataShape | None = None  # of data that went on to the end of what was read
-        self.bytes_per_value = 1
-        self.words: list[str] = []
+        self.numbers = EncodedNumbers(limits)
+        self.key = ""  # or the value before
 
     def feed(self, piece: str) -> None:
         text, self.held = self.held + piece, ""
@@ -104,6 +141,7 @@ class _PlainData:
     def end(self) -> None:
         if self.shape:
             self._count(self.shape, self.held, 0, goes_on=False)
+        self.numbers.end()
         self.held, self.shape = "", None
 
     def _take(self, text: str, span: tuple[int, int]) -> int:
@@ -142,9 +180,5 @@ class _PlainData:
 
     def _look_at_value(self, value: str) -> None:
         word = value.strip("\"'")
-        if len(word) > _SHORTEST_LONG_STRING:
-            key = self.words[-1] if self.words else ""
-            refuse_encoded_value(word, key, self.bytes_per_value, self.limits)
-        self.words = [*self.words[-1:], word] if len(word) < 40 else []
-        if self.words[:1] == ["dtype"] and len(self.words) == 2:
-            self.bytes_per_value = int(word[-1]) if word[-1:] in ("2", "4", "8") else 1
+        self.numbers.take(self.key, word)
+        self.key = word if len(word) < 40 else ""

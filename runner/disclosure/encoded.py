@@ -14,14 +14,15 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from runner.disclosure.reading import begins_as_picture_or_font
-from runner.disclosure.rules import Limits, Refusal, Rule, rows_refusal
+from runner.disclosure.rules import Limits, Refusal, Rule
 from runner.disclosure.svg_files import SvgReader
 
 # More than any digest, key or address; a table of some hundred people takes more, compressed too.
-_LONG_RUN = 2000
-_RUN = re.compile(rf"(?<![\w+/-])[\w+/-]{{{_LONG_RUN},}}", re.ASCII)
+LONG_RUN = 2000
+_RUN = re.compile(rf"(?<![\w+/-])[\w+/-]{{{LONG_RUN},}}", re.ASCII)
 _WRAPPED_LINE = re.compile(r"[ \t>#]*([A-Za-z0-9+/_-]{40,})={0,2}\s*", re.ASCII)
 _FEWEST_WRAPPED_LINES = 30
+_MOST_LISTED_CHARACTERS = 16_000  # 250 digests (SHA-256) of files
 _FEWEST_DIFFERENT = 12  # characters in something encoded; a ruler of dashes has one
 
 _HEAD = re.compile(
@@ -51,32 +52,41 @@ def refuse_encoded(text: str, lines: Iterable[str]) -> None:
     """Raises `Refusal` for a run of encoded text, in one line or wrapped; `lines` are the text's."""
     for run in _RUN.finditer(text):
         if _looks_encoded(run[0]):
-            raise _refusal("a long run of encoded text")
-    wrapped = 0
+            raise encoded_refusal("a long run of encoded text")
+    wrapped = _Wrapped()
     for line in lines:
         found = len(line) >= 40 and _WRAPPED_LINE.fullmatch(line)
-        wrapped = wrapped + 1 if found and _looks_encoded(found[1]) else 0
-        if wrapped >= _FEWEST_WRAPPED_LINES:
-            raise _refusal("many lines of encoded text")
+        wrapped.take(found[1] if found and _looks_encoded(found[1]) else "")
 
 
-def refuse_encoded_value(text: str, key: str, bytes_per_value: int, limits: Limits) -> None:
-    """The same for a value in data. Under "bdata" Plotly writes numbers: as many as rows are allowed."""
-    if key == "bdata":
-        count = len(text) * 3 // 4 // bytes_per_value
-        if count > limits.max_csv_rows:
-            raise rows_refusal(f"a list of {count:,} numbers in encoded form", limits.max_csv_rows)
-    elif len(text) >= _LONG_RUN:
-        refuse_encoded(text, lines=())
+class _Wrapped:
+    """Lines of encoded text below each other. Lists of digests or of long names look alike, and are shorter."""
+
+    def __init__(self) -> None:
+        self.lines = self.characters = self.length = 0
+        self.is_base64 = False  # lines of one length with capital and small letters
+
+    def take(self, encoded: str) -> None:
+        if not encoded:
+            self.lines = self.characters = 0
+            return
+        if not self.lines:
+            self.length, self.is_base64 = len(encoded), True
+        self.lines += 1
+        self.characters += len(encoded)
+        mixed = not (encoded.islower() or encoded.isupper())
+        self.is_base64 = self.is_base64 and mixed and len(encoded) == self.length
+        if (self.is_base64 and self.lines >= _FEWEST_WRAPPED_LINES) or self.characters > _MOST_LISTED_CHARACTERS:
+            raise encoded_refusal("many lines of encoded text")
 
 
 def _looks_encoded(run: str) -> bool:
-    start = run[: 2 * _LONG_RUN]
+    start = run[: 2 * LONG_RUN]
     has_both = re.search(r"\d", start) and re.search(r"[A-Za-z]", start)
     return bool(has_both) and len(set(start)) >= _FEWEST_DIFFERENT
 
 
-def _refusal(found: str) -> Refusal:
+def encoded_refusal(found: str) -> Refusal:
     return Refusal(
         Rule.UNREADABLE,
         f"The file has {found} that cannot be examined, such as a compressed table or the file behind a download "
@@ -174,7 +184,7 @@ class Embedded:
             return None
         if plain:
             if kind != _SVG and not _CODE.match(kind):
-                raise _refusal("an embedded file")
+                raise encoded_refusal("an embedded file")
             return None
         return self._reader_of(kind, start)
 
@@ -187,7 +197,7 @@ class Embedded:
             begins_as_picture_or_font(start) or kind == "application/vnd.ms-fontobject"
         ):
             return _Content(None)
-        raise _refusal("an embedded file")
+        raise encoded_refusal("an embedded file")
 
 
 def _plain_content(before: str, start: str) -> str:
@@ -216,7 +226,7 @@ def embedded_in_url(url: str) -> tuple[str, bool]:
     if _PICTURE_OR_FONT.match(kind) and head["options"].lower().endswith(";base64") and _MORE_LINES.fullmatch(content):
         return "", False
     if len(content) >= _FEWEST_CHARACTERS and kind != _SVG and not _CODE.match(kind):
-        raise _refusal("an embedded file")
+        raise encoded_refusal("an embedded file")
     return unquote(content), kind == _SVG
 
 
@@ -224,7 +234,7 @@ def _decoded(base64_text: str) -> bytes:
     try:
         return base64.b64decode(base64_text)
     except ValueError as error:
-        raise _refusal("an embedded file") from error
+        raise encoded_refusal("an embedded file") from error
 
 
 class _Code:

@@ -12,13 +12,14 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-# Blank, full stop, underscore, hyphen and Unicode's dashes; never a tab, which parts cells.
-_IN_WORD = r"._\-\u2010-\u2015\u2212"
+# Blank, full stop, underscore, slash, hyphen and Unicode's dashes; never a tab, which parts cells.
+_NO_MARK = r"._\-\u2010-\u2015\u2212"
+_IN_WORD = f"/{_NO_MARK}"
 _SEPARATOR_IN_WORD = f"[{_IN_WORD}]"
 SEPARATOR = f"[ {_IN_WORD}]"
 _SEPARATOR_OR_BREAK = rf"[\s{_IN_WORD}]"  # a quoted header may be wrapped over two lines
 AROUND_CELL = rf"[\s\"'`*{_IN_WORD}]"
-_MARK = rf"[^\w {_IN_WORD}]"  # what may part cells: anything that is neither letter nor separator
+_MARK = rf"[^\w {_NO_MARK}]"  # what may part cells: anything that is neither letter nor separator
 # Controls (but line ends and tab), soft hyphen, joiners, directions, variation selectors, byte order mark.
 _INVISIBLE_ASCII = dict.fromkeys((*range(0x09), *range(0x0E, 0x1C), 0x7F))
 _INVISIBLE = re.compile(
@@ -35,8 +36,30 @@ _COLOUR = re.compile(r"\x1b\[[0-9;:]{0,40}m")
 
 # "patient_id" is "patient" and a word for identifier; the site's name may use any of these, and so may a column.
 _ID_WORDS = ("identifier", "number", "id", "no", "nr", "num")
-_WORDS_BEHIND = (*_ID_WORDS, "ids", "identifiers")  # not "numbers": patient numbers are how many there are
+_ID_WORDS_OF_TWO = ("idnumber", "idno", "idnr", "idnum", "identificationnumber")
+_WORDS_BEHIND = (
+    *_ID_WORDS,
+    "ids",
+    "identifiers",
+    *_ID_WORDS_OF_TWO,
+)  # not "numbers": patient numbers are how many there are
 _WORDS_BEFORE = ("id", "identifier")  # not "number" or "no": those count what follows
+
+
+# What a linkage puts before the name; n_patient_ids and has_patient_id are no identifiers.
+_WORDS_OF_LINKAGE = (
+    "new",
+    "old",
+    "linked",
+    "index",
+    "original",
+    "orig",
+    "source",
+    "target",
+    "matched",
+    "left",
+    "right",
+)
 
 
 def without_colours(text: str) -> str:
@@ -77,12 +100,14 @@ def identifiers(names: tuple[str, ...]) -> tuple[Identifier, ...]:
 
 
 def _identifier(name: str, letters: str) -> Identifier:
-    # What a merge of two tables appends: _x and _y (pandas), .x and .y (R), a number (both).
-    suffix = r"(?:[._][xy]|[._ -]?\d+)?"
+    # What a merge of two tables appends: _x and _y (pandas), .x and .y (R), _right (polars), a number (all).
+    suffix = r"(?:[._](?:[xy]|left|right)|[._ -]?\d+)?"
     thing = _thing(name)
     spaced, unspaced, wrapped = (
         _spellings(letters, thing, separator) for separator in (SEPARATOR, _SEPARATOR_IN_WORD, _SEPARATOR_OR_BREAK)
     )
+    linked = rf"(?:(?:{'|'.join(_WORDS_OF_LINKAGE)}){SEPARATOR}{{1,3}})?"
+    spaced, unspaced, wrapped = linked + spaced, linked + unspaced, linked + wrapped
     as_quoted_cell = rf"[\"']{_SEPARATOR_OR_BREAK}*{wrapped}{suffix}{_SEPARATOR_OR_BREAK}*[\"']"
     as_cell = rf"(?:\A|(?<={_MARK})){SEPARATOR}*{spaced}{suffix}{SEPARATOR}*(?=\Z|{_MARK})"
     return Identifier(

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 
 from runner.disclosure.data_shape import MAX_DEPTH, DataShape
-from runner.disclosure.encoded import refuse_encoded_value
-from runner.disclosure.identifier import fold, identifiers, named_by_cell
+from runner.disclosure.encoded_numbers import EncodedNumbers
+from runner.disclosure.identifier import fold, identifiers, mentioned, named_by_cell
 from runner.disclosure.reading import CHUNK_BYTES, whole_lines, wrong_content
 from runner.disclosure.rules import Limits, Refusal, Rule, identifier_refusal
 from runner.disclosure.table_markup import TableMarkup
@@ -24,6 +24,9 @@ _TOKEN = re.compile(
     r"|(?P<scalar>(?:-?(?:0|[1-9]\d*+)(?:\.\d++)?(?:[eE][-+]?\d++)?|true|false|null|NaN|-?Infinity)(?![\w.+-])))",
     re.ASCII,
 )
+_LONGEST_WORD = 100  # characters; in longer strings without an end of line there may be a table too
+_TAG = re.compile(r"<[a-zA-Z/][^<>]*+>")  # the courses of curves in it are no values
+_MOST_MENTIONS = 3000
 _BLANK = re.compile(r"[ \t\r\n]*")
 _LINE_ENDS = ("\n", "\r")
 
@@ -53,6 +56,7 @@ class JsonReader:
 
     def close(self) -> None:
         self._read(more=False)
+        self.grammar.numbers.end()
         if not self.grammar.finished:
             raise wrong_content("JSON", "not well-formed JSON (it is empty or ends too early)")
 
@@ -79,8 +83,9 @@ class _Grammar:
         self.wanted = identifiers(limits.identifier_columns)
         self.shape = DataShape(limits)
         self.texts, self.tables = TextWatch(limits), TableMarkup(limits)
+        self.mentions = 0  # strings with the name of an identifier in them
         self.key = ""
-        self.bytes_per_value = 1  # of numbers that follow as base64, as Plotly writes them
+        self.numbers = EncodedNumbers(limits)
         self.open: list[str] = []
         self.expects = "value"
 
@@ -134,24 +139,34 @@ class _Grammar:
                 content = json.loads(token)
             except ValueError as error:
                 raise wrong_content("JSON", "not well-formed JSON (a wrong escape in a string)") from error
-        if name := named_by_cell(self.wanted, content) or header_naming(self.wanted, content):
-            raise identifier_refusal(name, "as the name of a value")
+        has_name = mentioned(self.wanted, fold(content))
+        if has_name:
+            self._refuse_name(content)
         if is_key:
             self.key = content
-        elif self.key == "dtype":
-            self.bytes_per_value = int(content[-1]) if content[-1:] in ("2", "4", "8") else 1
-        else:
-            refuse_encoded_value(content, self.key, self.bytes_per_value, self.limits)
-        self._look_inside(content)
+        elif self.numbers.take(self.key, content):
+            return
+        self._look_inside(content, has_name=has_name)
 
-    def _look_inside(self, content: str) -> None:
-        """A string may be a table of several lines or in HTML, or JSON itself."""
+    def _refuse_name(self, content: str) -> None:
+        self.mentions += 1
+        name = named_by_cell(self.wanted, content) or header_naming(self.wanted, content)
+        if self.mentions > _MOST_MENTIONS:
+            name = self.wanted[0].name
+        if name:
+            raise identifier_refusal(name, "as the name of a value")
+
+    def _look_inside(self, content: str, *, has_name: bool) -> None:
+        """A string may be a table, of one line or several or in HTML, or JSON itself."""
+        is_long = len(content) > min(_LONGEST_WORD, 2 * self.limits.max_csv_rows)
         if "<" in content:
             self.tables.look_at(fold(content))
-        if any(mark in content for mark in _LINE_ENDS):
-            for block in whole_lines(content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)):
+        if is_long or any(mark in content for mark in _LINE_ENDS):
+            text = _TAG.sub(" ", content) if "<" in content else content
+            for block in whole_lines(text[at : at + CHUNK_BYTES] for at in range(0, len(text), CHUNK_BYTES)):
                 self.texts.look_at(block)
-        if content.lstrip()[:1] in ("[", "{") and self.depth < _MAX_TEXTS_IN_TEXTS:
+        may_be_json = content.lstrip()[:1] in ("[", "{") and (is_long or has_name)
+        if may_be_json and self.depth < _MAX_TEXTS_IN_TEXTS:
             inner = JsonReader(self.limits, self.depth + 1)
             try:
                 inner.feed(content)

@@ -7,10 +7,9 @@ and whatever stands between or behind the parts of the picture. Charts of R and 
 import re
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from runner.disclosure.identifier import fold, identifiers, named_anywhere
-from runner.disclosure.reading import CHUNK_BYTES, wrong_content
+from runner.disclosure.reading import CHUNK_BYTES, File, wrong_content
 from runner.disclosure.rules import Limits, Refusal, Rule, identifier_refusal
 
 # Room for a program's name, a date and the usual XMP block with its padding, and for no table of people.
@@ -76,7 +75,7 @@ def _too_many_parts(what: str, limit: int) -> Refusal:
     return wrong_content(what, f"a {what} of more than {limit:,} parts")
 
 
-def check_png(file: BinaryIO, size: int, limits: Limits) -> None:
+def check_png(file: File, size: int, limits: Limits) -> None:
     """A PNG from its signature over each chunk to IEND, with nothing after it. Source: PNG specification, 5.2, 5.3."""
     file.seek(0)
     if file.read(8) != b"\x89PNG\r\n\x1a\n":
@@ -97,7 +96,7 @@ def check_png(file: BinaryIO, size: int, limits: Limits) -> None:
         raise wrong_content("PNG", "a PNG with no picture in it or with something after its end")
 
 
-def _png_chunks(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+def _png_chunks(file: File, size: int) -> Iterator[tuple[bytes, int]]:
     """Kind and length of each chunk to IEND, with the file standing at its content; the caller moves to the next."""
     for number in range(_MAX_PNG_CHUNKS):
         header = file.read(8)
@@ -131,7 +130,7 @@ def _inflated(content: bytes) -> bytes:
         raise _too_much("a note that cannot be read") from error
 
 
-def check_jpeg(file: BinaryIO, size: int, limits: Limits) -> None:
+def check_jpeg(file: File, size: int, limits: Limits) -> None:
     """A JPEG from SOI over each segment and scan to EOI; only padding may follow. Source: ITU T.81, annex B."""
     file.seek(0)
     if file.read(3) != b"\xff\xd8\xff":
@@ -158,7 +157,7 @@ def check_jpeg(file: BinaryIO, size: int, limits: Limits) -> None:
         raise wrong_content("JPEG", "a JPEG with no picture in it or with something after its end")
 
 
-def _jpeg_marks(file: BinaryIO) -> Iterator[int]:
+def _jpeg_marks(file: File) -> Iterator[int]:
     for _ in range(_MAX_JPEG_SEGMENTS):
         byte = file.read(1)
         mark = file.read(1)
@@ -170,14 +169,14 @@ def _jpeg_marks(file: BinaryIO) -> Iterator[int]:
     raise _too_many_parts("JPEG", _MAX_JPEG_SEGMENTS)
 
 
-def _jpeg_segment(file: BinaryIO, size: int) -> bytes:
+def _jpeg_segment(file: File, size: int) -> bytes:
     length = int.from_bytes(file.read(2))
     if length < 2 or file.tell() + length - 2 > size:
         raise wrong_content("JPEG", "a damaged or unfinished JPEG")
     return file.read(length - 2)
 
 
-def _skip_scan(file: BinaryIO) -> None:
+def _skip_scan(file: File) -> None:
     """Moves the file to the mark that ends the picture's data."""
     while chunk := file.read(CHUNK_BYTES):
         if found := _JPEG_MARK.search(chunk):

@@ -5,9 +5,10 @@ Reads a file once, in chunks, whole; knows the signatures of the formats that ho
 
 import codecs
 import re
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
+from jobs.errors import Stopped
 from runner.disclosure.rules import Refusal, Rule
 
 CHUNK_BYTES = 64 * 1024
@@ -43,7 +44,30 @@ _UTF32_BOMS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _SAVE_AS_UTF8 = 'Save it as UTF-8: in R with fileEncoding = "UTF-8", in Python with encoding="utf-8".'
 
 
-def chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
+class File(Protocol):
+    """What the checks ask of a file."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+    def tell(self) -> int: ...
+
+
+class StoppableFile:
+    """A file that is read no further when a stop was asked for: then `read` raises `Stopped`."""
+
+    def __init__(self, file: File, should_stop: Callable[[], bool]):
+        self.file, self.should_stop = file, should_stop
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int, /) -> bytes:
+        if self.should_stop():
+            raise Stopped
+        return self.file.read(size)
+
+
+def chunks(file: File, size: int) -> Iterator[bytes]:
     """The whole file from its beginning. Refuses a file that is not `size` bytes long: it is being changed."""
     file.seek(0)
     seen = 0
@@ -64,7 +88,7 @@ def wrong_content(expected: str, found: str = "something else") -> Refusal:
     )
 
 
-def text_pieces(file: BinaryIO, size: int, expected: str) -> Iterator[str]:
+def text_pieces(file: File, size: int, expected: str) -> Iterator[str]:
     """The file's text, in pieces. Accepts UTF-8 and, with a byte order mark, UTF-16; refuses NUL and all else."""
     pieces = chunks(file, size)
     first = next(pieces, b"")

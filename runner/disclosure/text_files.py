@@ -15,6 +15,7 @@ from runner.disclosure.reading import whole_lines
 from runner.disclosure.records import RULE_LINE, RecordWatch, values_of_list
 from runner.disclosure.rules import Limits, identifier_refusal
 
+_DIGIT = re.compile(r"\d")
 # A value such as 1001 or "-3", not a name such as age_2020.
 _FIGURE = re.compile(r"[\s\"'+\-]*\d")
 # R Markdown writes "##" before what R printed, programs write headers in comments, mails quote with ">".
@@ -22,6 +23,7 @@ _BEFORE_A_LINE = re.compile(r"^(?:#+|//+|/\*+|%+|>+) ")
 _WIDE_BLANK = "  "  # columns of fixed width, whose names may hold a blank
 _WIDE_BLANKS_OR_BORDERS = re.compile(r"\s{2,}|\s*\|\s*")
 _BLANKS_OR_BORDERS = re.compile(r"[\s|]+")
+_PART_RECORDS = (";", "|", "#", "~", "\\n")
 _COLUMN_NAMES = re.compile(r"[\w.\-\"' ]*")
 # A log says "without patient_id: 17" for each file that it read; who writes it for each person writes more.
 _MOST_BESIDE_FIGURES = 100
@@ -138,11 +140,20 @@ def _has_figure_below(head: tuple[str | None, int, int], line: str) -> bool:
 
 
 def header_naming(wanted: tuple[Identifier, ...], text: str) -> str | None:
-    """The identifier among the column names that this text is: "patient_id,age,sex". A sentence is no header."""
-    if len(text) > _LONGEST_HEADER or not mentioned(wanted, fold(text)):
+    """The identifier among the column names that begin this text: "patient_id,age,sex". A sentence is no header."""
+    start = text[:_LONGEST_HEADER]
+    if not mentioned(wanted, fold(start)):
         return None
+    line = start.lstrip().partition("\n")[0]
+    lines = [line] if len(line) < _LONGEST_HEADER else []
+    # Records in one line: "patient_id,age;1001,34;1002,35".
+    lines += (line.partition(mark)[0] for mark in _PART_RECORDS if mark in line and _DIGIT.search(line))
+    return next(filter(None, (_name_in_header(wanted, each) for each in lines)), None)
+
+
+def _name_in_header(wanted: tuple[Identifier, ...], line: str) -> str | None:
     for delimiter in DELIMITERS:
-        cells = text.split(delimiter)
+        cells = line.split(delimiter)
         if len(cells) > 1 and all(len(cell.split()) <= 2 and _COLUMN_NAMES.fullmatch(cell) for cell in cells):
             names = (named_by_cell(wanted, cell) for cell in cells)
             if found := next(filter(None, names), None):

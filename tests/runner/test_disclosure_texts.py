@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hashlib
 import io
 
 import pytest
@@ -25,6 +26,9 @@ def verdict(text: str, extension: str = ".csv", limits: Limits | None = None) ->
         "patient_ids", "patient_identifier", "patient_identifiers", "PatientIdentifier", "patient_number", "patient_no",
         "Patient No.", "patient nr", "patient_num", "id_patient", "IDPatient", "identifier_patient", "id_patients",
         "patients_id", "patient's id", "patientid2", "patient_id_2", "patient id 2", "patient_ids_x",
+        "patient_id_right", "patient_id_left", "patient.id.right", "patient/id", "patient id number", "Patient ID No.",
+        "new_patient_id",
+        "old patient id", "linked_patient_id", "index_patient_number",
     ],
 )  # fmt: skip
 def test_the_name_of_an_identifier_may_be_derived(name, extension):
@@ -37,7 +41,7 @@ def test_the_name_of_an_identifier_may_be_derived(name, extension):
     [
         "n_patients", "patient_count", "patients", "Patient numbers", "number of patients", "no_patients",
         "num_patients", "covid patients", "patient_note", "patient_node", "patient_ideas", "patient_nose",
-        "paid patients",
+        "paid patients", "n_patient_ids", "has_patient_id", "new patients", "patient_id_rights", "renew_patient_idx",
     ],
 )  # fmt: skip
 def test_a_count_of_patients_is_no_identifier(name, extension):
@@ -115,6 +119,21 @@ def test_digests_rulers_and_numbers_are_not_encoded_files():
     text = f"{'sha256:' + 'ab12' * 16}\n{'=-' * 2000}\n{'7' * 3000}\n" + f"{'0a1b' * 10}  output/a.csv\n" * 50
 
     assert verdict(text, ".log").allowed
+
+
+DIGESTS = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(300)]
+NAMES = [f"tmp_Out_date_covid_hospital_admission_2020_{number}_primary" for number in range(200)]
+
+
+def test_lists_of_digests_and_long_names_are_no_encoded_files():
+    assert verdict("\n".join(DIGESTS[:240]), ".log").allowed
+    assert verdict("\n".join(NAMES), ".log").allowed
+    assert verdict("variable\n" + "\n".join(NAMES)).allowed
+    assert verdict("file,digest\n" + "\n".join(f"a.csv,{digest}" for digest in DIGESTS)).allowed
+
+
+def test_hexadecimal_lines_beyond_a_list_of_digests_are_an_encoded_file():
+    assert verdict("\n".join(DIGESTS), ".log").rule == Rule.UNREADABLE
 
 
 @pytest.mark.parametrize("line", ["1001,34;" * 6, "1001 " * 6, "(1001, 34), " * 3, "1001\t" * 6])
