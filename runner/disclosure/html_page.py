@@ -59,7 +59,8 @@ class Page:
         else:
             *whole, rest = _SEPARATE_LINES.split(text)
             for line in whole:
-                self._add(line)
+                if line:
+                    self._add(line)
                 self._end_line()
             self._add(rest)
 

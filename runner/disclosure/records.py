@@ -96,7 +96,9 @@ def values_in(line: str) -> int:
 
 def values_of_list(line: str) -> int:
     """How many values a line of nothing but figures has; 0 for any other line."""
-    words = _PLACE_IN_R.sub("", line, count=1).replace(",", " ").strip(" \t[](){}").split()
+    line = line.lstrip()
+    place = _PLACE_IN_R.match(line)
+    words = line[place.end() if place else 0 :].replace(",", " ").strip(" \t[](){}").split()
     return len(words) if words and all(map(_DIGIT.search, words)) else 0
 
 
