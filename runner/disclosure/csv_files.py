@@ -20,6 +20,7 @@ from runner.disclosure.rules import Limits, Refusal, Rule, identifier_refusal, r
 DELIMITERS = (",", ";", "\t", "|")
 # So many lines show which delimiter a file uses, title lines before the header included.
 _LINES_TO_JUDGE = 50
+_DIGIT = re.compile(r"\d")
 _MARKUP = re.compile(r"\s*<[!?a-z]", re.IGNORECASE)
 
 
@@ -77,6 +78,12 @@ class _Scan:
             raise Refusal(Rule.UNREADABLE, "The file has a line of over a million characters: that is no summary.")
         if longest > self.limits.max_csv_rows:
             self.cells = max(self.cells, *(1 + line.count(mark) for line in lines for mark in DELIMITERS))
+            # Cells that only blanks part: words with a digit, for a cell may hold a long note.
+            self.cells = max(self.cells, *(sum(map(_has_digit, line.split())) for line in lines))
+
+
+def _has_digit(word: str) -> bool:
+    return _DIGIT.search(word) is not None
 
 
 def _delimiter(text: str) -> str:

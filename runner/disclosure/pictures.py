@@ -18,6 +18,7 @@ _MAX_PROFILE_BYTES = 1024 * 1024  # a printer's colour profile; a screen's takes
 _MAX_TABLE_BYTES = 64 * 1024  # how a JPEG is coded; a picture of many scans needs 4 KB
 _MAX_PNG_CHUNKS, _MAX_JPEG_SEGMENTS = 100_000, 10_000
 
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the colour type
 _PNG_PICTURE = {b"IDAT", b"fdAT"}
 # Each has at most 768 bytes by the specification.
 _PNG_SMALL = {
@@ -80,8 +81,14 @@ def check_png(file: File, size: int, limits: Limits) -> None:
     file.seek(0)
     if file.read(8) != b"\x89PNG\r\n\x1a\n":
         raise wrong_content("PNG")
-    notes, kinds, position = _Notes(limits), set(), 8
+    notes, kinds, position, room = _Notes(limits), set(), 8, 0
     for kind, length in _png_chunks(file, size):
+        if kind == b"IHDR":
+            room = _room_for_pixels(file.read(13))
+        elif kind == b"IDAT":
+            room -= length
+            if room < 0 or (kind not in kinds and not _begins_as_pixels(file.read(min(length, CHUNK_BYTES)))):
+                raise wrong_content("PNG", "a PNG with something else where its pixels should be")
         kinds.add(kind)
         if kind == b"iCCP":
             _, _, profile = file.read(min(length, _MAX_NOTE_BYTES)).partition(b"\0")
@@ -108,6 +115,25 @@ def _png_chunks(file: File, size: int) -> Iterator[tuple[bytes, int]]:
         if kind == b"IEND":
             return
     raise _too_many_parts("PNG", _MAX_PNG_CHUNKS)
+
+
+def _room_for_pixels(header: bytes) -> int:
+    """How many bytes all pixels can take at most. Source: PNG specification, 11.2.1 (IHDR), 8 (interlaced rows)."""
+    width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:8])
+    bits, samples = (header[8], _PNG_SAMPLES.get(header[9], 0)) if len(header) == 13 else (0, 0)
+    if not (width and height and samples and bits in (1, 2, 4, 8, 16)):
+        raise wrong_content("PNG", "a PNG whose header is wrong")
+    # Twice, for the rows of an interlaced picture and what a coder that does not compress adds.
+    return 2 * height * (2 + width * bits * samples // 8) + 1024
+
+
+def _begins_as_pixels(content: bytes) -> bool:
+    """True for zlib's header and compressed data behind it."""
+    try:
+        zlib.decompressobj().decompress(content, _MAX_NOTE_BYTES)
+    except zlib.error:
+        return False
+    return len(content) > 1
 
 
 def _png_note(kind: bytes, content: bytes) -> bytes:

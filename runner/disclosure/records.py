@@ -95,11 +95,11 @@ def values_in(line: str) -> int:
 
 
 def values_of_list(line: str) -> int:
-    """How many values a line of nothing but figures has; 0 for any other line."""
+    """How many values a line of nothing but figures has; 0 for any other line, such as a header of quantiles (25%)."""
     line = line.lstrip()
     place = _PLACE_IN_R.match(line)
     words = line[place.end() if place else 0 :].replace(",", " ").strip(" \t[](){}").split()
-    return len(words) if words and all(map(_DIGIT.search, words)) else 0
+    return len(words) if words and "%" not in line and all(map(_DIGIT.search, words)) else 0
 
 
 def _cells_in(line: str) -> int:

@@ -250,3 +250,11 @@ def test_no_table_around_an_identifier_hides_it(table, place):
     csv.writer(stream).writerows(rows)
 
     assert not verdict(stream.getvalue()).allowed
+
+
+def test_a_line_of_cells_that_only_blanks_part_is_refused():
+    content = " ".join(f"{number} M" for number in range(1001, 1010)).encode()
+    noted = b"a,b\n1," + b"a note of many words about it " * 40 + b"\n"
+
+    assert check(io.BytesIO(content), "a.csv", len(content), Limits(max_csv_rows=5)).rule == Rule.COLUMNS
+    assert check(io.BytesIO(noted), "a.csv", len(noted), Limits(max_csv_rows=5)).allowed

@@ -247,3 +247,17 @@ def test_a_jpeg_in_several_scans_with_a_profile_passes():
     profile = segment(0xE2, b"ICC_PROFILE\0\1\2" + PROFILE) + segment(0xE2, b"ICC_PROFILE\0\2\2" + b"more")
 
     assert verdict(jpeg(profile, scan=scans, after=b"\0\0"), ".jpg").allowed
+
+
+@pytest.mark.parametrize(
+    ("header", "pixels"),
+    [
+        ((2, 2, 8, 2), b"patient_id,sex\n1001,F\n"), ((2, 2, 8, 2), b""), ((2, 2, 8, 2), b"\x78\x9cno deflate"),
+        ((2, 2, 8, 2), zlib.compress(bytes(range(256)) * 20, 0)), ((0, 2, 8, 2), zlib.compress(b"\0")),
+        ((2, 2, 8, 5), zlib.compress(b"\0")), ((2, 2, 7, 2), zlib.compress(b"\0")),
+    ],
+)  # fmt: skip
+def test_a_png_holds_pixels_where_they_should_be(header, pixels):
+    start = struct.pack(">IIBB", *header) + b"\0\0\0"
+
+    assert verdict(png(chunks=((b"IHDR", start), (b"IDAT", pixels), (b"IEND", b""))), ".png").rule == Rule.CONTENT_TYPE

@@ -101,6 +101,7 @@ def test_a_list_is_as_long_as_all_its_lines(text, extension):
     [
         "> n_distinct(df$patient_id)\n[1] 4000\n",
         "> range(df$patient_id)\n[1]    1 4000\n> nrow(df)\n[1] 12000\n",
+        "> quantile(table(df$patient_id))\n  0%  25%  50%  75% 100%\n   1    1    2    3   17\n",
         "Rows without patient_id:\n17\nRows with age:\n3983\n",
         "rows were joined by patient_id\n\nMean of age: 51.2\n",
     ],
