@@ -16,6 +16,8 @@ from jobs.study.yaml_text import Mapping as YamlMapping
 
 RUN_ALL = "run_all"
 MOST_NAME_BYTES = 128
+# Real studies name 2,500, of one each.
+MOST_OUTPUTS = 50_000
 _NAME = re.compile(r"\w(?:[\w .-]*[\w-])?")
 _KEYS = ("run", "needs", "outputs", "config", "dummy_data_file")
 _NO_RUN_ALL_FROM = 5
@@ -53,6 +55,7 @@ class Seen:
     commands: SeenCommands = field(default_factory=SeenCommands)
     # Pattern -> name and level of the output that promised it first.
     patterns: dict[str, tuple[str, str]] = field(default_factory=dict)
+    outputs: int = 0
 
 
 def name_from_yaml(key: object, place: Place) -> str:
@@ -177,16 +180,39 @@ def _read_outputs(name: str, entry: YamlMapping, seen: Seen, place: Place) -> di
 def _read_level(name: str, level: str, section: object, seen: Seen, place: Place) -> dict[str, str]:
     if not isinstance(section, YamlMapping):
         place.refuse(f"`{level}` must be a dictionary of names and paths, like 'table: output/table.csv'.")
-    patterns = {}
+    if _has_too_many(section, seen, place):
+        return {}
+    patterns, lines = {}, {}
     for output, pattern in section.items():
         here = place.at(section.lines[output])
         with place.findings.going_on():
+            _check_name(str(output), lines, here)
             if not isinstance(pattern, str):
                 here.refuse(f"the path of output {shown(output)} must be text, but is {describe(pattern)}.")
             check_pattern(pattern, level, here)
             _check_unique(name, level, pattern, seen, here)
             patterns[str(output)] = pattern
     return patterns
+
+
+def _has_too_many(section: YamlMapping, seen: Seen, place: Place) -> bool:
+    """Each output costs time here, in planning and in storage. Told once; the rest is not looked at."""
+    before, seen.outputs = seen.outputs, seen.outputs + len(section)
+    if before <= MOST_OUTPUTS < seen.outputs:
+        place.refuse(
+            f"the study names more than {MOST_OUTPUTS:,} outputs: name many files by one path with *, like out/*.csv."
+        )
+    return seen.outputs > MOST_OUTPUTS
+
+
+def _check_name(output: str, lines: dict[str, int], place: Place) -> None:
+    """YAML tells 2020 from '2020' and ~ from 'None', but what they name has one name."""
+    if output in lines:
+        place.refuse(
+            f"the output {shown(output)} is there twice, once not as text: it stands at line {lines[output]} too. "
+            "Give one of them another name."
+        )
+    lines[output] = place.line
 
 
 def _check_unique(name: str, level: str, pattern: str, seen: Seen, place: Place) -> None:

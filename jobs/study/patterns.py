@@ -4,7 +4,6 @@ A path is relative to the workspace, in standard form, with `*` as its only wild
 within one part of the path. Folders of ours and of git can be named neither outright nor by a wildcard.
 """
 
-import fnmatch
 import posixpath
 import re
 
@@ -62,9 +61,25 @@ def _leaves_its_place(pattern: str) -> str:
     for folder in RESERVED_FOLDERS:
         if first == folder:
             return f"should not include the {folder} directory: it is reserved"
-        if slash and fnmatch.fnmatchcase(folder, first):
+        if slash and _matches(first, folder):
             return f"could match the reserved directory {folder}: begin with the name of a directory"
     return ""
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a pattern with `*` alone matches the name. No regular expression, which each pattern would need anew."""
+    if "*" not in pattern:
+        return pattern == name
+    begin, *middle, end = pattern.split("*")
+    if len(begin) + len(end) > len(name) or not (name.startswith(begin) and name.endswith(end)):
+        return False
+    at, last = len(begin), len(name) - len(end)
+    for piece in middle:
+        found = name.find(piece, at, last)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
 
 
 def _wrong_for_newer(pattern: str, level: str) -> str:

@@ -85,12 +85,13 @@ def _decoded(text: str | bytes, filename: str) -> str:
 class _Frame:
     """A list or dictionary that is being read."""
 
-    __slots__ = ("anchor", "characters", "holder", "key", "key_line", "line", "merged", "nodes")
+    __slots__ = ("anchor", "characters", "holder", "key", "key_line", "line", "merge_line", "merged", "nodes")
 
     def __init__(self, holder: list | Mapping, line: int, anchor: str | None):
         self.holder, self.line, self.anchor = holder, line, anchor
         self.key, self.key_line = _NOTHING, line
         self.merged: list[Mapping] = []
+        self.merge_line: int | None = None
         self.nodes, self.characters = 1, 0
 
 
@@ -209,9 +210,12 @@ class _Builder:
             self._take_value(frame, value, line)
 
     def _take_key(self, frame: _Frame, key: object, line: int) -> None:
-        if key is not _MERGE and key in frame.holder:
-            first = frame.holder.lines[key]
-            self._refuse(line, f"the key {shown(key)} is there twice: it stands at line {first} too. Remove one.")
+        first = frame.merge_line if key is _MERGE else frame.holder.lines.get(key)
+        if first is not None:
+            name = "<<" if key is _MERGE else key
+            self._refuse(line, f"the key {shown(name)} is there twice: it stands at line {first} too. Remove one.")
+        if key is _MERGE:
+            frame.merge_line = line
         frame.key, frame.key_line = key, line
 
     def _take_value(self, frame: _Frame, value: object, line: int) -> None:

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from jobs.project import ProjectError, load_project
+from jobs.study.actions import MOST_OUTPUTS
 from jobs.study.errors import MOST_FAULTS, MOST_MESSAGE_BYTES
 
 BROKEN = """\
@@ -160,3 +161,35 @@ def test_four_times_the_faults_take_about_four_times_as_long(actions):
 
     # Quadratic would be sixteen times; short times are mostly noise.
     assert seconds_for(many) < 9 * once + 0.2
+
+
+@pytest.mark.parametrize(("first", "second"), [("2020", "'2020'"), ("~", "None"), ("true", "'True'"), ("0x10", "'16'")])
+def test_two_outputs_whose_names_differ_only_in_their_kind_are_refused(first, second):
+    outputs = f"    outputs:\n      highly_sensitive:\n        {first}: a.csv\n        {second}: b.csv\n"
+    name = f"'{second}'" if second == "None" else second
+    [fault] = faults(study("  extract:\n    run: r:v1 a.R\n" + outputs))
+    assert fault.startswith(f"project.yaml line 8, action 'extract': the output {name} is there twice")
+    assert "it stands at line 7 too" in fault
+
+
+def of_outputs(number: int, path: str) -> str:
+    """An action of so many outputs; {n} in the path is the output's number."""
+    outputs = "".join(f"        o{n}: {path.format(n=n)}\n" for n in range(number))
+    return study("  a:\n    run: r:v1 a.R\n    outputs:\n      highly_sensitive:\n" + outputs)
+
+
+def test_more_outputs_than_a_study_may_have_are_refused_once():
+    text = of_outputs(MOST_OUTPUTS, "x{n}.csv").replace("o7: ", "o7: /") + "      moderately_sensitive: {o: b.csv}\n"
+    [_, fault] = faults(text)
+    assert "names more than 50,000 outputs" in fault
+
+
+def test_wildcards_that_are_all_different_take_no_longer_than_equal_ones():
+    def seconds(number):
+        started = time.process_time()
+        load_project(of_outputs(2000, f"'*m*e*t*a*d*a*t*a*{number}/{{n}}.csv'"))
+        return time.process_time() - started
+
+    equal = min(seconds("x") for _ in range(2))
+
+    assert seconds("x{n}") < 3 * equal + 0.1

@@ -95,6 +95,10 @@ def test_not_a_number_is_a_value():
         ("a: !!int b\n", "is not a value of kind int"),
         ("a: !mine b\n", "the tag !mine is not supported"),
         ("a: 1\n<<: b\n", "line 2: '<<' must be followed by an alias"),
+        (
+            "a: &x {b: 1}\nc:\n  <<: *x\n  d: 1\n  <<: *x\n",
+            "line 5: the key '<<' is there twice: it stands at line 3 too",
+        ),
         ("a: " + "9" * 5000, "line 1: a number of 5000 digits is too long"),
         ("a: " + "9" * 5000 + ".0", "is too long"),
         ("a: b\nc: \0\n", "line 2: holds the control character U+0000"),
