@@ -7,14 +7,13 @@ sequence could rewrite the operator's terminal; both are shown as their escapes.
 import logging
 import re
 
-# C0 and C1 controls but tab, line and paragraph separators, and the marks that reverse the direction of text.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+from jobs.text import CONTROLS, DIRECTION_MARKS, INVISIBLE
+
+_UNPRINTABLE = re.compile(f"(?!\t)[{CONTROLS}{DIRECTION_MARKS}{INVISIBLE}]")
 
 
 def escape(text: str) -> str:
-    r"""The text on one line: control characters, bidirectional marks and undecodable bytes as \xNN or \uNNNN."""
+    r"""The text on one line: control characters, bidirectional and invisible marks and undecodable bytes as \xNN or \uNNNN."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 

@@ -5,7 +5,6 @@ never inside; what is done about each action is decided by `jobs.deciding`.
 """
 
 import logging
-import re
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -19,6 +18,7 @@ from jobs.log import escape
 from jobs.models import Job, JobRequest
 from jobs.models.job import job_identifier
 from jobs.models.new_jobs import Beginning, Draft, store
+from jobs.names import PROJECT_FILE, WORKSPACE_NAME
 from jobs.project import Action, Project, load_project
 from jobs.states import StatusCode
 from jobs.study.errors import shown
@@ -27,7 +27,6 @@ from jobs.text import listed
 
 log = logging.getLogger(__name__)
 
-PROJECT_FILE = "project.yaml"
 # A resolution that went stale because another request was planned meanwhile is made anew; twice is already improbable.
 MAX_PLANNING_ROUNDS = 5
 
@@ -59,9 +58,10 @@ def read_project(request: JobRequest) -> Project:
 
 def check_request(request: JobRequest) -> None:
     """Refuse what no study could make right: the names in a request become folder names and labels."""
-    if not re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", request.workspace):
+    if not WORKSPACE_NAME.fullmatch(request.workspace):
         raise RequestError(
-            f"Workspace {shown(request.workspace)} is not a valid name: use letters, digits, '-' and '_', at most 128."
+            f"Workspace {shown(request.workspace)} is not a valid name: use letters, digits, '-' and '_', "
+            "at most 128, beginning with a letter, digit or '_'."
         )
     if not request.requested_actions:
         raise RequestError("The request names no action: name at least one, or run_all.")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.levels import PRIVACY_LEVELS
+from jobs.names import PROJECT_FILE
 from jobs.study.actions import RUN_ALL, Action, Seen, name_from_yaml, read_action
 from jobs.study.errors import MOST_SHOWN, ProjectError, UnknownAction, describe, shown
 from jobs.study.findings import NEWER_ALONE_FROM, Findings, Place, unknown_entries
@@ -21,7 +22,6 @@ from jobs.study.yaml_text import Mapping, read_yaml
 
 __all__ = ["PRIVACY_LEVELS", "RUN_ALL", "Action", "Project", "ProjectError", "UnknownAction", "load_project"]
 
-PROJECT_FILE = "project.yaml"
 LATEST_VERSION = 5
 _EXPECTATIONS_FROM = 3
 _POPULATION_SIZE = 1000

@@ -9,27 +9,26 @@ from pathlib import Path
 
 from django.conf import settings
 
-# As `jobs.study.actions` allows for the names of actions: letters of any script, never a separator or a leading dot.
-_SAFE_NAME = re.compile(r"\w(?:[\w .-]*[\w-])?")
+from jobs.names import ACTION_NAME, WORKSPACE_NAME
 
 
-def _checked(name: str) -> str:
-    if not _SAFE_NAME.fullmatch(name):
+def _checked(name: str, pattern: re.Pattern) -> str:
+    if not pattern.fullmatch(name):
         raise ValueError(f"{name!r} cannot be used as a file name")
     return name
 
 
 def high_privacy_workspace(workspace: str) -> Path:
-    return settings.HIGH_PRIVACY_STORAGE_BASE / "workspaces" / _checked(workspace)
+    return settings.HIGH_PRIVACY_STORAGE_BASE / "workspaces" / _checked(workspace, WORKSPACE_NAME)
 
 
 def medium_privacy_workspace(workspace: str) -> Path:
-    return settings.MEDIUM_PRIVACY_STORAGE_BASE / "workspaces" / _checked(workspace)
+    return settings.MEDIUM_PRIVACY_STORAGE_BASE / "workspaces" / _checked(workspace, WORKSPACE_NAME)
 
 
 def action_log(workspace_folder: Path, action: str) -> Path:
     """The log of the action's latest job, in either storage."""
-    return workspace_folder / "metadata" / f"{_checked(action)}.log"
+    return workspace_folder / "metadata" / f"{_checked(action, ACTION_NAME)}.log"
 
 
 def manifest(workspace_folder: Path) -> Path:

@@ -1,6 +1,15 @@
 """Small pieces of sentences that several messages share."""
 
+import re
 from collections.abc import Iterable
+
+# For character classes of regular expressions. Line and paragraph separators and lone surrogates control, too.
+CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+# Marks that reverse the direction of text.
+DIRECTION_MARKS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+# Marks that nobody sees: two names could look the same.
+INVISIBLE = "\u00ad\u200b-\u200d\u2060\ufeff"
+UNSAFE_CHARACTERS = re.compile(f"[{CONTROLS}{DIRECTION_MARKS}]")
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:

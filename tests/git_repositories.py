@@ -3,9 +3,11 @@
 import base64
 import contextlib
 import http.server
+import itertools
 import os
 import subprocess
 import threading
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -68,8 +70,8 @@ class GitServer:
     """A running server. `faults` are used up one by one by the next requests; `requests` are those that came.
 
     A fault is a status ("500", "404", "301 http://elsewhere/"), "drop" (the connection is closed without an answer),
-    "cut" (half of the answer), or "hang" (silence until the server is stopped). `on_request` is called
-    while git waits for each answer.
+    "cut" (half of the answer), "hang" (silence until the server is stopped), or "refs" and "zeros" (refs without end,
+    compressed zeros without end). `on_request` is called while git waits for each answer.
     """
 
     url: str
@@ -133,6 +135,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             state.stopping.wait(60)
         elif fault == "drop":
             self.close_connection = True
+        elif fault in ("refs", "zeros"):
+            self._flood(fault)
         elif fault and fault != "cut":
             self._refuse(*fault.split(" "))
         elif not self._is_allowed():
@@ -155,6 +159,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _flood(self, fault: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
+        if fault == "zeros":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        packer = zlib.compressobj(wbits=31)
+        pieces = itertools.chain([b"001e# service=git-upload-pack\n0000"], _endless(fault))
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                packed = packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH)
+                self.wfile.write(packed if fault == "zeros" else piece)
+        self.close_connection = True
 
     def _from_git(self, body: bytes) -> bytes:
         path, _, query = self.path.partition("?")
@@ -188,3 +206,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if only_half else body)
         self.close_connection = True
+
+
+def _endless(fault: str) -> Iterator[bytes]:
+    """The first ref carries the server's capabilities, behind a NUL."""
+    for number in itertools.count():
+        ref = b"%040x refs/heads/%s%d%s\n" % (number + 1, b"x" * 900, number, b"" if number else b"\0side-band-64k")
+        yield b"0" * 1_000_000 if fault == "zeros" else b"%04x%s" % (len(ref) + 4, ref)

@@ -20,6 +20,8 @@ from jobs.git.errors import (
     GitUnavailable,
     UnknownRevision,
     explain,
+    plain,
+    quoted,
     shown,
 )
 from jobs.git.names import Remote, check_branch, check_commit, check_path, check_repo, check_revision, is_full_id
@@ -96,7 +98,7 @@ def _find(remote: Remote, revision: str, deadline: Deadline) -> str:
     found = {name: refs[name] for name in _spellings(revision) if name in refs}
     if len(set(found.values())) > 1:
         raise UnknownRevision(
-            f"{revision!r} is both a branch and a tag of {remote.name}, at different commits: "
+            f"{quoted(revision)} is both a branch and a tag of {remote.name}, at different commits: "
             f"write {' or '.join(found)}."
         )
     if found:
@@ -130,7 +132,7 @@ def _unknown(remote: Remote, revision: str, refs: dict[str, str]) -> UnknownRevi
     if revision.startswith("refs/"):
         what = "branch" if revision.startswith("refs/heads/") else "tag"
         revision = revision.removeprefix("refs/heads/").removeprefix("refs/tags/")
-    sentences = [f"{remote.name} has no {what} {revision!r}."]
+    sentences = [f"{remote.name} has no {what} {quoted(revision)}."]
     if not refs:
         sentences = [f"{remote.name} has no commits yet: commit the study (and push it) first."]
     elif re.fullmatch(r"[0-9a-fA-F]{7,}", revision) and not remote.is_local:
@@ -139,12 +141,12 @@ def _unknown(remote: Remote, revision: str, refs: dict[str, str]) -> UnknownRevi
     tags = [name.removeprefix("refs/tags/") for name in refs if name.startswith("refs/tags/")]
     near = difflib.get_close_matches(revision, (branches + tags)[:_MOST_COMPARED], n=1)
     if near:
-        sentences.append(f"Did you mean {near[0]!r}?")
+        sentences.append(f"Did you mean {quoted(near[0])}?")
     if branches:
         sentences.append(f"Branches: {listed(branches)}.")
     if tags:
         sentences.append(f"Tags: {listed(tags)}.")
-    return UnknownRevision(shown(" ".join(sentences)))
+    return UnknownRevision(plain(" ".join(sentences)))
 
 
 def _read_blob(copy: Copy, commit: str, path: str, max_bytes: int, deadline: Deadline) -> bytes:
@@ -155,9 +157,9 @@ def _read_blob(copy: Copy, commit: str, path: str, max_bytes: int, deadline: Dea
     mode, kind, object_id, size = found
     if kind != "blob" or mode == "120000":
         name = {"tree": "a folder", "commit": "a submodule"}.get(kind, "a symbolic link")
-        raise GitFileNotFound(f"{shown(path)!r} {where} is {name}, not a file.")
+        raise GitFileNotFound(f"{quoted(path)} {where} is {name}, not a file.")
     if int(size) > max_bytes:
-        raise GitError(f"{shown(path)!r} {where} has {size} bytes; at most {max_bytes} are read.")
+        raise GitError(f"{quoted(path)} {where} has {size} bytes; at most {max_bytes} are read.")
     return run(copy.git("cat-file", "blob", object_id), deadline, most_bytes=max_bytes)
 
 
@@ -165,8 +167,8 @@ def _not_found(copy: Copy, commit: str, path: str, deadline: Deadline) -> GitFil
     folder, slash, _ = path.rpartition("/")
     names = list(_list_folder(copy, commit, folder + slash, deadline))[:_MOST_COMPARED]
     near = difflib.get_close_matches(path, names, n=1, cutoff=0.75)
-    hint = f" Did you mean {shown(near[0])!r}?" if near else ""
-    return GitFileNotFound(f"There is no file {shown(path)!r} at commit {commit[:10]} of {copy.remote.name}.{hint}")
+    hint = f" Did you mean {quoted(near[0])}?" if near else ""
+    return GitFileNotFound(f"There is no file {quoted(path)} at commit {commit[:10]} of {copy.remote.name}.{hint}")
 
 
 def _list_folder(copy: Copy, commit: str, path: str, deadline: Deadline) -> dict[str, list[str]]:

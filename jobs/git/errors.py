@@ -44,15 +44,25 @@ class GitFailed(Exception):
     """One run of git ended badly; turned into one of the errors above by `explain`.
 
     `stderr` is scrubbed of secrets. `timed_out` and `too_long` say that we ended it: it passed its deadline or wrote
-    more than the caller was willing to read. `ended_by` is the signal that ended it, or 0.
+    more than the caller was willing to read. `ended_by` is the signal that ended it, or 0. `had_little_memory`: it
+    talked to a server, and so had a limit that the machine's memory does not have.
     """
 
-    def __init__(self, stderr: str, *, ended_by: int = 0, timed_out: bool = False, too_long: bool = False):
+    def __init__(
+        self,
+        stderr: str,
+        *,
+        ended_by: int = 0,
+        timed_out: bool = False,
+        too_long: bool = False,
+        had_little_memory: bool = False,
+    ):
         self.stderr = scrub(stderr).strip()
         super().__init__(self.stderr)
         self.ended_by = ended_by
         self.timed_out = timed_out
         self.too_long = too_long
+        self.needs_more_memory = had_little_memory and bool(_MEMORY.search(self.stderr))
 
     @property
     def is_passing(self) -> bool:
@@ -70,6 +80,8 @@ _MACHINE = re.compile(
     r"|exec: .{0,200}git|failed to run command",
     re.IGNORECASE,
 )
+# Of git here; the lines that begin with "remote:" are the server's own.
+_MEMORY = re.compile(r"^(?!remote:).{0,200}(Out of memory|Cannot allocate memory)", re.IGNORECASE | re.MULTILINE)
 _NETWORK = re.compile(
     r"Could not resolve|Failed to connect|Could ?n.t connect|Connection (refused|timed out|reset|was reset)"
     r"|Operation (timed out|too slow)|No route to host|Network is unreachable|early EOF|RPC failed"
@@ -131,6 +143,11 @@ def explain(failed: GitFailed, repo: str) -> GitError | GitUnavailable:
         return GitUnavailable(f"git did not finish with {name} within {seconds} seconds.")
     if failed.too_long:
         return GitError(f"{name} answered with more than this site is willing to read.")
+    if failed.needs_more_memory:
+        return GitError(
+            f"The server of {name} made git use more memory than this site allows, so it was given up: check the "
+            "address. If the repository is an honest one, it has too many branches, tags or files."
+        )
     for pattern, kind, sentence in _REASONS:
         if re.search(pattern, failed.stderr, re.IGNORECASE):
             return kind(sentence.format(repo=name))
@@ -157,7 +174,17 @@ _QUERY_VALUE = re.compile(r"([?&][^=&?\s]*=)[^&\s]*")
 
 def shown(text: str) -> str:
     """The text as it may appear in a message: one line, bounded, without secrets."""
-    text = escape(_QUERY_VALUE.sub(r"\1***", _BEFORE_HOST.sub(r"\1***@", scrub(text))))
+    return plain(_QUERY_VALUE.sub(r"\1***", _BEFORE_HOST.sub(r"\1***@", scrub(text))))
+
+
+def quoted(text: str) -> str:
+    """A revision or path in quotes. What stands before an "@" in it is no password: `main@{1}` is shown as it is."""
+    return f"'{plain(scrub(text))}'"
+
+
+def plain(text: str) -> str:
+    """The text on one line, bounded; for what has no secrets in it."""
+    text = escape(text)
     return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…"
 
 

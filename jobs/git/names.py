@@ -15,12 +15,15 @@ from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
 
-from jobs.git.errors import GitError, shown
+from jobs.git.errors import GitError, quoted, shown
+from jobs.text import CONTROLS
 
 _MOST_ADDRESS = 500
 _MOST_REVISION = 255
 _MOST_PATH = 4096
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile(f"[{CONTROLS}]")
+# `ext::COMMAND` and its like: git would run a program named by what stands before the colons.
+_HELPER = re.compile(r"[A-Za-z0-9+.-]*::")
 _LABEL = r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"({_LABEL}\.)*{_LABEL}")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~+/-]*(%[0-9A-Fa-f]{2}[A-Za-z0-9._~+/-]*)*")
@@ -59,13 +62,13 @@ def check_repo(repo: str) -> Remote:
     if repo.startswith("/"):
         return _local(repo)
     scheme, separator, _ = repo.partition("://")
-    if not separator or "::" in repo:
+    if not separator or _HELPER.match(repo):
         raise GitError(
-            f"Repository {shown(repo)!r} is neither an https:// address nor a local folder.{_https_hint(repo)}"
+            f"Repository '{shown(repo)}' is neither an https:// address nor a local folder.{_https_hint(repo)}"
         )
     if scheme.lower() not in ("https", "http") or (scheme.lower() == "http" and not settings.GIT_ALLOW_HTTP):
         raise GitError(
-            f"Repository {shown(repo)!r} would be read by {shown(scheme)}://, which this site does not allow: "
+            f"Repository '{shown(repo)}' would be read by {shown(scheme)}://, which this site does not allow: "
             "use its https:// address."
         )
     return _over_http(repo)
@@ -74,7 +77,7 @@ def check_repo(repo: str) -> Remote:
 def _local(path: str) -> Remote:
     if not settings.ALLOW_LOCAL_REPOS:
         raise GitError(
-            f"Repository {shown(path)!r} is a local folder, which this site does not allow (see ALLOW_LOCAL_REPOS)."
+            f"Repository '{shown(path)}' is a local folder, which this site does not allow (see ALLOW_LOCAL_REPOS)."
         )
     path = str(Path(posixpath.normpath(path)))
     # As an address, because git reads a bare path in several ways (`host:path`, a bundle file, a copy by hard links).
@@ -86,11 +89,11 @@ def _over_http(repo: str) -> Remote:
         parts = urlsplit(repo)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise GitError(f"Repository {shown(repo)!r} is not a valid address.") from None
+        raise GitError(f"Repository '{shown(repo)}' is not a valid address.") from None
     if "@" in parts.netloc:
-        raise GitError(f"Repository {shown(repo)!r} carries a user name or password: leave it out of the address.")
+        raise GitError(f"Repository '{shown(repo)}' carries a user name or password: leave it out of the address.")
     if not _is_host(host):
-        raise GitError(f"Repository {shown(repo)!r}: {shown(host)!r} is not the name of a git host.")
+        raise GitError(f"Repository '{shown(repo)}': '{shown(host)}' is not the name of a git host.")
     _check_url_path(repo, parts.path, parts.query or parts.fragment or repo.endswith(("?", "#")))
     literal = f"[{host}]" if ":" in host else host
     host = literal if port is None else f"{literal}:{port}"
@@ -107,10 +110,10 @@ def _https_hint(repo: str) -> str:
 def _check_url_path(repo: str, path: str, has_more: object) -> None:
     plain = unquote(path)
     if has_more or not _URL_PATH.fullmatch(path) or _CONTROL.search(plain) or "\\" in plain:
-        raise GitError(f"Repository {shown(repo)!r} is not the plain address of a repository.")
+        raise GitError(f"Repository '{shown(repo)}' is not the plain address of a repository.")
     steps = plain.removeprefix("/").removesuffix("/").split("/")
     if any(step in ("", ".", "..") or step.startswith("-") for step in steps):
-        raise GitError(f"Repository {shown(repo)!r} has a part that is empty, '.' or '..', or begins with '-'.")
+        raise GitError(f"Repository '{shown(repo)}' has a part that is empty, '.' or '..', or begins with '-'.")
 
 
 def _is_host(host: str) -> bool:
@@ -127,11 +130,11 @@ def check_revision(revision: str) -> str:
     """A commit id or part of one, a branch, a tag, "HEAD", refs/heads/… or refs/tags/…; raises GitError."""
     _refuse_control("Revision", revision, _MOST_REVISION)
     if revision.startswith("refs/") and not revision.startswith(("refs/heads/", "refs/tags/")):
-        raise GitError(f"{shown(revision)!r} is neither a branch nor a tag: only these and commit ids can be run.")
+        raise GitError(f"{quoted(revision)} is neither a branch nor a tag: only these and commit ids can be run.")
     # The rules of `git check-ref-format`.
     malformed = re.search(r"[ ~^:?*\[\\]|\.\.|@\{|//|/\.|^\.|^@$|^/|[/.]$|\.lock(/|$)", revision)
     if malformed:
-        raise GitError(f"{shown(revision)!r} is not the name of a branch or tag: {malformed[0]!r} may not stand in it.")
+        raise GitError(f"{quoted(revision)} is not the name of a branch or tag: {malformed[0]!r} may not stand in it.")
     return revision
 
 
@@ -139,14 +142,14 @@ def check_branch(branch: str) -> str:
     """The name of a branch, without refs/heads/; raises GitError."""
     check_revision(branch)
     if branch.startswith("refs/") or branch == "HEAD":
-        raise GitError(f"{shown(branch)!r} is not the short name of a branch: leave out refs/heads/.")
+        raise GitError(f"{quoted(branch)} is not the short name of a branch: leave out refs/heads/.")
     return branch
 
 
 def check_commit(commit: str) -> str:
     """A full commit id in lower case; raises GitError."""
     if not isinstance(commit, str) or not is_full_id(commit):
-        raise GitError(f"{shown(str(commit))!r} is not a full commit id (40 of 0-9 and a-f).")
+        raise GitError(f"{quoted(str(commit))} is not a full commit id (40 of 0-9 and a-f).")
     return commit
 
 
@@ -159,7 +162,7 @@ def check_path(path: str) -> str:
     _refuse_control("File name", path, _MOST_PATH)
     if any(step in ("", ".", "..") for step in path.split("/")):
         raise GitError(
-            f"{shown(path)!r} is not the path of a file in a repository: write it from the top, without '..'."
+            f"{quoted(path)} is not the path of a file in a repository: write it from the top, without '..'."
         )
     return path
 
@@ -167,9 +170,10 @@ def check_path(path: str) -> str:
 def _refuse_control(what: str, text: str, most: int) -> None:
     if not isinstance(text, str) or not text:
         raise GitError(f"{what} is empty.")
+    name = f"'{shown(text)}'" if what == "Repository" else quoted(text)
     if len(text) > most:
-        raise GitError(f"{what} {shown(text[:60])!r}… is longer than {most} characters.")
+        raise GitError(f"{what} {name[:60]}…' is longer than {most} characters.")
     if text.startswith("-"):
-        raise GitError(f"{what} {shown(text)!r} begins with '-', which git would read as an option.")
+        raise GitError(f"{what} {name} begins with '-', which git would read as an option.")
     if _CONTROL.search(text):
-        raise GitError(f"{what} {shown(text)!r} has a control character in it.")
+        raise GitError(f"{what} {name} has a control character in it.")

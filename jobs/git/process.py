@@ -26,8 +26,11 @@ _MOST_RECORD = 8192
 _GRACE_SECONDS = 2
 # No file of a fetch may grow much beyond the largest commit that is accepted, whatever the server sends. The shell sets
 # the limit before git exists: set from outside, it could come after git has started children without it.
-_WITH_LIMIT = ("sh", "-c", 'ulimit -f "$0" 2>/dev/null; exec "$@"')
+_WITH_LIMITS = ("sh", "-c", 'ulimit -f "$0" 2>/dev/null; ulimit -v "$1" 2>/dev/null; shift; exec "$@"')
 _BLOCK = 512
+# What each git that a server talks to may take of the machine's memory: endless refs or a few kilobytes of compressed
+# zeros would take all of it. An honest fetch of 500 MB needs 0.2 GiB.
+_MOST_MEMORY = 2 * 1024**3
 # What a pack needs beside the files' contents: folders, index, headers.
 _PACK_OVERHEAD = 16 * 1024 * 1024
 
@@ -46,6 +49,8 @@ _CONFIGURATION = {
     "protocol.version": "2",
     "http.followRedirects": "false",
     "credential.helper": "",
+    # The memory of a fetch must not depend on the number of processors.
+    "pack.threads": "4",
     "gc.auto": "0",
     "maintenance.auto": "false",
     # One pack for each fetch instead of up to a hundred loose files.
@@ -68,7 +73,8 @@ class GitProcess:
         """
         command = ["git", *arguments]
         if remote:
-            command = [*_WITH_LIMIT, str((settings.GIT_MAX_BYTES + _PACK_OVERHEAD) // _BLOCK), *command]
+            command = [*_WITH_LIMITS, *_limits(remote), *command]
+        self._has_little_memory = bool(remote) and not remote.is_local
         if keep_open:
             command = ["timeout", "-k", "5", str(settings.GIT_TIMEOUT_SECONDS + 5), *command]
         try:
@@ -150,7 +156,7 @@ class GitProcess:
         return True
 
     def _failed(self, **why) -> GitFailed:
-        return GitFailed(self._stderr.decode("utf-8", "replace"), **why)
+        return GitFailed(self._stderr.decode("utf-8", "replace"), had_little_memory=self._has_little_memory, **why)
 
     def _kill(self) -> None:
         """The whole group: git leaves the work to children. SIGTERM first, so that it removes its temporary files."""
@@ -163,6 +169,12 @@ class GitProcess:
             time.sleep(0.005)
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def _limits(remote: Remote) -> tuple[str, str]:
+    """Of a file in blocks, of memory in KiB. A local folder's other end is our own git: no server talks to it."""
+    memory = "unlimited" if remote.is_local else str(_MOST_MEMORY // 1024)
+    return str((settings.GIT_MAX_BYTES + _PACK_OVERHEAD) // _BLOCK), memory
 
 
 def run(

@@ -1,24 +1,23 @@
 """One entry of `actions` in project.yaml -> Action."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.levels import PRIVACY_LEVELS
+from jobs.names import ACTION_NAME, MOST_NAME_BYTES
 from jobs.study.errors import describe, shown
 from jobs.study.findings import Place, unknown_entries
 from jobs.study.generators import check_generator
 from jobs.study.needs import read_needs
-from jobs.study.patterns import UNSAFE_CHARACTERS, check_pattern
+from jobs.study.patterns import check_pattern
 from jobs.study.run_command import RunCommand, SeenCommands, config_as_json, is_database_command, read_run
 from jobs.study.yaml_text import Mapping as YamlMapping
+from jobs.text import UNSAFE_CHARACTERS
 
 RUN_ALL = "run_all"
-MOST_NAME_BYTES = 128
 # Real studies name 2,500, of one each.
 MOST_OUTPUTS = 50_000
-_NAME = re.compile(r"\w(?:[\w .-]*[\w-])?")
 _KEYS = ("run", "needs", "outputs", "config", "dummy_data_file")
 _NO_RUN_ALL_FROM = 5
 # Stands in the place of a run entry that was refused.
@@ -63,7 +62,7 @@ def name_from_yaml(key: object, place: Place) -> str:
     name = str(key) if type(key) is int else key
     if not isinstance(name, str):
         place.refuse(f"the name of an action must be text: put {shown(key)} in quotes or choose another name.")
-    if len(name.encode()) > MOST_NAME_BYTES or not _NAME.fullmatch(name):
+    if len(name.encode()) > MOST_NAME_BYTES or not ACTION_NAME.fullmatch(name):
         place.refuse(
             f"{shown(name)} is not a valid name of an action: use letters, digits, '-' and '_', "
             f"at most {MOST_NAME_BYTES}, beginning with a letter or digit."

@@ -10,6 +10,7 @@ import re
 from jobs.levels import MODERATELY_SENSITIVE
 from jobs.study.errors import shown
 from jobs.study.findings import Place
+from jobs.text import UNSAFE_CHARACTERS
 
 RESERVED_FOLDERS = ("metadata", ".git", ".publishing")
 MOST_PATTERN_CHARACTERS = 300
@@ -19,10 +20,6 @@ MODERATELY_SENSITIVE_TYPES = frozenset(
 )
 # On this system or, since studies are written there too, on Windows.
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
-# Control characters, line and paragraph separators, lone surrogates, and marks that reverse the direction of text.
-UNSAFE_CHARACTERS = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 
 def check_pattern(pattern: str, level: str, place: Place) -> None:

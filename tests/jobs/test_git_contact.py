@@ -8,6 +8,7 @@ import time
 import pytest
 
 from jobs import git
+from jobs.git import process
 from jobs.git.errors import GitFailed, explain, scrub
 from jobs.git.names import check_repo
 from jobs.git.process import may_have_token
@@ -50,6 +51,21 @@ def test_trouble_on_the_way_is_tried_again(server, study, fault, at_request):
 
     assert git.resolve(f"{server.url}/study", "main") == run_git(study, "rev-parse", "HEAD")
     assert not server.faults
+
+
+@pytest.mark.parametrize("fault", ["refs", "zeros"])
+def test_a_server_that_fills_gits_memory_is_given_up(server, monkeypatch, fault):
+    monkeypatch.setattr(process, "_MOST_MEMORY", 64 * 1024**2)
+    server.faults.append(fault)
+
+    with pytest.raises(git.GitError, match="made git use more memory than this site allows"):
+        git.resolve(f"{server.url}/study", "main")
+
+
+def test_only_a_git_that_talks_to_a_server_has_a_limit_of_memory(monkeypatch, study):
+    monkeypatch.setattr(process, "_MOST_MEMORY", 1024)
+
+    assert git.resolve(str(study), "main")
 
 
 @pytest.mark.slow_test

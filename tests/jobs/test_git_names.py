@@ -4,6 +4,7 @@ import pytest
 
 from jobs import git
 from jobs.git.names import check_branch, check_commit, check_path, check_repo, check_revision
+from tests.git_repositories import make_repository
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -259,3 +260,36 @@ def test_a_password_in_an_address_is_not_repeated_in_the_message(repo):
         check_repo(repo)
 
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("revision", "sentence"),
+    [
+        ("main@{1}", "'main@{1}' is not the name of a branch or tag: '@{' may not stand in it."),
+        ("main\n", "Revision 'main\\n' has a control character in it."),
+        ("a?b=c", "'a?b=c' is not the name of a branch or tag: '?' may not stand in it."),
+        ("https://alice:hunter2@x", "'https://***@x' is not the name of a branch or tag: ':' may not stand in it."),
+    ],
+)
+def test_a_revision_is_shown_as_it_was_written(revision, sentence):
+    with pytest.raises(git.GitError) as caught:
+        check_revision(revision)
+    assert str(caught.value) == sentence
+
+
+def test_an_address_is_escaped_once():
+    with pytest.raises(git.GitError, match=r"^Repository 'https://x/a\\n' has a control character"):
+        check_repo("https://x/a\n")
+
+
+def test_names_with_an_at_sign_are_shown_in_full(tmp_path):
+    make_repository(tmp_path / "study", {"x": "y"}, branch="version@2")
+    with pytest.raises(git.UnknownRevision) as caught:
+        git.resolve(str(tmp_path / "study"), "version@3")
+    assert f"{tmp_path}/study has no branch, tag or commit 'version@3'. Did you mean 'version@2'?" in str(caught.value)
+
+
+def test_an_ipv6_address_is_a_host_like_any_other():
+    assert check_repo("https://[2001:db8::1]/org/repo").host == "[2001:db8::1]"
+    with pytest.raises(git.GitError, match="neither an https:// address nor a local folder"):
+        check_repo("ext::sh://x/y")

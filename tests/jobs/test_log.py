@@ -36,6 +36,8 @@ def logged():
         ("line\u2028separator", "line\\u2028separator"),
         ("txt.\u202egnp", "txt.\\u202egnp"),
         ("\u061cmark", "\\u061cmark"),
+        ("a\u200bb\u200cc\u200dd\u2060e", "a\\u200bb\\u200cc\\u200dd\\u2060e"),
+        ("\ufeffmark soft\u00adhyphen", "\\ufeffmark soft\\xadhyphen"),
         ("not utf-8: \udcff", "not utf-8: \\udcff"),
     ],
 )

@@ -180,6 +180,8 @@ def test_an_unknown_action_is_named_with_those_that_exist():
         ({"workspace": "a.b"}, "not a valid name"),
         ({"workspace": "name\n"}, "not a valid name"),
         ({"workspace": "é"}, "not a valid name"),
+        ({"workspace": "-study"}, "not a valid name"),
+        ({"workspace": "-"}, "not a valid name"),
         ({"workspace": "w" * 129}, "not a valid name"),
         ({"database_name": "patients"}, "this backend knows default, full, slice and dummy"),
     ],

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs import storage
-from jobs.models import Job
+from jobs.models import Job, JobRequest
+from jobs.planning import check_request
 
 BAD_NAMES = [
     "",
@@ -29,6 +30,12 @@ BAD_NAMES = [
 def test_workspaces_lie_below_the_two_bases(settings):
     assert storage.high_privacy_workspace("my-study_1") == settings.HIGH_PRIVACY_STORAGE_BASE / "workspaces/my-study_1"
     assert storage.medium_privacy_workspace("study") == settings.MEDIUM_PRIVACY_STORAGE_BASE / "workspaces/study"
+
+
+@pytest.mark.parametrize("name", ["a", "_", "0-", "a--b", "W" * 128])
+def test_what_planning_takes_for_a_workspace_has_a_folder(name):
+    check_request(JobRequest(workspace=name, requested_actions=["run_all"], database_name="default"))
+    assert storage.high_privacy_workspace(name).name == name
 
 
 def test_logs_of_actions_and_the_manifest_lie_in_the_workspaces_metadata():

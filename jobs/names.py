@@ -1,0 +1,10 @@
+"""Which names of workspaces and actions may become names of files: asked where they come in, and where paths are made."""
+
+import re
+
+PROJECT_FILE = "project.yaml"
+MOST_NAME_BYTES = 128
+# Not beginning with '-': a folder's name is also an argument of commands.
+WORKSPACE_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_-]{0,127}")
+# Letters of any script, never a separator or a leading dot.
+ACTION_NAME = re.compile(r"\w(?:[\w .-]*[\w-])?")
