@@ -7,13 +7,16 @@ calls the same verb as every other way in. Flags are added (never edited), becau
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from jobs.admin_lists import MOST_IN_PAGE, FewRows, LargeTable, any_of, beginning_with
 from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
+from jobs.models.by_state import ENDED, MOST_ENDED, with_code, with_state
+from jobs.states import State, StatusCode
 
 
 class ReadOnly:
@@ -29,20 +32,53 @@ class ReadOnly:
         return False
 
 
-class StatusChanges(ReadOnly, admin.TabularInline):
+class StatusChanges(ReadOnly, FewRows):
     model = StatusChange
+    fk_name = "job"
     fields = ("at", "from_code", "to_code", "message", "actor", "attempt")
-    extra = 0
+    verbose_name_plural = f"status changes (the last {MOST_IN_PAGE})"
 
 
-class Outputs(ReadOnly, admin.TabularInline):
+class Outputs(ReadOnly, FewRows):
     model = JobOutput
+    fk_name = "job"
     fields = ("path", "level", "size", "row_count", "excluded", "message", "is_current")
-    extra = 0
+    verbose_name_plural = f"outputs (the last {MOST_IN_PAGE})"
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin) -> list[tuple[str, str]]:
+        return [(state, f"{state} (newest {MOST_ENDED:,})" if state in ENDED else state) for state in State.values]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return with_state(queryset, State(self.value())) if self.value() in State.values else queryset
+
+
+class StatusFilter(admin.SimpleListFilter):
+    title = "status code"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin) -> list[tuple[str, str]]:
+        return StatusCode.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return with_code(queryset, StatusCode(self.value())) if self.value() in StatusCode.values else queryset
+
+
+def _choices_of_jobs(word: str) -> list[dict[str, object]]:
+    beginning = beginning_with("identifier", word)
+    return [beginning, {"request__in": any_of(JobRequest, beginning)}, {"workspace": word}]
+
+
+def jobs_of(word: str) -> QuerySet:
+    """The jobs of an identifier, or of a request's, of which the word is the beginning, or of a workspace."""
+    return any_of(Job, *_choices_of_jobs(word))
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnly, admin.ModelAdmin):
+class JobAdmin(ReadOnly, LargeTable):
     list_display = ("identifier", "status_code", "action", "workspace", "status_message", "created_at", "stopping")
     fieldsets = (
         (
@@ -62,7 +98,7 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):
         ),
         ("Times (UTC)", {"fields": ("created_at", "started_at", "completed_at", "status_changed_at", "updated_at")}),
         ("What runs", {"fields": ("run_command", "image", "arguments", "code_repo_url", "code_commit", "requires_db")}),
-        ("Inputs and outputs", {"fields": ("needs", "waits_for", "output_spec")}),
+        ("Inputs and outputs", {"fields": ("needs", "waits_for", "output_spec", "all_outputs", "all_changes")}),
         (
             "How it ended",
             {"fields": ("outcome_code", "outcome_message", "outcome_detail", "exit_code", "out_of_memory", "image_id")},
@@ -70,14 +106,22 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):
         ("Stop", {"fields": ("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason")}),
         ("For the job-server", {"fields": ("backend", "state", "metrics", "trace_context"), "classes": ("collapse",)}),
     )
-    list_filter = ("state", "status_code", "requires_db", "backend", "workspace")
-    search_fields = ("identifier", "action", "workspace", "request__identifier", "run_command")
-    search_help_text = "part of a job's or request's identifier, an action, a workspace or a command"
-    list_select_related = ("request",)
-    date_hierarchy = "created_at"
-    show_full_result_count = False
+    readonly_fields = ("all_outputs", "all_changes")
+    list_filter = (StateFilter, StatusFilter)
+    search_help_text = "the beginning of a job's or request's identifier, or the whole name of an action or workspace"
     inlines = (StatusChanges, Outputs)
     actions = ("cancel",)
+
+    def find(self, word: str) -> QuerySet:
+        return any_of(Job, *_choices_of_jobs(word), {"action": word})
+
+    @admin.display(description="all outputs")
+    def all_outputs(self, job: Job) -> str:
+        return _link_to(JobOutput, f"job__id__exact={job.pk}", "all outputs")
+
+    @admin.display(description="all status changes")
+    def all_changes(self, job: Job) -> str:
+        return _link_to(StatusChange, f"job__id__exact={job.pk}", "all status changes")
 
     @admin.display(description="stop asked by")
     def stopping(self, job: Job) -> str:
@@ -98,35 +142,41 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(JobRequest)
-class JobRequestAdmin(ReadOnly, admin.ModelAdmin):
+class JobRequestAdmin(ReadOnly, LargeTable):
     list_display = ("identifier", "workspace", "requested_actions", "created_by", "source", "created_at", "its_jobs")
-    list_filter = ("source", "backend", "database_name", "workspace")
-    search_fields = ("identifier", "workspace", "repo_url", "commit", "created_by")
-    date_hierarchy = "created_at"
-    show_full_result_count = False
+    list_filter = ("source",)
+    search_help_text = (
+        "the beginning of an identifier or commit, or the whole name of a workspace, repository or person"
+    )
+
+    def find(self, word: str) -> QuerySet:
+        beginnings = [beginning_with(column, word) for column in ("identifier", "commit")]
+        return any_of(JobRequest, *beginnings, *({column: word} for column in ("workspace", "repo_url", "created_by")))
 
     @admin.display(description="jobs")
     def its_jobs(self, job_request: JobRequest) -> str:
-        url = reverse("admin:jobs_job_changelist")
-        return format_html('<a href="{}?request__id__exact={}">jobs</a>', url, job_request.pk)
+        return _link_to(Job, f"request__id__exact={job_request.pk}", "jobs")
 
 
 @admin.register(JobOutput)
-class JobOutputAdmin(ReadOnly, admin.ModelAdmin):
+class JobOutputAdmin(ReadOnly, LargeTable):
     list_display = ("path", "job", "level", "size", "row_count", "excluded", "is_current")
-    list_filter = ("level", "excluded", "is_current", "rule")
-    search_fields = ("path", "job__identifier", "job__action", "job__workspace", "content_hash")
+    list_filter = ("level",)
+    search_help_text = "the beginning of a path, of a job's or request's identifier, or the whole name of a workspace"
     list_select_related = ("job",)
-    show_full_result_count = False
+
+    def find(self, word: str) -> QuerySet:
+        return any_of(JobOutput, beginning_with("path", word), {"job__in": jobs_of(word)})
 
 
 @admin.register(StatusChange)
-class StatusChangeAdmin(ReadOnly, admin.ModelAdmin):
+class StatusChangeAdmin(ReadOnly, LargeTable):
     list_display = ("at", "job", "from_code", "to_code", "message", "actor", "attempt")
-    list_filter = ("to_code", "actor")
-    search_fields = ("job__identifier", "job__action", "job__workspace", "message")
+    search_help_text = "the beginning of a job's or request's identifier, or the whole name of a workspace"
     list_select_related = ("job",)
-    show_full_result_count = False
+
+    def find(self, word: str) -> QuerySet:
+        return any_of(StatusChange, {"job__in": jobs_of(word)})
 
 
 class FlagForm(forms.ModelForm):
@@ -188,6 +238,12 @@ class FlagAdmin(admin.ModelAdmin):
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("name", "at", "detail")
+
+
+def _link_to(model: type[Model], choice: str, text: str) -> str:
+    return format_html(
+        '<a href="{}?{}">{}</a>', reverse(f"admin:jobs_{model._meta.model_name}_changelist"), choice, text
+    )
 
 
 # Operators keep several backends open at once: each page says which one it is.

@@ -13,7 +13,7 @@ _UNPRINTABLE = re.compile(f"(?!\t)[{CONTROLS}{DIRECTION_MARKS}{INVISIBLE}]")
 
 
 def escape(text: str) -> str:
-    r"""The text on one line: control characters, bidirectional and invisible marks and undecodable bytes as \xNN or \uNNNN."""
+    r"""The text on one line: controls, marks of direction, invisible ones and undecodable bytes as \xNN or \uNNNN."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 

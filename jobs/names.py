@@ -1,4 +1,4 @@
-"""Which names of workspaces and actions may become names of files: asked where they come in, and where paths are made."""
+"""Which names of workspaces and actions may become names of files: asked when they come in and when paths are made."""
 
 import re
 
