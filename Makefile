@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON_HERE := .venv/bin/python
 DEMO_IMAGES := jobrunner-demo/python:v2 jobrunner-demo/r:v2
 
-.PHONY: help demo test check fast format setup engine serve run bench requirements clean
+.PHONY: help demo test check fast format setup engine serve static run bench requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ serve: setup ## the web pages on http://127.0.0.1:8000/
 	@$(PYTHON_HERE) manage.py migrate --no-input --verbosity 0
 	@echo "▸ To log in, make an administrator once: $(PYTHON_HERE) manage.py createsuperuser"
 	@$(PYTHON_HERE) manage.py runserver 127.0.0.1:8000
+
+static: setup ## collect the static files of the web pages, for production
+	@$(PYTHON_HERE) manage.py collectstatic --no-input --clear
 
 run: engine ## drive jobs until Ctrl-C
 	@$(PYTHON_HERE) manage.py migrate --no-input --verbosity 0

@@ -7,18 +7,25 @@ system's where it had one. Each secret `X` may instead be given as `X_FILE`, the
 """
 
 import os
-import re
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
-import dj_database_url
 from environs import Env, EnvError, ValidationError
 from environs import validate as check
 
+from jobrunner_site import checking
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = Env(eager=False)
+
+class Variables(Env):
+    """A variable that is set to nothing counts as not set; but for the mode, where a slip must not mean development."""
+
+    def _get_value(self, env_key, default):
+        value = super()._get_value(env_key, default)
+        return default if value == "" and env_key != "JOB_RUNNER_MODE" else value
+
+
+env = Variables(eager=False)
 _problems: list[str] = []
 DOTENV_FILE = os.environ.get("DOTENV_FILE", str(BASE_DIR / ".env"))
 if DOTENV_FILE and Path(DOTENV_FILE).is_file():
@@ -31,15 +38,16 @@ def secret(name: str, default: str = "") -> str:
     if not path:
         return env.str(name, default=default)
     try:
-        return Path(path).read_text().strip()
+        if text := Path(path).read_text().strip():
+            return text
+        _problems.append(f"{name}_FILE: {path} is empty.")
     except (OSError, UnicodeDecodeError) as error:
         _problems.append(f"{name}_FILE: {path} cannot be read: {error}.")
-        return default
+    return default
 
 
 def folder(name: str, default: Path) -> Path:
-    """An absolute path; a variable that is set to nothing counts as not set, or it would be the current folder."""
-    return Path(env.str(name, default="") or default).absolute()
+    return Path(env.str(name, default=str(default))).absolute()
 
 
 def positive(value: float) -> None:
@@ -58,6 +66,9 @@ DEBUG = env.bool("DEBUG", default=not PRODUCTION)
 SECRET_KEY = secret("SECRET_KEY", default="" if PRODUCTION else "development-only-" + "not-a-secret-" * 4)
 ALLOWED_HOSTS = list(comma_separated("ALLOWED_HOSTS", () if PRODUCTION else ("localhost", "127.0.0.1", "[::1]")))
 CSRF_TRUSTED_ORIGINS = list(comma_separated("CSRF_TRUSTED_ORIGINS", ()))
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=PRODUCTION)
+# Whose word "this came by https" is believed: only a proxy's that sets the header itself, whatever the browser sent.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
 
 # Where things lie -----------------------------------------------------------------------------------------------------
 WORK_DIR = folder("WORK_DIR", BASE_DIR / "workdir")
@@ -123,7 +134,7 @@ LEVEL4_IDENTIFIER_COLUMNS = comma_separated("LEVEL4_IDENTIFIER_COLUMNS", ("patie
 # git ------------------------------------------------------------------------------------------------------------------
 ALLOW_LOCAL_REPOS = env.bool("ALLOW_LOCAL_REPOS", default=not PRODUCTION)
 PRIVATE_REPO_ACCESS_TOKEN = secret("PRIVATE_REPO_ACCESS_TOKEN")
-GIT_TOKEN_HOSTS = comma_separated("GIT_TOKEN_HOSTS", ("github.com",))
+GIT_TOKEN_HOSTS = tuple(host.lower() for host in comma_separated("GIT_TOKEN_HOSTS", ("github.com",)))
 ACTIONS_ORG_URL = env.str("ACTIONS_ORG_URL", default="https://github.com/opensafely-actions").rstrip("/")
 GIT_TIMEOUT_SECONDS = env.int("GIT_TIMEOUT_SECONDS", default=120, validate=positive)
 GIT_ALLOW_HTTP = env.bool("GIT_ALLOW_HTTP", default=False)
@@ -137,82 +148,29 @@ _FOR_GIT = (
 GIT_ENVIRONMENT = {name: os.environ[name] for name in _FOR_GIT.split() if name in os.environ}
 
 
-def byte_size(name: str, text: str) -> int:
-    """ "4G" -> bytes; what is not a size joins the problems."""
-    found = re.fullmatch(r"([1-9]\d*)([KMGT]?)", text.upper())
-    if not found:
-        _problems.append(f"{name}: {text!r} is not a size such as 512M or 4G.")
-        return 0
-    return int(found[1]) * 1024 ** " KMGT".index(found[2] or " ")
-
-
-def check_production() -> None:
-    """What protects patients' data has no default in production."""
-    if len(SECRET_KEY) < 50:
-        _problems.append("SECRET_KEY: production needs a secret of at least 50 characters (or SECRET_KEY_FILE).")
-    if DEBUG:
-        _problems.append("DEBUG: must be off in production; debug pages show settings and data.")
-    if not ALLOWED_HOSTS:
-        _problems.append("ALLOWED_HOSTS: production needs the host names that the dashboard is served under.")
-    if EXECUTOR == "fake":
-        _problems.append("EXECUTOR: fake makes outputs of its own instead of running studies; not in production.")
-    for name in ("BACKEND", "WORK_DIR", "HIGH_PRIVACY_STORAGE_BASE", "MEDIUM_PRIVACY_STORAGE_BASE"):
-        if not os.environ.get(name):
-            _problems.append(f"{name}: has no default in production.")
-
-
-def check_storages() -> None:
-    """What is removed from or added to one storage must never be the other's."""
-    high, medium = HIGH_PRIVACY_STORAGE_BASE.resolve(), MEDIUM_PRIVACY_STORAGE_BASE.resolve()
-    if high.is_relative_to(medium) or medium.is_relative_to(high):
-        _problems.append(
-            "HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE_BASE: each needs a folder of its own, outside the other."
-        )
-
-
-def refuse() -> None:
-    """One message for all bad variables, then the end: a half-configured runner must not start."""
-    lines = "\n".join(f"  - {problem}" for problem in _problems)
-    print(f"The job runner cannot start: {len(_problems)} setting(s) need attention.\n{lines}", file=sys.stderr)
-    print("Set them in the environment or in .env; dotenv-sample explains each.", file=sys.stderr)
-    raise SystemExit(2)
-
-
 try:
     env.seal()
 except EnvError as error:
     for _name, _messages in getattr(error, "error_messages", {"": [str(error)]}).items():
         _problems += [f"{_name}: {_message}" for _message in _messages]
-if not ALLOWED_IMAGES:
-    _problems.append("ALLOWED_IMAGES: name at least one image, or no action can run.")
-if not all(extension.startswith(".") for extension in LEVEL4_FILE_TYPES):
-    _problems.append("LEVEL4_FILE_TYPES: each must begin with a dot, such as .csv.")
-if not DOCKER_HOST.startswith(("unix://", "tcp://", "ssh://", "http://", "https://")):
-    _problems.append("DOCKER_HOST: must begin with unix://, tcp:// or ssh://.")
-try:
-    DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_health_checks=True)}
-    if DATABASES["default"]["ENGINE"].rpartition(".")[2] not in ("sqlite3", "postgresql"):
-        raise ValueError
-    if DATABASES["default"]["ENGINE"].endswith("postgresql") and not any(map(find_spec, ("psycopg", "psycopg2"))):
-        _problems.append("DATABASE_URL: PostgreSQL needs the package psycopg, which is not installed here.")
-except (ValueError, KeyError):
-    _problems.append(
-        "DATABASE_URL: must begin with sqlite:/// or postgres:// (its value may hold a password: not shown)."
-    )
-JOB_MEMORY_BYTES = byte_size("JOB_MEMORY_LIMIT", JOB_MEMORY_LIMIT)
-JOB_MAX_FILE_BYTES = byte_size("JOB_MAX_FILE_SIZE", JOB_MAX_FILE_SIZE)
-MIN_FREE_DISK_BYTES = byte_size("MIN_FREE_DISK", MIN_FREE_DISK)
-JOB_LOG_BYTES = byte_size("JOB_LOG_MAX_BYTES", JOB_LOG_MAX_BYTES)
-check_storages()
+DATABASES = {"default": checking.database(_problems, DATABASE_URL)}
+JOB_MEMORY_BYTES = checking.byte_size(_problems, "JOB_MEMORY_LIMIT", JOB_MEMORY_LIMIT, least=checking.LEAST_MEMORY)
+JOB_MAX_FILE_BYTES = checking.byte_size(_problems, "JOB_MAX_FILE_SIZE", JOB_MAX_FILE_SIZE)
+MIN_FREE_DISK_BYTES = checking.byte_size(_problems, "MIN_FREE_DISK", MIN_FREE_DISK)
+JOB_LOG_BYTES = checking.byte_size(_problems, "JOB_LOG_MAX_BYTES", JOB_LOG_MAX_BYTES)
+_problems += checking.storages(HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE_BASE)
+_problems += checking.engine(globals())
+_problems += checking.git(globals())
 if PRODUCTION:
-    check_production()
+    _needed = ("BACKEND", "WORK_DIR", "HIGH_PRIVACY_STORAGE_BASE", "MEDIUM_PRIVACY_STORAGE_BASE")
+    _problems += checking.production(globals(), [name for name in _needed if not os.environ.get(name)])
 if not _problems:
     try:
         WORK_DIR.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _problems.append(f"WORK_DIR: {WORK_DIR} cannot be made: {error.strerror}.")
 if _problems:
-    refuse()
+    checking.refuse(_problems)
 
 # Django ---------------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -254,18 +212,21 @@ TEMPLATES = [
         },
     }
 ]
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # IMMEDIATE: a deferred transaction that reads and then writes fails at once when another process wrote meanwhile.
-    # FULL: a status that was acknowledged survives a power cut (measured: NORMAL lost 6 % of them).
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
-    }
+# IMMEDIATE: a deferred transaction that reads and then writes fails at once when another process wrote meanwhile.
+# FULL: a status that was acknowledged survives a power cut (measured: NORMAL lost 6 % of them).
+DATABASES["default"]["OPTIONS"] = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in (
+        ("UserAttributeSimilarityValidator", {}),
+        ("MinimumLengthValidator", {"min_length": 15}),
+        ("CommonPasswordValidator", {}),
+    )
 ]
 LOGIN_URL = "admin:login"
 LANGUAGE_CODE = "en-gb"
@@ -286,7 +247,15 @@ STORAGES = {
 }
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if SECURE_SSL_REDIRECT else 0
+# Whether other hosts of the domain speak https is not for this one to say (subdomains, preload).
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+if PRODUCTION:
+    # Browsers take such a name only from this very host, over https.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SESSION_COOKIE_AGE = 12 * 60 * 60
 LOGGING = {
     "version": 1,

@@ -1,7 +1,13 @@
 """Django's entry for this package. What a job is: models, project files, planning, git."""
 
 from django.apps import AppConfig
+from django.core.checks import register
+
+from jobs.checks import static_files_are_collected
 
 
 class JobsConfig(AppConfig):
     name = "jobs"
+
+    def ready(self) -> None:
+        register(static_files_are_collected, deploy=True)

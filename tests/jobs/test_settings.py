@@ -5,6 +5,7 @@ Each test starts a Python of its own, because settings are read when they are im
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ import json, sys
 from jobrunner_site import settings
 print(json.dumps({name: getattr(settings, name) for name in sys.argv[1:]}, default=str))
 """
-KEY = "k" * 50
+KEY = "0123456789" * 5
 
 
 class Site:
@@ -158,7 +159,9 @@ def test_production_refuses_to_start_without(site, name):
     assert f"  - {name}: " in message and "1 setting(s)" in message
 
 
-@pytest.mark.parametrize(("name", "value"), [("SECRET_KEY", "short"), ("DEBUG", "true"), ("EXECUTOR", "fake")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("SECRET_KEY", "short"), ("SECRET_KEY", "k" * 60), ("DEBUG", "true"), ("EXECUTOR", "fake")]
+)
 def test_production_refuses_to_start_with(site, name, value):
     assert f"  - {name}: " in site.refusal(**{**site.production, name: value})
 
@@ -220,27 +223,107 @@ def test_sqlite_waits_for_other_writers_and_survives_a_power_cut(site):
     assert "synchronous=FULL" in options["OPTIONS"]["init_command"]
 
 
-def test_postgresql_without_its_driver_is_refused_in_one_line(site):
+def test_postgresql_is_refused_until_it_is_built(site):
     message = site.refusal(DATABASE_URL="postgres://jobs:hunter2@db:5433/jobs")
-    assert "PostgreSQL needs the package psycopg, which is not installed here" in message
+    assert "PostgreSQL is not supported by this version yet; use sqlite:///" in message
+    assert "hunter2" not in message and "1 setting(s)" in message
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///"])
+def test_a_database_that_is_lost_at_the_end_is_refused(site, url):
+    assert "DATABASE_URL: names no file" in site.refusal(DATABASE_URL=url)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("GIT_TOKEN_HOSTS", "https://github.com", "leave out https://"),
+        ("GIT_TOKEN_HOSTS", "github.com,git.example/org", "'git.example/org' is not a host"),
+        ("ACTIONS_ORG_URL", "ext::sh -c true", "must be the https:// address"),
+        ("ACTIONS_ORG_URL", "http://github.com/actions", "must be the https:// address"),
+        ("ACTIONS_ORG_URL", "https://alice:hunter2@github.com/actions", "without a user name"),
+        ("JOB_RESOURCE_WEIGHTS_FILE", "/nope", "/nope cannot be read"),
+        ("HOST_WORK_DIR", "work", "must be a full path"),
+        ("DATABASE_ACCESS_NETWORK", "host", "not a network of its own"),
+        ("DATABASE_ACCESS_NETWORK", "none", "not a network of its own"),
+        ("DATABASE_ACCESS_NETWORK", "bridge", "not a network of its own"),
+        ("DATABASE_ACCESS_NETWORK", "container:abc", "not a network of its own"),
+        ("JOB_MEMORY_LIMIT", "1", "at least 6M"),
+        ("JOB_MEMORY_LIMIT", "5M", "at least 6M"),
+        ("DOCKER_HOST", "npipe://x", "unix://, tcp://, ssh://, http:// or https://"),
+        ("SECRET_KEY_FILE", "/dev/null", "is empty"),
+    ],
+)
+def test_what_can_be_read_but_cannot_work_is_refused(site, name, value, problem):
+    message = site.refusal(**{name: value})
+    assert f"  - {name}: " in message and problem in message and "1 setting(s)" in message
     assert "hunter2" not in message
 
 
-def test_postgresql_is_chosen_by_the_address(site):
-    (site.folder / "psycopg.py").touch()
-    variables = {"DATABASE_URL": "postgres://jobs:hunter2@db:5433/jobs", "PYTHONPATH": str(site.folder)}
-    [database] = site.show("DATABASES", **variables)["DATABASES"].values()
-    assert database["ENGINE"] == "django.db.backends.postgresql"
-    assert (database["HOST"], database["PORT"], database["NAME"]) == ("db", 5433, "jobs")
-    assert "transaction_mode" not in database.get("OPTIONS", {})
+def test_hosts_and_addresses_may_have_ports_and_capitals(site):
+    shown = site.show(
+        "GIT_TOKEN_HOSTS", "ACTIONS_ORG_URL", GIT_TOKEN_HOSTS="GitHub.com,git:8443,[::1]:1", ACTIONS_ORG_URL="/actions/"
+    )
+    assert shown == {"GIT_TOKEN_HOSTS": ["github.com", "git:8443", "[::1]:1"], "ACTIONS_ORG_URL": "/actions"}
 
 
-@pytest.mark.parametrize(("text", "size"), [("512M", 512 * 1024**2), ("4g", 4 * 1024**3), ("1T", 1024**4), ("77", 77)])
+def test_every_line_of_the_sample_can_be_uncommented(site):
+    lines = (ROOT / "dotenv-sample").read_text().splitlines()
+    settings = [line.removeprefix("# ") for line in lines if re.match(r"# [A-Z0-9_]+=", line)]
+    (site.folder / ".env").write_text("\n".join(settings))
+    names = [line.partition("=")[0] for line in settings]
+    shown = [name for name in names if name not in ("BEHIND_TLS_PROXY", "JOB_RUNNER_MODE") and "DATABASE_URL" not in name]
+
+    assert len(settings) > 50
+    assert site.show(*shown, DOTENV_FILE=str(site.folder / ".env")) == site.show(*shown)
+
+
+def test_the_sample_names_every_variable_that_is_read(site):
+    source = (ROOT / "jobrunner_site" / "settings.py").read_text()
+    read = set(re.findall(r'(?:env\.\w+|secret|folder|comma_separated)\(\s*"([A-Z0-9_]+)"', source))
+    sample = (ROOT / "dotenv-sample").read_text()
+    assert len(read) > 50
+    assert [name for name in [*read, "DOTENV_FILE", "GIT_SSL_CAINFO", "https_proxy"] if name not in sample] == []
+
+
+def manage(site, *command, **variables) -> subprocess.CompletedProcess:
+    environment = {"PATH": os.environ["PATH"], "DOTENV_FILE": "", "WORK_DIR": str(site.folder / "work")}
+    return subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=ROOT,
+        env=environment | site.production | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.slow_test
+def test_djangos_checks_of_a_deployment_find_only_static_files_that_were_not_collected(site):
+    done = manage(site, "check", "--deploy", "--fail-level", "WARNING")
+    collected = (ROOT / "staticfiles" / "staticfiles.json").exists()
+    assert done.returncode == (0 if collected else 1)
+    issues = [line for line in done.stderr.splitlines() if line.startswith(("?:", "jobs"))]
+    assert collected or (len(issues) == 1 and "jobs.E001" in issues[0] and "manage.py collectstatic" in done.stderr)
+
+
+def test_in_production_pages_want_https_and_cookies_are_the_hosts_own(site):
+    names = ("SECURE_SSL_REDIRECT", "SECURE_PROXY_SSL_HEADER", "SESSION_COOKIE_NAME", "CSRF_COOKIE_HTTPONLY")
+    assert site.show(*names, **site.production) == dict(zip(names, (True, None, "__Host-sessionid", True), strict=True))
+    behind = site.show(*names, **site.production, BEHIND_TLS_PROXY="true", SECURE_SSL_REDIRECT="false")
+    assert behind["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
+    assert behind["SECURE_SSL_REDIRECT"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512M", 512 * 1024**2), ("4g", 4 * 1024**3), ("1T", 1024**4), ("77777777", 77777777)]
+)
 def test_sizes_are_given_as_people_write_them(site, text, size):
     assert site.show("JOB_MEMORY_BYTES", JOB_MEMORY_LIMIT=text) == {"JOB_MEMORY_BYTES": size}
 
 
-@pytest.mark.parametrize("text", ["0", "-1G", "1.5G", "4 G", "4GB", "G", ""])
+@pytest.mark.parametrize("text", ["0", "-1G", "1.5G", "4 G", "4GB", "G"])
 def test_what_is_no_size_is_refused(site, text):
     assert "JOB_MEMORY_LIMIT" in site.refusal(JOB_MEMORY_LIMIT=text)
 

@@ -1,0 +1,120 @@
+"""What is wrong with settings that can be read but cannot work, or are dangerous: sentences for the one message.
+
+Values in, problems out: nothing here reads the environment (`settings` does) or knows Django's settings.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import dj_database_url
+
+# The engine refuses to make a container with less.
+LEAST_MEMORY = 6 * 1024**2
+_HOST = re.compile(r"[a-z0-9_.-]+(:\d+)?|\[[0-9a-f:.]+\](:\d+)?")
+_ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
+_NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+# The engine's own: the whole host, nothing at all, and what every other container shares.
+_NO_NETWORKS = ("host", "none", "bridge", "default")
+
+
+def byte_size(problems: list[str], name: str, text: str, least: int = 1) -> int:
+    """ "4G" -> bytes; what is not a size, or is less than `least` bytes, joins the problems."""
+    found = re.fullmatch(r"([1-9]\d*)([KMGT]?)", text.upper())
+    if not found:
+        problems.append(f"{name}: {text!r} is not a size such as 512M or 4G.")
+        return 0
+    size = int(found[1]) * 1024 ** " KMGT".index(found[2] or " ")
+    if size < least:
+        problems.append(f"{name}: {text} is too little: it must be at least {least // 1024**2}M.")
+    return size
+
+
+def database(problems: list[str], url: str) -> dict:
+    """Django's description of our own database. The address may hold a password, so it is not shown."""
+    try:
+        found = dj_database_url.parse(url, conn_health_checks=True)
+        kind = found["ENGINE"].rpartition(".")[2]
+    except (ValueError, KeyError):
+        kind = "unknown"
+    if kind == "postgresql":
+        problems.append("DATABASE_URL: PostgreSQL is not supported by this version yet; use sqlite:///… instead.")
+    elif kind != "sqlite3":
+        problems.append("DATABASE_URL: must begin with sqlite:/// (its value may hold a password: not shown).")
+    elif ":memory:" in str(found["NAME"]) or not found["NAME"]:
+        problems.append("DATABASE_URL: names no file, so everything would be lost: use sqlite:////path/to/db.sqlite3.")
+    else:
+        return found
+    return {}
+
+
+def storages(high: Path, medium: Path) -> Iterable[str]:
+    """What is removed from or added to one storage must never be the other's."""
+    high, medium = high.resolve(), medium.resolve()
+    if high.is_relative_to(medium) or medium.is_relative_to(high):
+        yield (
+            "HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE_BASE: each needs a folder of its own, outside the other."
+        )
+
+
+def engine(values: Mapping) -> Iterable[str]:
+    """What jobs run in."""
+    if not values["ALLOWED_IMAGES"]:
+        yield "ALLOWED_IMAGES: name at least one image, or no action can run."
+    if not values["DOCKER_HOST"].startswith(("unix://", "tcp://", "ssh://", "http://", "https://")):
+        yield "DOCKER_HOST: must begin with unix://, tcp://, ssh://, http:// or https://."
+    if not values["HOST_WORK_DIR"].is_absolute():
+        yield f"HOST_WORK_DIR: {values['HOST_WORK_DIR']} must be a full path: WORK_DIR as the engine's host sees it."
+    network = values["DATABASE_ACCESS_NETWORK"]
+    if network in _NO_NETWORKS or not _NETWORK.fullmatch(network):
+        yield (
+            f"DATABASE_ACCESS_NETWORK: {network!r} is not a network of its own: make one (docker network create) "
+            "that reaches the database and nothing else, and give its name."
+        )
+    if not all(extension.startswith(".") for extension in values["LEVEL4_FILE_TYPES"]):
+        yield "LEVEL4_FILE_TYPES: each must begin with a dot, such as .csv."
+    yield from _weights(values["JOB_RESOURCE_WEIGHTS_FILE"])
+
+
+def _weights(path: str) -> Iterable[str]:
+    try:
+        if path:
+            Path(path).read_bytes()
+    except OSError as error:
+        yield f"JOB_RESOURCE_WEIGHTS_FILE: {path} cannot be read: {error.strerror}."
+
+
+def git(values: Mapping) -> Iterable[str]:
+    """Where code comes from, and who gets the token."""
+    for host in values["GIT_TOKEN_HOSTS"]:
+        if not _HOST.fullmatch(host):
+            yield f"GIT_TOKEN_HOSTS: {host!r} is not a host such as github.com: leave out https:// and what follows."
+    address = values["ACTIONS_ORG_URL"]
+    is_folder = address.startswith("/") and values["ALLOW_LOCAL_REPOS"]
+    is_plain_http = address.startswith("http://") and not values["GIT_ALLOW_HTTP"]
+    if not is_folder and (is_plain_http or not _ADDRESS.fullmatch(address)):
+        yield "ACTIONS_ORG_URL: must be the https:// address of an organisation, without a user name or password."
+
+
+def production(values: Mapping, missing: Iterable[str]) -> Iterable[str]:
+    """What protects patients' data has no default in production; `missing` are variables that are not set."""
+    if len(values["SECRET_KEY"]) < 50 or len(set(values["SECRET_KEY"])) < 5:
+        yield "SECRET_KEY: production needs a secret of at least 50 random characters (or SECRET_KEY_FILE)."
+    if values["DEBUG"]:
+        yield "DEBUG: must be off in production; debug pages show settings and data."
+    if not values["ALLOWED_HOSTS"]:
+        yield "ALLOWED_HOSTS: production needs the host names that the dashboard is served under."
+    if values["EXECUTOR"] == "fake":
+        yield "EXECUTOR: fake makes outputs of its own instead of running studies; not in production."
+    for name in missing:
+        yield f"{name}: has no default in production."
+
+
+def refuse(problems: list[str]) -> NoReturn:
+    """One message for all bad variables, then the end: a half-configured runner must not start."""
+    lines = "\n".join(f"  - {problem}" for problem in problems)
+    print(f"The job runner cannot start: {len(problems)} setting(s) need attention.\n{lines}", file=sys.stderr)
+    print("Set them in the environment or in .env; dotenv-sample explains each.", file=sys.stderr)
+    raise SystemExit(2)

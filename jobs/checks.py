@@ -1,0 +1,19 @@
+"""Django's checks of an installation: `manage.py check --deploy`, and the log of gunicorn when it starts."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+
+
+def static_files_are_collected(**_) -> list[CheckMessage]:
+    """Without them every page of a production server is an error 500."""
+    if settings.DEBUG or (Path(settings.STATIC_ROOT) / "staticfiles.json").is_file():
+        return []
+    return [
+        Error(
+            f"The pages' static files have not been collected in {settings.STATIC_ROOT}: each page will fail.",
+            hint="Run manage.py collectstatic (or make static), also after each update.",
+            id="jobs.E001",
+        )
+    ]
