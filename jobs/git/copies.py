@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _MOST_PACKS = 20
+_LEFT_SECONDS = 3600
 _MOST_CHATTER_BYTES = 1024 * 1024
 COMMITS = "commits"
 HISTORY = "history"
@@ -64,11 +65,12 @@ class Copy:
         return self.git(*_FETCH, *options, "--end-of-options", self.remote.address, *wanted)
 
     def has(self, commit: str) -> bool:
-        """Whether all of this commit is here."""
-        try:
-            return (self.path / _MARKS / commit).read_text().strip() == commit
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        """Whether all of this commit is here. Raises GitUnavailable if the disk cannot say."""
+        with own_files():
+            try:
+                return (self.path / _MARKS / commit).read_text(errors="replace").strip() == commit
+            except (FileNotFoundError, NotADirectoryError):
+                return False
 
     def ensure(self, commit: str, deadline: Deadline) -> None:
         """Fetch the commit unless it is here. Raises UnknownRevision, GitError and GitUnavailable."""
@@ -108,10 +110,11 @@ class Copy:
 
     def generation(self) -> tuple[int, int] | None:
         """Differs between a copy and the one that was fetched in its place."""
-        try:
-            found = (self.path / "info" / "attributes").stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        with own_files():
+            try:
+                found = (self.path / "info" / "attributes").stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
         return found.st_ino, found.st_mtime_ns
 
     def throw_away(self, generation: tuple[int, int] | None, why: str, deadline: Deadline) -> None:
@@ -186,6 +189,7 @@ class Copy:
 
     def _make_ready(self, deadline: Deadline) -> None:
         """The copy exists and nothing of a killed git stands in the way. Only with the lock held."""
+        _sweep()
         if self._is_repository():
             self._remove_leftovers()
             return
@@ -235,6 +239,19 @@ class Copy:
             run(self.git("repack", "--geometric=2", "-d", "--quiet"), deadline, most_bytes=_MOST_CHATTER_BYTES)
         except GitFailed as failed:
             log.warning("The copy of %s could not be repacked: %s", self.remote.name, failed.stderr)
+
+
+def _sweep() -> None:
+    """What killed processes left beside the copies: those that were being thrown away, and configurations half written.
+
+    A configuration is written in a moment; one that is young may be just being written.
+    """
+    for doomed in settings.GIT_REPO_DIR.glob("*.damaged-*"):
+        shutil.rmtree(doomed, ignore_errors=True)
+    for half in settings.GIT_REPO_DIR.glob(".local-gitconfig.*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - half.stat().st_mtime > _LEFT_SECONDS:
+                half.unlink()
 
 
 def _try_lock(descriptor: int) -> bool:

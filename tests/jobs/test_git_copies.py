@@ -84,13 +84,41 @@ def test_objects_without_their_mark_are_fetched_again(study, head, caplog):
     assert len(fetches(caplog)) == 2
 
 
-@pytest.mark.parametrize("content", ["", "\0" * 41, "1" * 40 + "\n"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 41, b"1" * 40 + b"\n", b"\xff\xfe"])
 def test_a_mark_that_a_power_cut_emptied_is_no_mark(study, head, content, caplog):
     caplog.set_level(logging.INFO)
     git.resolve(str(study), head)
-    (copy_of(study).path / "refs" / "jobrunner" / "commits" / head).write_text(content)
+    (copy_of(study).path / "refs" / "jobrunner" / "commits" / head).write_bytes(content)
 
+    assert not copy_of(study).has(head)
     assert git.read_file(str(study), head, "project.yaml") == b"version: 1\n"
+    assert len(fetches(caplog)) == 2
+    assert copy_of(study).has(head)
+
+
+@pytest.mark.parametrize("file", ["refs/jobrunner/commits/{head}", "info/attributes"])
+def test_a_copy_that_the_disk_cannot_read_is_the_operators_affair(study, head, file):
+    git.resolve(str(study), head)
+    path = copy_of(study).path / file.format(head=head)
+    path.unlink()
+    path.symlink_to(path)  # whoever opens it gets an error that is not "no such file"
+
+    with pytest.raises(git.GitUnavailable, match="An operator should look"):
+        git.read_file(str(study), head, "project.yaml")
+
+
+def test_what_killed_processes_left_beside_the_copies_is_swept(study, head, settings):
+    damaged = settings.GIT_REPO_DIR / "another-0123.commits.damaged-77"
+    (damaged / "objects").mkdir(parents=True)
+    old, young = (settings.GIT_REPO_DIR / f".local-gitconfig.{pid}.5" for pid in (1, 2))
+    old.touch()
+    young.touch()
+    os.utime(old, (0, 0))
+
+    git.resolve(str(study), head)
+
+    assert [path.exists() for path in (damaged, old, young)] == [False, False, True]
+    assert (settings.GIT_REPO_DIR / ".local-gitconfig").exists()
 
 
 @pytest.mark.parametrize(

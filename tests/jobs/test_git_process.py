@@ -35,6 +35,11 @@ def test_a_call_that_needs_no_remote_may_use_no_transport():
     assert environment(check_repo("/a/b"))["GIT_ALLOW_PROTOCOL"] == "file"
 
 
+def test_nothing_is_fetched_or_replaced_behind_our_back():
+    variables = environment(None)
+    assert (variables["GIT_NO_LAZY_FETCH"], variables["GIT_NO_REPLACE_OBJECTS"]) == ("1", "1")
+
+
 def test_the_configuration_of_the_user_and_the_machine_is_not_read(tmp_path, monkeypatch):
     (tmp_path / ".gitconfig").write_text("[user]\n\tname = Mallory\n")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -104,3 +104,13 @@ def test_nothing_is_run_in_a_repository_of_another_user(study, tmp_path):
         os.chown(path, 12345, 12345)
     assert git.uncommitted(str(study), "HEAD") == []
     assert not (tmp_path / "mark").exists()
+
+
+def test_a_commit_that_the_repository_replaces_by_another_is_still_what_runs(tmp_path):
+    first = make_repository(tmp_path / "study", {"x": "1"})
+    second = commit(tmp_path / "study", {"x": "2", "y": "3"})
+    run_git(tmp_path / "study", "replace", second, first)
+
+    assert git.uncommitted(str(tmp_path / "study"), "HEAD") == []
+    assert git.resolve(str(tmp_path / "study"), "HEAD") == second
+    assert git.read_file(str(tmp_path / "study"), second, "y") == b"3"

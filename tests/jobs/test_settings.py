@@ -272,7 +272,9 @@ def test_every_line_of_the_sample_can_be_uncommented(site):
     settings = [line.removeprefix("# ") for line in lines if re.match(r"# [A-Z0-9_]+=", line)]
     (site.folder / ".env").write_text("\n".join(settings))
     names = [line.partition("=")[0] for line in settings]
-    shown = [name for name in names if name not in ("BEHIND_TLS_PROXY", "JOB_RUNNER_MODE") and "DATABASE_URL" not in name]
+    shown = [
+        name for name in names if name not in ("BEHIND_TLS_PROXY", "JOB_RUNNER_MODE") and "DATABASE_URL" not in name
+    ]
 
     assert len(settings) > 50
     assert site.show(*shown, DOTENV_FILE=str(site.folder / ".env")) == site.show(*shown)
