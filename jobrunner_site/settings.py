@@ -34,7 +34,7 @@ if DOTENV_FILE and Path(DOTENV_FILE).is_file():
 
 def secret(name: str, default: str = "") -> str:
     """The value of NAME, or what stands in the file that NAME_FILE names; an unreadable file joins the problems."""
-    path = os.environ.get(f"{name}_FILE")
+    path = env.str(f"{name}_FILE", default="")
     if not path:
         return env.str(name, default=default)
     try:
@@ -145,8 +145,9 @@ _FOR_GIT = (
     "PATH TMPDIR SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO CURL_CA_BUNDLE "
     "http_proxy https_proxy no_proxy all_proxy HTTPS_PROXY NO_PROXY ALL_PROXY"
 )
-GIT_ENVIRONMENT = {name: os.environ[name] for name in _FOR_GIT.split() if name in os.environ}
-
+GIT_ENVIRONMENT = {name: value for name in _FOR_GIT.split() if (value := env.str(name, default=""))}
+_needed = ("BACKEND", "WORK_DIR", "HIGH_PRIVACY_STORAGE_BASE", "MEDIUM_PRIVACY_STORAGE_BASE")
+_not_set = [name for name in _needed if not env.str(name, default="")]
 
 try:
     env.seal()
@@ -162,8 +163,7 @@ _problems += checking.storages(HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE
 _problems += checking.engine(globals())
 _problems += checking.git(globals())
 if PRODUCTION:
-    _needed = ("BACKEND", "WORK_DIR", "HIGH_PRIVACY_STORAGE_BASE", "MEDIUM_PRIVACY_STORAGE_BASE")
-    _problems += checking.production(globals(), [name for name in _needed if not os.environ.get(name)])
+    _problems += checking.production(globals(), _not_set)
 if not _problems:
     try:
         WORK_DIR.mkdir(parents=True, exist_ok=True)

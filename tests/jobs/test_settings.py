@@ -366,6 +366,19 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(site):
     assert shown == {"MAX_WORKERS": 7, "BACKEND": "from-outside"}
 
 
+def test_production_can_be_set_up_in_a_dotenv_file_alone(site):
+    (site.folder / "key").write_text(KEY)
+    settings = {**site.production, "https_proxy": "http://proxy:3128"}
+    settings["SECRET_KEY_FILE"] = str(site.folder / "key")
+    del settings["SECRET_KEY"]
+    (site.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+
+    shown = site.show("SECRET_KEY", "BACKEND", "GIT_ENVIRONMENT", DOTENV_FILE=str(site.folder / ".env"))
+
+    assert (shown["SECRET_KEY"], shown["BACKEND"]) == (KEY, "tpp")
+    assert shown["GIT_ENVIRONMENT"]["https_proxy"] == "http://proxy:3128"
+
+
 def test_a_work_directory_that_cannot_be_made_is_named(site):
     (site.folder / "file").touch()
     assert "WORK_DIR" in site.refusal(WORK_DIR=str(site.folder / "file" / "work"))
