@@ -7,12 +7,14 @@ calls the same verb as every other way in. Flags are added (never edited), becau
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
 from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from jobs import storage
 from jobs.admin_lists import MOST_IN_PAGE, FewRows, LargeTable, any_of, beginning_with
 from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
 from jobs.models.by_state import ENDED, MOST_ENDED, with_code, with_state
@@ -32,10 +34,24 @@ class ReadOnly:
         return False
 
 
+class CancelForm(ActionForm):
+    """What stands beside the choice of an action."""
+
+    reason = forms.CharField(
+        max_length=1000, required=False, widget=forms.TextInput(attrs={"placeholder": "why, for the study's author"})
+    )
+
+
+@admin.display(description="at")
+def moment(change: StatusChange) -> str:
+    """Several changes of a job happen within one second."""
+    return f"{change.at:%Y-%m-%d %H:%M:%S}.{change.at.microsecond // 1000:03d}"
+
+
 class StatusChanges(ReadOnly, FewRows):
     model = StatusChange
     fk_name = "job"
-    fields = ("at", "from_code", "to_code", "message", "actor", "attempt")
+    fields = readonly_fields = (moment, "from_code", "to_code", "message", "actor", "attempt")
     verbose_name_plural = f"status changes (the last {MOST_IN_PAGE})"
 
 
@@ -79,7 +95,7 @@ def jobs_of(word: str) -> QuerySet:
 
 @admin.register(Job)
 class JobAdmin(ReadOnly, LargeTable):
-    list_display = ("identifier", "status_code", "action", "workspace", "status_message", "created_at", "stopping")
+    list_display = ("identifier", "code", "stopping", "action", "workspace", "status_message", "created_at")
     fieldsets = (
         (
             None,
@@ -89,10 +105,12 @@ class JobAdmin(ReadOnly, LargeTable):
                     "request",
                     "workspace",
                     "action",
-                    "status_code",
+                    "code",
                     "status_message",
                     "status_detail",
                     "attempt",
+                    "log",
+                    "stored_in",
                 )
             },
         ),
@@ -106,11 +124,12 @@ class JobAdmin(ReadOnly, LargeTable):
         ("Stop", {"fields": ("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason")}),
         ("For the job-server", {"fields": ("backend", "state", "metrics", "trace_context"), "classes": ("collapse",)}),
     )
-    readonly_fields = ("all_outputs", "all_changes")
+    readonly_fields = ("code", "log", "stored_in", "all_outputs", "all_changes")
     list_filter = (StateFilter, StatusFilter)
     search_help_text = "the beginning of a job's or request's identifier, or the whole name of an action or workspace"
     inlines = (StatusChanges, Outputs)
     actions = ("cancel",)
+    action_form = CancelForm
 
     def find(self, word: str) -> QuerySet:
         return any_of(Job, *_choices_of_jobs(word), {"action": word})
@@ -123,14 +142,30 @@ class JobAdmin(ReadOnly, LargeTable):
     def all_changes(self, job: Job) -> str:
         return _link_to(StatusChange, f"job__id__exact={job.pk}", "all status changes")
 
-    @admin.display(description="stop asked by")
+    @admin.display(description="status code")
+    def code(self, job: Job) -> str:
+        return job.status_code  # as the documents, the logs and the job-server spell it
+
+    @admin.display(description="log")
+    def log(self, job: Job) -> str:
+        return str(storage.job_log(job))
+
+    @admin.display(description="outputs stored in")
+    def stored_in(self, job: Job) -> str:
+        return str(storage.high_privacy_workspace(job.workspace))
+
+    @admin.display(description="stop requested by")
     def stopping(self, job: Job) -> str:
         return job.stop_requested_by if job.is_active else ""
 
     @admin.action(description="Cancel selected jobs", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset) -> None:
+        reason = request.POST.get("reason", "").strip()
+        if not reason:
+            self.message_user(request, "Nothing was cancelled: say why, beside the action.", messages.ERROR)
+            return
         selected = queryset.count()
-        asked = queryset.request_cancel(by=request.user.get_username(), reason="cancelled in the admin")
+        asked = queryset.request_cancel(by=request.user.get_username(), reason=reason)
         if asked:
             self.message_user(request, f"{asked} job(s) will be cancelled by the runner.", messages.SUCCESS)
         others = selected - asked
@@ -145,6 +180,7 @@ class JobAdmin(ReadOnly, LargeTable):
 class JobRequestAdmin(ReadOnly, LargeTable):
     list_display = ("identifier", "workspace", "requested_actions", "created_by", "source", "created_at", "its_jobs")
     list_filter = ("source",)
+    readonly_fields = ("its_jobs",)
     search_help_text = (
         "the beginning of an identifier or commit, or the whole name of a workspace, repository or person"
     )
@@ -158,9 +194,23 @@ class JobRequestAdmin(ReadOnly, LargeTable):
         return _link_to(Job, f"request__id__exact={job_request.pk}", "jobs")
 
 
+class OfAJob(ReadOnly):
+    """Columns that tell whose a row is, short enough for a list."""
+
+    @admin.display(description="action")
+    def action(self, row: JobOutput | StatusChange) -> str:
+        return f"{row.job.workspace}: {row.job.action}"
+
+    @admin.display(description="job")
+    def job_link(self, row: JobOutput | StatusChange) -> str:
+        return format_html(
+            '<a href="{}">{}</a>', reverse("admin:jobs_job_change", args=[row.job_id]), row.job.identifier
+        )
+
+
 @admin.register(JobOutput)
-class JobOutputAdmin(ReadOnly, LargeTable):
-    list_display = ("path", "job", "level", "size", "row_count", "excluded", "is_current")
+class JobOutputAdmin(OfAJob, LargeTable):
+    list_display = ("path", "excluded", "level", "size", "row_count", "is_current", "action", "job_link")
     list_filter = ("level",)
     search_help_text = "the beginning of a path, of a job's or request's identifier, or the whole name of a workspace"
     list_select_related = ("job",)
@@ -170,8 +220,8 @@ class JobOutputAdmin(ReadOnly, LargeTable):
 
 
 @admin.register(StatusChange)
-class StatusChangeAdmin(ReadOnly, LargeTable):
-    list_display = ("at", "job", "from_code", "to_code", "message", "actor", "attempt")
+class StatusChangeAdmin(OfAJob, LargeTable):
+    list_display = (moment, "to_code", "message", "actor", "action", "job_link", "from_code", "attempt")
     search_help_text = "the beginning of a job's or request's identifier, or the whole name of a workspace"
     list_select_related = ("job",)
 
@@ -248,4 +298,6 @@ def _link_to(model: type[Model], choice: str, text: str) -> str:
 
 # Operators keep several backends open at once: each page says which one it is.
 admin.site.site_header = admin.site.site_title = f"Job runner · {settings.BACKEND}"
+# The lists need the width, and every page's path leads back to the index.
+admin.site.enable_nav_sidebar = False
 admin.site.index_title = "Jobs, requests, outputs and flags"

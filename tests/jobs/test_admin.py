@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs import admin_lists
+from jobs import admin_lists, storage
 from jobs.admin import JobAdmin
 from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
 from jobs.states import StatusCode
@@ -187,7 +187,9 @@ def test_cancelling_asks_the_runner_in_the_name_of_who_is_logged_in(olive):
     ended = make_job(StatusCode.SUCCEEDED)
 
     answer = olive.post(
-        page(Job), {"action": "cancel", "_selected_action": [waiting.pk, running.pk, ended.pk]}, follow=True
+        page(Job),
+        {"action": "cancel", "reason": "wrong codelist", "_selected_action": [waiting.pk, running.pk, ended.pk]},
+        follow=True,
     )
 
     asked = Job.objects.exclude(stop_request="").order_by("pk")
@@ -203,11 +205,32 @@ def test_cancelling_asks_the_runner_in_the_name_of_who_is_logged_in(olive):
     ]
 
 
+def test_nothing_is_cancelled_without_a_reason(olive):
+    job = make_job(StatusCode.EXECUTING)
+    answer = olive.post(page(Job), {"action": "cancel", "reason": " ", "_selected_action": [job.pk]}, follow=True)
+    assert [str(message) for message in answer.context["messages"]] == [
+        "Nothing was cancelled: say why, beside the action."
+    ]
+    assert not Job.objects.stop_requested().exists()
+
+
+def test_the_page_of_a_job_says_where_its_log_and_its_outputs_lie(olive, rows):
+    shown = olive.get(page(Job, "change", rows[Job].pk)).content.decode()
+    assert str(storage.job_log(rows[Job])) in shown
+    assert str(storage.high_privacy_workspace(rows[Job].workspace)) in shown
+
+
+def test_lists_of_rows_of_jobs_lead_to_the_jobs(olive, rows):
+    address = page(Job, "change", rows[Job].pk)
+    for model in (JobOutput, StatusChange):
+        assert f'href="{address}"' in olive.get(page(model)).content.decode()
+
+
 def test_cancelling_many_jobs_costs_as_many_queries_as_cancelling_two(olive):
     def queries_for(count: int) -> int:
         pks = [make_job(StatusCode.CREATED).pk for _ in range(count)]
         with CaptureQueriesContext(connection) as captured:
-            olive.post(page(Job), {"action": "cancel", "_selected_action": pks})
+            olive.post(page(Job), {"action": "cancel", "reason": "wrong codelist", "_selected_action": pks})
         return len(captured)
 
     assert queries_for(2) == queries_for(40)
@@ -217,7 +240,10 @@ def test_cancelling_many_jobs_costs_as_many_queries_as_cancelling_two(olive):
 def test_who_searched_and_chose_all_cancels_what_was_found(olive):
     found, other = make_job(StatusCode.CREATED, action="found"), make_job(StatusCode.CREATED, action="other")
 
-    olive.post(page(Job) + "?q=found", {"action": "cancel", "select_across": "1", "_selected_action": [found.pk]})
+    olive.post(
+        page(Job) + "?q=found",
+        {"action": "cancel", "reason": "x", "select_across": "1", "_selected_action": [found.pk]},
+    )
 
     assert set(Job.objects.exclude(stop_request="").values_list("pk", flat=True)) == {found.pk}
     assert Job.objects.get(pk=other.pk).stop_request == ""
@@ -226,13 +252,13 @@ def test_who_searched_and_chose_all_cancels_what_was_found(olive):
 def test_who_may_only_look_cannot_cancel(client, rows):
     bob = bob_who_may(client, "view_job")
     assert bob.get(page(Job)).status_code == 200
-    bob.post(page(Job), {"action": "cancel", "_selected_action": [rows[Job].pk]})
+    bob.post(page(Job), {"action": "cancel", "reason": "wrong codelist", "_selected_action": [rows[Job].pk]})
     assert Job.objects.get(pk=rows[Job].pk).stop_request == ""
 
 
 def test_who_may_change_jobs_can_cancel_but_not_edit(client, rows):
     bob = bob_who_may(client, "view_job", "change_job")
-    bob.post(page(Job), {"action": "cancel", "_selected_action": [rows[Job].pk]})
+    bob.post(page(Job), {"action": "cancel", "reason": "wrong codelist", "_selected_action": [rows[Job].pk]})
     assert Job.objects.get(pk=rows[Job].pk).stop_requested_by == "bob"
     assert bob.post(page(Job, "change", rows[Job].pk), {}).status_code == 403
 
