@@ -130,8 +130,10 @@ class Capacity:
         if limit == 0:
             return Hold(code, f"This backend has no {pool}, so this job cannot start here.")
         if self.is_free(pool):
-            return Hold(code, f"Waiting for its turn: the next job needs more of the {limit} {pool} than are free.")
-        return Hold(code, f"Waiting for a free place: all {limit} {pool} are taken.")
+            return Hold(
+                code, f"Waiting: the job at the front of the queue needs more of the {limit} {pool} than are free."
+            )
+        return Hold(code, f"Waiting: all {limit} {pool} are busy.")
 
     def _turn(self, job: Candidate) -> tuple[float, int]:
         return self._busy[job.pool, job.workspace], job.pk

@@ -41,7 +41,7 @@ class DiskWatch:
         if began is not None and time.monotonic() - began > LONGEST_LOOK_SECONDS:
             return (
                 f"Waiting for storage: one of {listed(list(self._folders))} does not answer. "
-                "An operator has to look at its mounts; the job then starts by itself."
+                "An operator needs to check the mounts; the job then starts by itself."
             )
         return self._why
 

@@ -74,7 +74,7 @@ class Driver:
 
     def say_unavailable(self, job: Job, since: float) -> None:
         """Tell that the engine does not answer; the job itself is as well as it was, so nothing is tried for it."""
-        job.say(f"The engine does not answer (since {_in_words(since)}). The container goes on by itself.")
+        job.say(f"The engine does not answer (since {_in_words(since)}). The container is probably still running.")
 
     def drive(self, pk: int, stop: threading.Event) -> None:
         """Step after step until the job ends, waits for something outside, or meets trouble. Never raises."""
@@ -154,8 +154,8 @@ class Driver:
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(tries - 1, 10))
         self._troubles[job.pk] = _Trouble(since, tries, time.monotonic() + pause, job.stop_request)
         log.warning("job %s: %s (try %d, since %s). %s", job.identifier, what, tries, since, error.detail)
-        asked = f"{job.stop_requested_by} asked for its end. " if job.is_stop_requested else ""
-        job.say(f"{asked}{what} (since {since}, try {tries}; it goes on by itself).", detail=error.detail)
+        asked = f"{job.stop_requested_by} asked for the job to be stopped. " if job.is_stop_requested else ""
+        job.say(f"{asked}{what} (since {since}, try {tries}; it continues automatically).", detail=error.detail)
 
     def _end_by_fault_of_study(self, job: Job, error: JobError) -> bool:
         log.info("job %s: %s %s", job.identifier, error, error.detail)
@@ -179,7 +179,7 @@ class Driver:
         what = str(error) if isinstance(error, GaveUp) else f"The job runner failed while the job was {job.status_code}"
         job.move_to(
             StatusCode.INTERNAL_ERROR,
-            f"{what}. This is not the study's fault. Container and folder are kept; the runner's log says more.",
+            f"{what}. This is not the study's fault. Its container and folder have been kept; see the runner's log.",
         )
         return False
 

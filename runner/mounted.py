@@ -45,7 +45,7 @@ def _is_there(folder: Path) -> bool:
 def _missing(which: str, folder: Path) -> StorageUnavailable:
     return StorageUnavailable(
         f"{folder} is missing although earlier outputs were stored there. Mount {which} privacy storage again; if it "
-        "was emptied on purpose, make that folder. The job then goes on by itself."
+        "was emptied on purpose, create that folder again. The job then continues automatically."
     )
 
 

@@ -56,7 +56,7 @@ def _require_staged_for_medium(job: Job, plan: Plan) -> None:
             return
     raise StorageUnavailable(
         f"{folder} is missing although outputs were made ready there. Mount medium privacy storage again; if it was "
-        "emptied on purpose, make that folder. The job then goes on by itself."
+        "emptied on purpose, create that folder again. The job then continues automatically."
     )
 
 
@@ -173,7 +173,7 @@ def _no_way_back(error: JobError) -> StorageUnavailable:
     """What came in the way of a publication of which a part is done: to discard the rest would leave half of it."""
     return StorageUnavailable(
         "Something has come in the way of an output after others of the job were stored. Nothing is lost: move away "
-        "what the detail names; the job then goes on by itself.",
+        "what the detail names; the job then continues automatically.",
         detail=error.detail,
     )
 

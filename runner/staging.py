@@ -192,7 +192,7 @@ class _Stager:
         if room.f_bavail * room.f_frsize < needed:
             raise StorageUnavailable(
                 f"No room for {size_in_words(needed)} in {folder}. Nothing is lost: free space on that disk; "
-                "the job then goes on by itself."
+                "the job then continues automatically."
             )
         with disk_trouble(folder):
             target_fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder_fd)

@@ -107,7 +107,7 @@ def _run_again(job: Job, tools: Tools, why: str) -> None:
     """A new attempt with a container, a folder and a log of its own; after MAX_ATTEMPTS an operator has to look."""
     tools.followers.forget(job)
     if job.attempt >= settings.MAX_ATTEMPTS:
-        raise GaveUp(f"Attempt {job.attempt} of {settings.MAX_ATTEMPTS} was interrupted too: {why}")
+        raise GaveUp(f"Attempt {job.attempt} of {settings.MAX_ATTEMPTS} was interrupted as well: {why}")
     tools.executor.remove(job.container_name)
     folder.remove(job)  # it holds inputs, and the job may be cancelled before it has another attempt
     job.move_to(

@@ -91,7 +91,7 @@ class StoredFolder:
         if not stat.S_ISDIR(status.st_mode) or status.st_dev != os.fstat(self.fd).st_dev:
             raise StorageUnavailable(
                 "A folder in the workspace's storage is a link, a mount or no folder at all, so nothing is stored "
-                "there. Nothing is lost: make it a plain folder; the job then goes on by itself.",
+                "there. Nothing is lost: make it a plain folder; the job then continues automatically.",
                 detail=f"It is {escape(str(self.path / relative))}.",
             )
 

@@ -59,7 +59,7 @@ def of_exit(exit_code: int, out_of_memory: bool, memory_bytes: int) -> Outcome |
             f"The job ran out of memory (the limit is {size_in_words(memory_bytes)}), exit code {exit_code}.",
         )
     meaning = _KNOWN_EXIT_CODES.get(exit_code)
-    said = f". This usually means: {meaning}" if meaning else "; the log says more"
+    said = f". This usually means: {meaning}" if meaning else "; see the log for details"
     return Outcome(StatusCode.NONZERO_EXIT, f"The job ended with exit code {exit_code}{said}.")
 
 
@@ -79,13 +79,13 @@ def success(exit_was_out_of_memory: bool, excluded: list[str], refused: list[str
     """The command ended well and every promised output is stored; what was left out is said here too."""
     sentences, details = ["Completed successfully."], []
     if excluded:
-        sentences.append(f"{len(excluded)} moderately sensitive output(s) were kept back by the disclosure checks.")
+        sentences.append(f"{len(excluded)} moderately sensitive output(s) were withheld by the disclosure checks.")
         details.append(f"Kept back: {listed(excluded)}.")
     if refused:
         sentences.append(f"{len(refused)} file(s) could not be stored.")
         details.append(f"Not stored: {listed(refused)}.")
     if exit_was_out_of_memory:
-        sentences.append("One of its processes ran out of memory on the way.")
+        sentences.append("One of its processes ran out of memory, although the job succeeded.")
     return Outcome(StatusCode.SUCCEEDED, " ".join(sentences), detail=" ".join(details))
 
 
@@ -96,4 +96,4 @@ def dependency_failed(awaited: list[Job]) -> str:
         for job in sorted(awaited, key=lambda job: job.pk)
         if job.is_finished and job.status_code != StatusCode.SUCCEEDED
     ]
-    return f"Not run because {listed(failed)} did not succeed, which it needs."
+    return f"Not run because it needs {listed(failed)}, which did not succeed."

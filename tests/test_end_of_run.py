@@ -114,7 +114,7 @@ def test_a_stopped_runner_leaves_its_containers_to_be_adopted_by_the_next(tmp_pa
 
         output = end(runner, number)
 
-        assert "containers that run go on" in output
+        assert "running containers go on" in output
         assert status_of(site) == ("executing", 1)
         (workspace,) = (site.work_dir / "jobs").glob("*/1/workspace")
         (workspace / "go").write_text("made after the stop")

@@ -74,7 +74,7 @@ class _ArchiveStream(io.RawIOBase):
                 raise explain(failed, self._copy.remote.name) from None
             self._copy.throw_away(self._generation, failed.stderr, Deadline.of_settings(self._should_stop))
             raise GitUnavailable(
-                f"The runner's copy of {self._copy.remote.name} was damaged. It is fetched anew at the next try."
+                f"The runner's copy of {self._copy.remote.name} was damaged. It will be fetched again."
             ) from None
 
 

@@ -153,7 +153,9 @@ def explain(failed: GitFailed, repo: str) -> GitError | GitUnavailable:
             return kind(sentence.format(repo=name))
     last_words = _last_words(failed.stderr)
     if failed.is_passing:
-        return GitUnavailable(f"This machine could not run git for {name}{last_words}. An operator should look.")
+        return GitUnavailable(
+            f"This machine could not run git for {name}{last_words}. Please tell the site's operator."
+        )
     if _NETWORK.search(failed.stderr):
         return GitUnavailable(f"The server of {name} does not answer properly{last_words}.")
     return UnexplainedFailure(f"git could not read {name}{last_words}.")

@@ -253,7 +253,7 @@ def own_files() -> Iterator[None]:
     except OSError as error:
         raise GitUnavailable(
             f"The copies of repositories in {settings.GIT_REPO_DIR} cannot be written or read: {error.strerror}. "
-            "An operator should look."
+            "Please tell the site's operator."
         ) from error
 
 

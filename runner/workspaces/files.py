@@ -90,7 +90,8 @@ def disk_trouble(path: Path) -> Iterator[None]:
         # The storage itself, which was there a moment ago, and not one file of it.
         if error.errno == errno.ENOENT and there is not None and _nearest_folder(there) != there:
             raise StorageUnavailable(
-                f"{there} has gone away. Nothing is lost: mount that storage again; the job then goes on by itself."
+                f"{there} has gone away. Nothing is lost: mount that storage again; the job then continues "
+                "automatically."
             ) from error
         raise
 
@@ -107,7 +108,9 @@ def trouble_of_disk(error: OSError, path: Path | None = None) -> StorageUnavaila
     todo = _DISK_TROUBLE[error.errno]
     if error.errno == errno.ENOSPC and named and _holds_no_more_files(Path(named)):
         todo = "remove files from that disk, which has room but holds as many files as it can (no inode is free)"
-    return StorageUnavailable(f"{what}: {error.strerror}. Nothing is lost: {todo}; the job then goes on by itself.")
+    return StorageUnavailable(
+        f"{what}: {error.strerror}. Nothing is lost: {todo}; the job then continues automatically."
+    )
 
 
 def _holds_no_more_files(path: Path) -> bool:

@@ -70,7 +70,7 @@ def _clear(job_folder: Path) -> None:
     if left:
         raise StorageUnavailable(
             f"{left[0]} is left from an earlier try and cannot be removed. Remove {job_folder} by hand; "
-            "the job then goes on by itself."
+            "the job then continues automatically."
         )
     job_folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     job_folder.mkdir(mode=0o700)

@@ -93,7 +93,9 @@ def _what_happened(workspace: str, error: _NotAsPublished, should_stop: ShouldSt
         is_replaced = not JobOutput.objects.current().filter(pk=error.row.pk).exists()
         is_interrupted = plan.is_any_unfinished(workspace)
     if is_replaced:
-        return InputChanged("An input was made anew while it was copied; preparing begins again.", detail=detail)
+        return InputChanged(
+            "An input was replaced while it was being copied; the preparation starts again.", detail=detail
+        )
     if is_interrupted:
         return InputChanged(f"An input {error.how}: an interrupted publication is still to be finished.", detail=detail)
     action = error.row.job.action

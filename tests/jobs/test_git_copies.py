@@ -103,7 +103,7 @@ def test_a_copy_that_the_disk_cannot_read_is_the_operators_affair(study, head, f
     path.unlink()
     path.symlink_to(path)  # whoever opens it gets an error that is not "no such file"
 
-    with pytest.raises(git.GitUnavailable, match="An operator should look"):
+    with pytest.raises(git.GitUnavailable, match="tell the site's operator"):
         git.read_file(str(study), head, "project.yaml")
 
 
@@ -287,7 +287,7 @@ def test_a_folder_that_cannot_be_written_is_the_operators_affair(study, head, se
     (tmp_path / "file").write_text("")
     settings.GIT_REPO_DIR = tmp_path / "file" / "repos"
 
-    with pytest.raises(git.GitUnavailable, match="An operator should look"):
+    with pytest.raises(git.GitUnavailable, match="tell the site's operator"):
         git.resolve(str(study), head)
 
 

@@ -123,7 +123,7 @@ def test_a_machine_without_git_is_the_operators_affair(settings, tmp_path):
 
     with pytest.raises(git.GitUnavailable, match="Is it installed"):
         git.resolve(str(tmp_path / "study"), sha)
-    with pytest.raises(git.GitUnavailable, match="An operator should look"):
+    with pytest.raises(git.GitUnavailable, match="tell the site's operator"):
         git.resolve(str(tmp_path / "study"), "main")
 
 

@@ -186,7 +186,10 @@ def test_a_file_that_is_swapped_for_a_link_while_it_is_opened_never_leaks(folder
     "code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EHOSTDOWN, errno.EMFILE]
 )
 def test_trouble_of_a_disk_says_where_and_what_to_do(code):
-    with pytest.raises(StorageUnavailable, match=r"/storage/x.*goes on by itself"), disk_trouble(Path("/storage/x")):
+    with (
+        pytest.raises(StorageUnavailable, match=r"/storage/x.*continues automatically"),
+        disk_trouble(Path("/storage/x")),
+    ):
         raise OSError(code, os.strerror(code))
 
 

@@ -92,7 +92,7 @@ def test_inputs_are_of_one_moment_even_if_one_is_made_anew_while_another_is_copi
                 replace(rows.pop(), b"new content")
         return False
 
-    with pytest.raises(InputChanged, match="made anew"):
+    with pytest.raises(InputChanged, match="was replaced while it was being copied"):
         prepare(job, wanted=JobOutput.objects.current(), should_stop=publish_both_after_the_first_is_copied)
     prepare(job, wanted=JobOutput.objects.current())
 
@@ -112,7 +112,7 @@ def test_a_publication_that_is_under_way_is_waited_for_before_an_input_counts_as
 
     monkeypatch.setattr(lock.time, "sleep", publication_ends)
 
-    with pytest.raises(InputChanged, match="made anew"):
+    with pytest.raises(InputChanged, match="was replaced while it was being copied"):
         prepare(make_job(), wanted=JobOutput.objects.current())
 
 

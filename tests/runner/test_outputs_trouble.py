@@ -72,7 +72,7 @@ def test_a_disk_in_trouble_leaves_earlier_outputs_and_manifest_and_the_job_can_b
 
     with monkeypatch.context() as trouble:
         trouble.setattr(os, call, fails)
-        with pytest.raises(StorageUnavailable, match="goes on by itself"):
+        with pytest.raises(StorageUnavailable, match="continues automatically"):
             finalize(job)
     after = files_in(high()), files_in(medium())
     descriptors_left = len(os.listdir("/proc/self/fd")) - descriptors

@@ -145,7 +145,7 @@ def test_what_comes_in_the_way_of_a_publication_that_has_begun_is_waited_for(mon
     high("output/b.csv").rename(high_staging(job) / "1")  # killed before this one
     storage_of("output/b.csv").mkdir(parents=True)
 
-    with pytest.raises(StorageUnavailable, match="goes on by itself") as trouble:
+    with pytest.raises(StorageUnavailable, match="continues automatically") as trouble:
         finalize(job)
     assert str(storage_of("output/b.csv")) in trouble.value.detail and outputs.load_plan(job) == plan
     storage_of("output/b.csv").rmdir()

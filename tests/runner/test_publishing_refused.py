@@ -92,7 +92,7 @@ def test_a_link_among_the_folders_of_storage_is_waited_for_and_nothing_is_stored
     job = job_with(level, "output/table.csv", "deep/new.csv", action="tables")
     leave(job, {"output/table.csv": b"n\n1\n", "deep/new.csv": b"n\n2\n"})
 
-    with pytest.raises(StorageUnavailable, match="goes on by itself") as trouble:
+    with pytest.raises(StorageUnavailable, match="continues automatically") as trouble:
         finalize(job)
     assert stored() == before and (tmp_path / "new.csv").read_bytes() == b"theirs"
     assert str(storage_of("deep")) in trouble.value.detail and "deep" not in str(trouble.value)
@@ -132,7 +132,7 @@ def test_a_metadata_folder_that_is_none_is_waited_for(storage_of, make, tmp_path
     job = make_publisher(action="tables")
     leave(job, {"output/rows.csv": b"new", "output/table.csv": b"n\n1\n"})
 
-    with pytest.raises(StorageUnavailable, match="goes on by itself") as trouble:
+    with pytest.raises(StorageUnavailable, match="continues automatically") as trouble:
         finalize(job)
     assert str(storage_of("metadata")) in trouble.value.detail
     assert (files_in(high("output")), files_in(medium("output"))) == before

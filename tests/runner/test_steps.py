@@ -84,7 +84,7 @@ def test_a_job_that_is_interrupted_again_and_again_is_given_up_and_kept(executor
     job = executing(executor, attempt=2)
     executor.interrupt(job.container_name)
 
-    with pytest.raises(GaveUp, match="Attempt 2 of 2 was interrupted too"):
+    with pytest.raises(GaveUp, match="Attempt 2 of 2 was interrupted as well"):
         steps.observe(job, tools)
 
     assert executor.status(job.container_name).phase is Phase.INTERRUPTED

@@ -60,7 +60,7 @@ def test_every_exit_code_makes_one_plain_sentence_that_claims_nothing_of_strange
 def test_any_other_exit_code_sends_the_author_to_the_log(exit_code):
     outcome = verdicts.of_exit(exit_code, out_of_memory=False, memory_bytes=GIB)
     assert outcome.code == StatusCode.NONZERO_EXIT
-    assert outcome.message == f"The job ended with exit code {exit_code}; the log says more."
+    assert outcome.message == f"The job ended with exit code {exit_code}; see the log for details."
 
 
 def test_a_cancelled_job_says_by_whom_and_why():
@@ -88,8 +88,8 @@ def test_success_says_nothing_more_when_nothing_was_left_out():
 def test_success_says_what_was_left_out_and_what_went_wrong_on_the_way():
     outcome = verdicts.success(True, ["output/big.csv"], ["output/link (a symbolic link)"])
     assert outcome.message == (
-        "Completed successfully. 1 moderately sensitive output(s) were kept back by the disclosure checks. "
-        "1 file(s) could not be stored. One of its processes ran out of memory on the way."
+        "Completed successfully. 1 moderately sensitive output(s) were withheld by the disclosure checks. "
+        "1 file(s) could not be stored. One of its processes ran out of memory, although the job succeeded."
     )
     assert outcome.detail == "Kept back: output/big.csv. Not stored: output/link (a symbolic link)."
 
@@ -101,7 +101,7 @@ def test_a_job_that_never_starts_names_the_actions_that_failed_and_no_others():
         Job(pk=3, action="chart", state="running", status_code=StatusCode.EXECUTING),
         Job(pk=4, action="match", state="failed", status_code=StatusCode.CANCELLED_BY_USER),
     ]
-    assert verdicts.dependency_failed(awaited) == "Not run because extract and match did not succeed, which it needs."
+    assert verdicts.dependency_failed(awaited) == "Not run because it needs extract and match, which did not succeed."
 
 
 def test_every_verdict_may_follow_finalized():
