@@ -15,10 +15,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from jobs import storage
+from jobs.admin_filters import StateFilter, StatusFilter
 from jobs.admin_lists import MOST_IN_PAGE, FewRows, LargeTable, any_of, beginning_with
 from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
-from jobs.models.by_state import ENDED, MOST_ENDED, with_code, with_state
-from jobs.states import State, StatusCode
 
 
 class ReadOnly:
@@ -60,27 +59,6 @@ class Outputs(ReadOnly, FewRows):
     fk_name = "job"
     fields = ("path", "level", "size", "row_count", "excluded", "message", "is_current")
     verbose_name_plural = f"outputs (the last {MOST_IN_PAGE})"
-
-
-class StateFilter(admin.SimpleListFilter):
-    title = parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin) -> list[tuple[str, str]]:
-        return [(state, f"{state} (newest {MOST_ENDED:,})" if state in ENDED else state) for state in State.values]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return with_state(queryset, State(self.value())) if self.value() in State.values else queryset
-
-
-class StatusFilter(admin.SimpleListFilter):
-    title = "status code"
-    parameter_name = "status"
-
-    def lookups(self, request: HttpRequest, model_admin) -> list[tuple[str, str]]:
-        return StatusCode.choices
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return with_code(queryset, StatusCode(self.value())) if self.value() in StatusCode.values else queryset
 
 
 def _choices_of_jobs(word: str) -> list[dict[str, object]]:
