@@ -8,7 +8,6 @@ Knows nothing of the database, storage or Docker.
 import os
 import re
 import stat
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,12 +15,12 @@ from pathlib import Path
 
 from jobs.levels import PRIVACY_LEVELS
 from jobs.log import escape
+from jobs.study.patterns import RESERVED_FOLDERS
+from jobs.text import UNSAFE_CHARACTERS
 from runner.workspaces.files import open_beneath, opened_folder, why_not_opened, why_not_ordinary
 
 # Ours, or git's: an output must never replace them in storage.
-RESERVED = (b"metadata", b".git", b".publishing")
-# Marks that change the direction of text around them: a name could be read as another one.
-_BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+RESERVED = tuple(map(os.fsencode, RESERVED_FOLDERS))
 # Bytes. PostgreSQL has an index on it, whose rows hold 2,704 at most.
 _LONGEST_STORED_PATH = 1024
 
@@ -101,11 +100,7 @@ def stored_name(path: bytes) -> str:
     text = path.decode("utf-8", "surrogateescape")
     if text.isprintable():
         return text
-    return "".join(_percent(character) if _is_unprintable(character) else character for character in text)
-
-
-def _is_unprintable(character: str) -> bool:
-    return character in _BIDIRECTIONAL or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+    return UNSAFE_CHARACTERS.sub(lambda found: _percent(found[0]), text)
 
 
 def _percent(character: str) -> str:
