@@ -73,7 +73,7 @@ def jobs_of(word: str) -> QuerySet:
 
 @admin.register(Job)
 class JobAdmin(ReadOnly, LargeTable):
-    list_display = ("identifier", "code", "stopping", "action", "workspace", "status_message", "created_at")
+    list_display = ("identifier", "code", "action", "stopping", "workspace", "status_message", "created_at")
     fieldsets = (
         (
             None,
@@ -211,7 +211,7 @@ class FlagForm(forms.ModelForm):
     """On or off by choice: whoever types "off" means off, and any text would be on."""
 
     value = forms.ChoiceField(
-        choices=[("on", "on"), ("", "off")], required=False, widget=forms.RadioSelect, initial="on"
+        label="Switch", choices=[("on", "on"), ("", "off")], required=False, widget=forms.RadioSelect, initial="on"
     )
 
     class Meta:

@@ -23,7 +23,7 @@ class StatusFilter(admin.SimpleListFilter):
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin) -> list[tuple[str, str]]:
-        return StatusCode.choices
+        return [(code, code) for code in StatusCode.values]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return with_code(queryset, StatusCode(self.value())) if self.value() in StatusCode.values else queryset
