@@ -14,7 +14,7 @@ from pathlib import Path
 from jobs import storage
 from jobs.levels import MODERATELY_SENSITIVE
 from jobs.log import escape
-from jobs.models import Job
+from jobs.models import Job, JobOutput
 from jobs.states import StatusCode
 from jobs.text import size_in_words
 from runner.matching import Matched
@@ -59,8 +59,14 @@ def write_logs(
     _write_action_log(job, high, _summary(job, outcome, plan, matched))
     if job.output_spec.get(MODERATELY_SENSITIVE):
         _write_action_log(job, medium, _summary_for_medium(job, outcome, plan, matched))
-    else:
+    elif plan is not None or not _has_released(job):  # a failed job takes nothing away
         _remove_action_log(job, medium)
+
+
+def _has_released(job: Job) -> bool:
+    """Whether the action has an output in medium privacy storage that counts now."""
+    mine = JobOutput.objects.inputs_for(job.workspace, [job.action])
+    return mine.filter(level=MODERATELY_SENSITIVE, excluded=False).exists()
 
 
 def _write_action_log(job: Job, workspace_folder: Path, summary: list[str]) -> None:
@@ -69,8 +75,8 @@ def _write_action_log(job: Job, workspace_folder: Path, summary: list[str]) -> N
         stored.make_room(f"metadata/{path.name}")
         if path.is_dir() and not path.is_symlink():
             raise StorageUnavailable(
-                f"{path} is a folder, where the action's log belongs. Nothing is lost: move it away; the job then goes "
-                "on by itself."
+                f"{path} is a folder, where the action's log belongs. Nothing is lost: move it away; the job then "
+                "continues automatically."
             )
         write_atomically(path, _log(job, summary), writer=job.container_name)
         stored.sync()

@@ -84,10 +84,12 @@ class Driver:
             tools = Tools(self._executor, self._followers, stop)
             while self._goes_on(job, stop) and self._step(job, tools):
                 pass
-        except Exception:
+        except Exception as error:
             # The database, or an error while an error was being recorded: nothing is lost by trying again.
-            log.exception("job with primary key %s: its step could not be done or recorded; it is tried again", pk)
-            self._troubles[pk] = _Trouble(_in_words(time.time()), 1, time.monotonic() + FIRST_PAUSE_SECONDS)
+            trouble = self._next_trouble(pk)
+            # Once with all that is known; a database that is locked for an hour must not fill the disk with it.
+            how = "job with primary key %s: its step could not be done or recorded (try %d): %s"
+            log.warning(how, pk, trouble.tries, error, exc_info=trouble.tries == 1)
         finally:
             close_old_connections()
             reset_queries()  # in development Django keeps the last 9,000, for each thread
@@ -148,14 +150,19 @@ class Driver:
     def _note_trouble(self, job: Job, error: Unavailable) -> None:
         """Say since when, and try again after a pause that doubles each time."""
         what = str(error).rstrip(".")
-        old = self._troubles.get(job.pk)
-        since = old.since if old else _in_words(time.time())
-        tries = old.tries + 1 if old else 1
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(tries - 1, 10))
-        self._troubles[job.pk] = _Trouble(since, tries, time.monotonic() + pause, job.stop_request)
-        log.warning("job %s: %s (try %d, since %s). %s", job.identifier, what, tries, since, error.detail)
+        trouble = self._next_trouble(job.pk, job.stop_request)
+        since = f"since {trouble.since}, try {trouble.tries}"
+        log.warning("job %s: %s (%s). %s", job.identifier, what, since, error.detail)
         asked = f"{job.stop_requested_by} asked for the job to be stopped. " if job.is_stop_requested else ""
-        job.say(f"{asked}{what} (since {since}, try {tries}; it continues automatically).", detail=error.detail)
+        goes_on = "" if what.endswith("continues automatically") else "; it continues automatically"
+        job.say(f"{asked}{what} ({since}{goes_on}).", detail=error.detail)
+
+    def _next_trouble(self, pk: int, stop_request: str | None = None) -> _Trouble:
+        old = self._troubles.get(pk)
+        since, tries = (old.since, old.tries + 1) if old else (_in_words(time.time()), 1)
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(tries - 1, 10))
+        self._troubles[pk] = _Trouble(since, tries, time.monotonic() + pause, stop_request)
+        return self._troubles[pk]
 
     def _end_by_fault_of_study(self, job: Job, error: JobError) -> bool:
         log.info("job %s: %s %s", job.identifier, error, error.detail)

@@ -125,7 +125,11 @@ class Runner:
 
     def _hand_over(self, job: Job) -> None:
         stop = threading.Event()
-        future = self._threads.submit(self._driver.drive, job.pk, stop)
+        try:
+            future = self._threads.submit(self._driver.drive, job.pk, stop)
+        except RuntimeError as error:
+            log.warning("job %s waits: this host starts no more threads now (%s)", job.identifier, error)
+            return
         self._work[job.pk] = _Work(future, stop)
         future.add_done_callback(lambda _: self.wake.set())
 

@@ -17,7 +17,7 @@ from jobs.levels import PRIVACY_LEVELS
 from jobs.log import escape
 from jobs.study.patterns import RESERVED_FOLDERS
 from jobs.text import UNSAFE_CHARACTERS
-from runner.workspaces.files import open_beneath, opened_folder, why_not_opened, why_not_ordinary
+from runner.workspaces.files import OF_THE_JOBS_FILE, open_beneath, opened_folder, why_not_opened, why_not_ordinary
 
 # Ours, or git's: an output must never replace them in storage.
 RESERVED = tuple(map(os.fsencode, RESERVED_FOLDERS))
@@ -136,6 +136,8 @@ class _Walk:
             try:
                 folder_fd = open_beneath(root_fd, folder, os.O_RDONLY | os.O_DIRECTORY)
             except OSError as error:
+                if error.errno not in OF_THE_JOBS_FILE:
+                    raise
                 self._refuse(folder, why_not_opened(error))
                 continue
             try:

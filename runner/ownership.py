@@ -10,11 +10,9 @@ import stat
 from collections import defaultdict
 from collections.abc import Container, Iterable
 
-from django.db.models import Q
-
 from jobs.log import escape
 from jobs.models import Job, JobOutput
-from runner.plan import Entry, Plan, unfinished
+from runner.plan import Entry, Plan, half_published
 from runner.stored_folder import StoredFolder
 from runner.workspaces.copying import digest
 from runner.workspaces.files import ShouldStop, open_beneath
@@ -69,19 +67,17 @@ def _claims_of_others(job: Job, plan: Plan, paths: Iterable[str]) -> dict[str, s
     paths, claims = list(paths), defaultdict(set)
     if not paths:
         return claims
-    # A job that had ended before can have published nothing since.
-    since = Q(job__completed_at=None) | Q(job__completed_at__gte=plan.completed_at)
-    others = JobOutput.objects.filter(since, job__workspace=job.workspace).exclude(job=job)
+    # By the rows' own order, which no clock can change.
+    others = JobOutput.objects.filter(pk__gt=plan.last_row, job__workspace=job.workspace).exclude(job=job)
     for start in range(0, len(paths), _ROWS_AT_ONCE):
         rows = others.filter(path__in=paths[start : start + _ROWS_AT_ONCE])
         for path, content_hash in rows.values_list("path", "content_hash"):
             claims[path].add(content_hash)
     # One that was killed before it wrote its rows.
     wanted = set(paths)
-    for other in unfinished(job.workspace, besides=job):
-        for entry in other.entries:
-            if entry.path in wanted:
-                claims[entry.path].add(entry.content_hash)
+    for entry in half_published(job.workspace, besides=job):
+        if entry.path in wanted:
+            claims[entry.path].add(entry.content_hash)
     return claims
 
 

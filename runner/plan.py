@@ -60,6 +60,8 @@ class Plan:
     entries: tuple[Entry, ...]
     refused: tuple[str, ...]  # what the patterns matched and could not be stored: name and reason
     completed_at: datetime
+    # The highest primary key of JobOutput at that moment: what others have published since has a higher one.
+    last_row: int = 0
 
     @property
     def excluded(self) -> list[str]:
@@ -72,6 +74,7 @@ class Plan:
             "entries": [vars(entry) for entry in self.entries],
             "refused": self.refused,
             "completed_at": self.completed_at.isoformat(),
+            "last_row": self.last_row,
         }
         write_atomically(high_staging(job) / _PLAN, json.dumps(content).encode())
 
@@ -94,6 +97,7 @@ class Plan:
             tuple(Entry(**entry) for entry in content["entries"]),
             tuple(content["refused"]),
             datetime.fromisoformat(content["completed_at"]),
+            content.get("last_row", 0),
         )
 
 
@@ -118,10 +122,13 @@ def is_any_unfinished(workspace: str) -> bool:
     return any(True for _ in _with_a_plan(workspace))
 
 
-def unfinished(workspace: str, *, besides: Job) -> Iterator[Plan]:
-    """Those publications but for one job's own, read one by one."""
-    others = (job for job in _with_a_plan(workspace) if job.pk != besides.pk)
-    return filter(None, map(Plan.load, others))
+def half_published(workspace: str, *, besides: Job) -> Iterator[Entry]:
+    """What those publications have given its final name already: it is staged no more. One job's own is left out."""
+    for job in _with_a_plan(workspace):
+        plan = Plan.load(job) if job.pk != besides.pk else None
+        for number, entry in enumerate(plan.entries if plan else ()):
+            if not (high_staging(job) / str(number)).exists():
+                yield entry
 
 
 def _with_a_plan(workspace: str) -> Iterator[Job]:

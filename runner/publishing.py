@@ -55,8 +55,8 @@ def _require_staged_for_medium(job: Job, plan: Plan) -> None:
         if folder.is_dir() or all(entry.level != MODERATELY_SENSITIVE for entry in plan.entries):
             return
     raise StorageUnavailable(
-        f"{folder} is missing although outputs were made ready there. Mount medium privacy storage again; if it was "
-        "emptied on purpose, create that folder again. The job then continues automatically."
+        f"{folder} is missing although outputs were made ready there. Mount medium privacy storage again. The job then "
+        "continues automatically."
     )
 
 

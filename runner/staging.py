@@ -8,17 +8,18 @@ is a hard link of the very file that was hashed, so an output of any size costs 
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 
 from django.conf import settings
+from django.db.models import Max
 from django.utils import timezone
 
 from jobs import storage
 from jobs.errors import JobError, Unavailable
 from jobs.levels import MODERATELY_SENSITIVE
 from jobs.log import escape
-from jobs.models import Job
+from jobs.models import Job, JobOutput
 from jobs.text import size_in_words
 from runner.disclosure import Limits, Verdict, check
 from runner.matching import Matched, MatchedFile
@@ -60,10 +61,12 @@ def stage(job: Job, workspace_folder: Path, matched: Matched, *, should_stop: Sh
         try:
             entries = _stage_files(job, workspace_folder, matched.files, should_stop)
             check_stop(should_stop)
-            plan = Plan(entries, tuple(map(str, matched.refused)), timezone.now())
+            last_row = JobOutput.objects.aggregate(last=Max("pk"))["last"] or 0
+            plan = Plan(entries, tuple(map(str, matched.refused)), timezone.now(), last_row)
             plan.save(job)
         except BaseException:
-            discard(job)
+            with suppress(StorageUnavailable, OSError):  # what cannot go away now is met by the next try
+                discard(job)
             raise
     return plan
 
@@ -72,11 +75,16 @@ def discard(job: Job) -> None:
     """Remove the plan of the job's attempt and what it has staged, in both storages; may be repeated.
 
     The plan goes first, and for good: killed in the middle, a plan without its files would look like a publication of
-    which every output is stored already.
+    which every output is stored already. Raises StorageUnavailable if something cannot be removed: the next try would
+    take it for its own, and after the job's end nobody would look for it.
     """
     Plan.forget(job)
     for staging in (medium_staging(job), high_staging(job)):
-        remove_tree(staging)
+        if remove_tree(staging):
+            raise StorageUnavailable(
+                f"{staging} cannot be removed. Nothing is lost: make that disk writable again, or remove the folder by "
+                "hand; the job then continues automatically."
+            )
         try:
             staging.parent.rmdir()
         except OSError:
@@ -178,7 +186,11 @@ class _Stager:
         _take_over(descriptor, folder_fd)
         if size < _SYNCED_WHILE_HASHED:
             return digest(descriptor, self.should_stop)
-        flushed = self.flusher.submit(os.fsync, descriptor)
+        try:
+            flushed = self.flusher.submit(os.fsync, descriptor)
+        except RuntimeError:  # the host starts no more threads
+            os.fsync(descriptor)
+            return digest(descriptor, self.should_stop)
         try:
             return digest(descriptor, self.should_stop)
         finally:

@@ -48,7 +48,10 @@ class StoredFolder:
         if self._replaced:
             timer = threading.Timer(_FREED_AFTER_SECONDS, _close_all, (self._replaced,))
             timer.daemon = True  # if the process ends first, the kernel frees them
-            timer.start()
+            try:
+                timer.start()
+            except RuntimeError:  # the host starts no more threads: freed now, which only takes longer
+                _close_all(self._replaced)
 
     def why_not_storable(self, relative: str) -> str:
         """Empty if a file can get this name; else what stands in its way and what to do, for the study's author.

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobs.errors import JobError, Stopped, Unavailable
+from jobs.log import escape
 from jobs.text import size_in_words
 
 _OPENAT2 = 437  # the same number on every architecture that Linux gained since 2020
@@ -61,6 +62,12 @@ _OPEN_REFUSALS = {
 }
 
 
+# What of opening a path says that the file itself is none that may be used; anything else is trouble of disk or host.
+OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EXDEV, errno.ENAMETOOLONG)
+# In its own folder a job may take away permissions, too.
+OF_THE_JOBS_FILE = (*OF_THE_FILE, errno.EACCES, errno.EPERM)
+
+
 ShouldStop = Callable[[], bool]
 
 
@@ -99,17 +106,19 @@ def disk_trouble(path: Path) -> Iterator[None]:
 def trouble_of_disk(error: OSError, path: Path | None = None) -> StorageUnavailable | None:
     """What an error means for whoever has to see to the disk; None if it is no trouble of a disk.
 
-    `path` is where something was done, for errors that tell no place of their own.
+    `path` is where something was done, and may be told to the job-server. What the error itself names may be a file
+    whose name a job has chosen, so that goes into the detail.
     """
     if error.errno not in _DISK_TROUBLE:
         return None
-    named = error.filename if isinstance(error.filename, str) and error.filename.startswith("/") else path
-    what = f"Cannot use {named}" if named else "Cannot use a disk"
     todo = _DISK_TROUBLE[error.errno]
-    if error.errno == errno.ENOSPC and named and _holds_no_more_files(Path(named)):
+    named = error.filename if isinstance(error.filename, str) and error.filename.startswith("/") else ""
+    if error.errno == errno.ENOSPC and _holds_no_more_files(path or Path(named or "/")):
         todo = "remove files from that disk, which has room but holds as many files as it can (no inode is free)"
     return StorageUnavailable(
-        f"{what}: {error.strerror}. Nothing is lost: {todo}; the job then continues automatically."
+        f"Cannot use {path or 'a disk'}: {error.strerror}. Nothing is lost: {todo}; the job then continues "
+        "automatically.",
+        detail=f"It was {escape(named)}." if named else "",
     )
 
 
@@ -208,10 +217,12 @@ def why_not_opened(error: OSError) -> str:
 
 
 def open_ordinary(root_fd: int, relative: bytes) -> int:
-    """Open a plain file, and nothing else, below a folder for reading. Raises NotOrdinary."""
+    """Open a plain file of a job, and nothing else, for reading. Raises NotOrdinary; OSError (disk, host)."""
     try:
         descriptor = open_beneath(root_fd, relative, os.O_RDONLY)
     except OSError as error:
+        if error.errno not in OF_THE_JOBS_FILE:
+            raise
         raise NotOrdinary(why_not_opened(error)) from error
     reason = why_not_ordinary(os.fstat(descriptor))
     if reason:

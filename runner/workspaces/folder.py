@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from jobs import storage
+from jobs.log import escape
 from jobs.models import Job
 from runner.workspaces import inputs as job_inputs
 from runner.workspaces.code import Owner, unpack
@@ -69,8 +70,9 @@ def _clear(job_folder: Path) -> None:
     left = remove_tree(job_folder)
     if left:
         raise StorageUnavailable(
-            f"{left[0]} is left from an earlier try and cannot be removed. Remove {job_folder} by hand; "
-            "the job then continues automatically."
+            f"What an earlier try has left cannot be removed. Remove {job_folder} by hand; the job then continues "
+            "automatically.",
+            detail=f"It is {escape(str(left[0]))}.",
         )
     job_folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     job_folder.mkdir(mode=0o700)

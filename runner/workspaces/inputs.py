@@ -6,7 +6,6 @@ replaces names and never changes a file, so a file that is open stays right. Whe
 the lock is taken for a moment to tell a publication of meanwhile from a file that somebody changed by hand.
 """
 
-import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,12 +18,17 @@ from runner import plan
 from runner.mounted import require_storage
 from runner.workspaces.code import Owner
 from runner.workspaces.copying import copy
-from runner.workspaces.files import ShouldStop, check_stop, open_beneath, opened_folder, why_not_opened
+from runner.workspaces.files import (
+    OF_THE_FILE,
+    ShouldStop,
+    check_stop,
+    open_beneath,
+    opened_folder,
+    trouble_of_disk,
+    why_not_opened,
+)
 from runner.workspaces.lock import publishing_lock
 from runner.workspaces.removal import remove_tree
-
-# What of opening a stored file says that the file is not there as published; anything else is trouble of the disk.
-_OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EXDEV, errno.ENAMETOOLONG)
 
 
 class InputChanged(Unavailable):
@@ -76,8 +80,11 @@ def _open_unchanged(row: JobOutput, root_fd: int) -> int:
     try:
         descriptor = open_beneath(root_fd, os.fsencode(row.path), os.O_RDONLY)
     except OSError as error:
-        if error.errno not in _OF_THE_FILE:
-            raise OSError(error.errno, error.strerror, os.readlink(f"/proc/self/fd/{root_fd}")) from error
+        if error.errno not in OF_THE_FILE:
+            # The caller would name the job's own disk.
+            if trouble := trouble_of_disk(error, Path(os.readlink(f"/proc/self/fd/{root_fd}"))):
+                raise trouble from error
+            raise
         raise _NotAsPublished(row, why_not_opened(error)) from error
     status = os.fstat(descriptor)
     if (status.st_size, status.st_mtime_ns) != (row.size, row.modified_ns):

@@ -6,6 +6,7 @@ import pytest
 
 from jobs import storage
 from jobs.levels import HIGHLY_SENSITIVE
+from jobs.models import JobOutput
 from jobs.states import StatusCode
 from runner import outputs, verdicts
 from runner.verdicts import Outcome
@@ -100,11 +101,10 @@ def test_the_log_leaves_medium_storage_when_the_action_makes_nothing_for_it_any_
     publish(make_publisher(action="tables"), BOTH)
     assert storage.action_log(medium(), "tables").exists()
 
-    job = job_with(HIGHLY_SENSITIVE, action="tables")
-    outputs.write_logs(job, Outcome(StatusCode.NONZERO_EXIT, "It ended badly."))
+    publish(job_with(HIGHLY_SENSITIVE, action="tables"), {"output/table.csv": b"id\n1\n"})
 
     assert not storage.action_log(medium(), "tables").exists()
-    assert medium("output/table.csv").exists()
+    assert not medium("output/table.csv").exists()
 
 
 @pytest.mark.parametrize("storage_of", [high, medium])
@@ -115,8 +115,10 @@ def test_a_log_is_never_written_or_removed_behind_a_link(storage_of, spec, tmp_p
     storage_of("metadata").symlink_to(tmp_path / "metadata")
     before = files_in(tmp_path / "metadata")
 
+    job = make_publisher(action="tables", output_spec=spec)
+    JobOutput.objects.update(is_current=False)  # nothing of the action is released any more
     with pytest.raises(StorageUnavailable, match="continues automatically"):
-        outputs.write_logs(make_publisher(action="tables", output_spec=spec), Outcome(StatusCode.NONZERO_EXIT, "No."))
+        outputs.write_logs(job, Outcome(StatusCode.NONZERO_EXIT, "No."))
 
     assert files_in(tmp_path / "metadata") == before
 

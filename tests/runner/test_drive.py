@@ -146,7 +146,7 @@ def test_trouble_of_a_disk_is_waited_out_wherever_it_shows(executor, runner, mon
 
     monkeypatch.setitem(steps.STEPS, StatusCode.FINALIZED, step)
 
-    wait_until(lambda: runner.tick() and "/storage/high" in row(job).status_message, what="the trouble")
+    wait_until(lambda: runner.tick() and "/storage/high" in row(job).status_detail, what="the trouble")
     tick_until(runner, job, StatusCode.JOB_ERROR)
 
 

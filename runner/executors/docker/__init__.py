@@ -100,6 +100,9 @@ class DockerExecutor:
                 client.start(container_id)
             except APIError as error:
                 if not _says(error, _WEDGED):
+                    # It never ran. Made anew by the next try, its start follows its creation again (see `life`).
+                    with contextlib.suppress(APIError):
+                        client.remove_container(container_id, v=True)
                     raise
                 log.warning("container %s cannot be started any more and is removed: %s", spec.name, error)
                 client.remove_container(container_id, v=True, force=True)
