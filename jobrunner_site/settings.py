@@ -28,8 +28,13 @@ class Variables(Env):
 env = Variables(eager=False)
 _problems: list[str] = []
 DOTENV_FILE = os.environ.get("DOTENV_FILE", str(BASE_DIR / ".env"))
-if DOTENV_FILE and Path(DOTENV_FILE).is_file():
-    env.read_env(DOTENV_FILE, recurse=False)
+if os.environ.get("DOTENV_FILE") and not Path(DOTENV_FILE).is_file():
+    _problems.append(f"DOTENV_FILE: there is no file {DOTENV_FILE}.")  # a slip must not mean development
+elif DOTENV_FILE and Path(DOTENV_FILE).is_file():
+    try:
+        env.read_env(DOTENV_FILE, recurse=False)
+    except OSError as error:
+        _problems.append(f"{DOTENV_FILE} cannot be read: {error.strerror}. Run this as the user whom it belongs to.")
 
 
 def secret(name: str, default: str = "") -> str:
@@ -166,7 +171,7 @@ if PRODUCTION:
     _problems += checking.production(globals(), _not_set)
 if not _problems:
     try:
-        WORK_DIR.mkdir(parents=True, exist_ok=True)
+        WORK_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)  # the database in it names files of patients
     except OSError as error:
         _problems.append(f"WORK_DIR: {WORK_DIR} cannot be made: {error.strerror}.")
 if _problems:

@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from jobs import storage
 from jobs.admin_filters import StateFilter, StatusFilter
 from jobs.admin_lists import MOST_IN_PAGE, FewRows, LargeTable, any_of, beginning_with
+from jobs.log import escape
 from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
 
 
@@ -37,7 +38,9 @@ class CancelForm(ActionForm):
     """What stands beside the choice of an action."""
 
     reason = forms.CharField(
-        max_length=1000, required=False, widget=forms.TextInput(attrs={"placeholder": "why, for the study's author"})
+        label="\u00a0reason:",
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "why, for the study's author", "size": 40, "maxlength": 1000}),
     )
 
 
@@ -138,7 +141,7 @@ class JobAdmin(ReadOnly, LargeTable):
 
     @admin.action(description="Cancel selected jobs", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset) -> None:
-        reason = request.POST.get("reason", "").strip()
+        reason = escape(request.POST.get("reason", "").strip()[:1000])
         if not reason:
             self.message_user(request, "Nothing was cancelled: say why, beside the action.", messages.ERROR)
             return

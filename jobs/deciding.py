@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from jobs.models import Job, JobOutput, JobRequest
+from jobs.names import address_key
 from jobs.project import RUN_ALL, Action, Project
 from jobs.states import State
 from jobs.storage import high_privacy_workspace
@@ -168,10 +169,12 @@ class _Decider:
 
     def _why_strange(self, job: Job) -> str:
         """Why what the job makes cannot be what this request asks for, whatever else it is."""
-        if _same_address(job.request.repo_url) != _same_address(self.request.repo_url):
+        if address_key(job.request.repo_url) != address_key(self.request.repo_url):
             return f"its last job {job.identifier} ran another repository"
         if job.request.database_name != self.request.database_name:
             return f"its last job {job.identifier} was made with database {job.request.database_name}"
+        if job.is_of_other_data:
+            return f"its last job {job.identifier} was made with {'dummy' if job.has_dummy_data else 'real'} data"
         return ""
 
     def replaced(self, action: Action) -> PlannedAction | None:
@@ -220,12 +223,6 @@ class _Decider:
 
     def _is_replaced(self, output: _Output) -> bool:
         return output.path in self.stored and any(fnmatch.fnmatchcase(output.path, path) for path in self.shared_paths)
-
-
-def _same_address(repo_url: str) -> str:
-    """Spellings of one repository's address that mean the same; of a local path none but one do."""
-    plain = repo_url.rstrip("/").removesuffix(".git")
-    return plain.lower() if "://" in plain else plain
 
 
 def _outputs(jobs: Iterable[Job]) -> dict[int, list[_Output]]:

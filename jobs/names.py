@@ -8,3 +8,8 @@ MOST_NAME_BYTES = 128
 WORKSPACE_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_-]{0,127}")
 # Letters of any script, never a separator or a leading dot.
 ACTION_NAME = re.compile(r"\w(?:[\w .-]*[\w-])?")
+
+
+def address_key(repo_url: str) -> str:
+    """The same for all spellings of one repository's address; a local path has only one."""
+    return repo_url.rstrip("/").removesuffix(".git").lower() if "://" in repo_url else repo_url

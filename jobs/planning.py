@@ -18,7 +18,7 @@ from jobs.log import escape
 from jobs.models import Job, JobRequest
 from jobs.models.job import job_identifier
 from jobs.models.new_jobs import Beginning, Draft, store
-from jobs.names import PROJECT_FILE, WORKSPACE_NAME
+from jobs.names import PROJECT_FILE, WORKSPACE_NAME, address_key
 from jobs.project import Action, Project, load_project
 from jobs.states import StatusCode
 from jobs.study.errors import shown
@@ -79,7 +79,23 @@ def make_plan(request: JobRequest, project: Project, stored: StoredFiles | None 
     Raises UnknownAction and RequestError.
     """
     check_request(request)
+    _refuse_mixing(request)
     return Plan(project, decide(request, project, stored or StoredFiles(request.workspace)))
+
+
+def _refuse_mixing(request: JobRequest) -> None:
+    """While jobs of another repository or database are active their outputs may come to lie in the same workspace."""
+    for repo_url, database in Job.objects.active_sources(request.backend, request.workspace):
+        if address_key(repo_url) != address_key(request.repo_url):
+            other = f"repository {git.shown(repo_url)}"
+        elif database != request.database_name:
+            other = f"database {database}"
+        else:
+            continue
+        raise RequestError(
+            f"Workspace {request.workspace} has active jobs of {other}, and outputs of both would be mixed: wait for "
+            "them, cancel them, or use another workspace."
+        )
 
 
 def submit(request: JobRequest, project: Project | None = None, *, by: str) -> Submission:
@@ -162,7 +178,7 @@ def _store(request: JobRequest, plan: Plan, drafts: _Drafts, *, by: str) -> None
     existing = {name: planned.job.pk for name, planned in plan.actions.items() if planned.job is not None}
     store(request, new, existing, by=by)
     log.info(
-        "request %s: %d jobs created (%s)", request.identifier, len(new), listed([draft.action for draft, _ in new])
+        "request %s: %d job(s) created (%s)", request.identifier, len(new), listed([draft.action for draft, _ in new])
     )
 
 

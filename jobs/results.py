@@ -34,7 +34,9 @@ def print_results(jobs: list[Job]) -> bool:
     console.print(_table(jobs))
     for workspace in sorted({job.workspace for job in jobs}):
         console.print(f"Outputs of {workspace}: {storage.high_privacy_workspace(workspace)}", soft_wrap=True)
-        console.print(f"  for output checking: {storage.medium_privacy_workspace(workspace)}", soft_wrap=True)
+        medium = storage.medium_privacy_workspace(workspace)
+        if medium.exists():
+            console.print(f"  for output checking: {medium}", soft_wrap=True)
     for job in jobs:
         log = _log(job)
         if log:

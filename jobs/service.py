@@ -120,13 +120,18 @@ def run_forever(tick: Callable[[], bool], pause: Callable[[], None], stop: Stop)
                 log.warning("the database answers again")
             waits = False
         except OperationalError as error:
-            if not str(error).startswith(_PASSING):
+            if not is_passing(error):
                 raise
             if not waits:
                 log.warning("waiting for the database: %s. See who holds it, or free space on its disk", error)
             waits = True
         if not stop.is_set():
             pause()
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether SQLite is only held by somebody else, or its disk is full."""
+    return isinstance(error, OperationalError) and str(error).startswith(_PASSING)
 
 
 def _database_file() -> tuple[int, int] | None:

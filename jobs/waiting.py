@@ -64,7 +64,10 @@ class _RunnerProcess:
             if time.monotonic() - self._started > START_AGAIN_SECONDS:
                 self._start()
         elif ended is not None:
-            raise RunnerFailed(f"The runner ended with exit code {ended}; see {self._log}.")
+            how = "was stopped" if ended == 0 else f"ended with exit code {ended}"
+            raise RunnerFailed(
+                f"The runner {how}; see {self._log}. The jobs stay, and `manage.py run` goes on with them."
+            )
 
     def _start(self) -> None:
         self._started = time.monotonic()

@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, r
 from jobs.errors import JobError, Stopped, Unavailable
 from jobs.models import InvalidTransition, Job
 from jobs.models.job_queries import STOP_COLUMNS
+from jobs.service import is_passing
 from jobs.states import State, StatusCode
 from runner.executors.base import Executor, Status
 from runner.followers import Followers
@@ -88,8 +89,9 @@ class Driver:
             # The database, or an error while an error was being recorded: nothing is lost by trying again.
             trouble = self._next_trouble(pk)
             # Once with all that is known; a database that is locked for an hour must not fill the disk with it.
-            how = "job with primary key %s: its step could not be done or recorded (try %d): %s"
-            log.warning(how, pk, trouble.tries, error, exc_info=trouble.tries == 1)
+            is_news = trouble.tries == 1 and not is_passing(error)
+            how = "job number %s: its step could not be done or recorded, it is tried again (try %d): %s"
+            log.warning(how, pk, trouble.tries, error, exc_info=is_news)
         finally:
             close_old_connections()
             reset_queries()  # in development Django keeps the last 9,000, for each thread

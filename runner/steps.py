@@ -20,10 +20,13 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from jobs import git, storage
+from jobs.errors import JobError
 from jobs.models import Job, JobOutput
 from jobs.models.job_queries import STOP_COLUMNS
+from jobs.names import address_key
 from jobs.states import StatusCode
 from runner import containers, outputs, verdicts
 from runner.executors.base import Executor, ExecutorUnavailable, Phase
@@ -60,11 +63,28 @@ def prepare(job: Job, tools: Tools) -> None:
         (job.code_repo_url, job.code_commit) if job.code_repo_url else (job.request.repo_url, job.request.commit)
     )
     inputs = JobOutput.objects.inputs_for(job.workspace, job.needs)
+    refuse_strange_inputs(job, inputs)
     with git.export(code_repo, commit, should_stop=tools.stop.is_set) as code:
         notes = folder.prepare(job, code, inputs, should_stop=tools.stop.is_set)
     for note in notes:
         log.info("job %s: %s", job.identifier, note)
     job.move_to(StatusCode.PREPARED, "Code and inputs are in place.")
+
+
+def refuse_strange_inputs(job: Job, inputs: QuerySet) -> None:
+    """Rows of another repository or database are never given to a job. Raises JobError.
+
+    Planning does not let such jobs run side by side; this is for what a flag, a setting or a hand has changed since.
+    """
+    wanted = (address_key(job.request.repo_url), job.request.database_name)
+    columns = ("job__action", "job__request__repo_url", "job__request__database_name", "job__has_dummy_data")
+    for action, repo_url, database, has_dummy_data in inputs.order_by().values_list(*columns).distinct():
+        is_other_data = has_dummy_data not in (None, settings.USING_DUMMY_DATA_BACKEND)
+        if (address_key(repo_url), database) != wanted or is_other_data:
+            raise JobError(
+                f"The outputs of {action} in this workspace were made from another repository or with other data: run "
+                f"{action} again, then this action."
+            )
 
 
 def clear_earlier_life(job: Job, executor: Executor) -> None:
@@ -80,7 +100,7 @@ def clear_earlier_life(job: Job, executor: Executor) -> None:
 def start(job: Job, tools: Tools) -> None:
     """Start the container, or adopt the one that an earlier try of this step has started."""
     tools.executor.start(containers.spec_for(job))
-    job.move_to(StatusCode.EXECUTING, CONTAINER_RUNS)
+    job.move_to(StatusCode.EXECUTING, CONTAINER_RUNS, has_dummy_data=settings.USING_DUMMY_DATA_BACKEND)
     tools.followers.follow(job)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -72,6 +73,9 @@ class Job(models.Model):
     exit_code = models.IntegerField(null=True, blank=True)
     out_of_memory = models.BooleanField(default=False)
     image_id = models.CharField(max_length=128, blank=True)
+    has_dummy_data = models.BooleanField(
+        null=True, blank=True, help_text="whether the backend gave dummy data when it began; empty before that"
+    )
     outcome_code = models.CharField(max_length=32, choices=StatusCode, blank=True, help_text="what finalized leads to")
     outcome_message = models.TextField(blank=True)
     outcome_detail = models.TextField(blank=True)
@@ -123,6 +127,11 @@ class Job(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.state in FINAL_STATES
+
+    @property
+    def is_of_other_data(self) -> bool:
+        """Whether it began on dummy data and this backend now has real ones, or the other way round."""
+        return self.has_dummy_data is not None and self.has_dummy_data != settings.USING_DUMMY_DATA_BACKEND
 
     @property
     def is_stop_requested(self) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # What somebody has asked for; steps read them afresh.
 STOP_COLUMNS = ("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason")
 _STANDING = (
-    *("identifier", "action", "state", "status_code", "stop_request", "run_command"),
+    *("identifier", "action", "state", "status_code", "stop_request", "run_command", "has_dummy_data"),
     *("request__repo_url", "request__commit", "request__database_name"),
 )
 
@@ -101,6 +101,11 @@ class JobQuerySet(models.QuerySet):
         )
         newest = jobs.values("action").annotate(newest=models.Max("pk")).values("newest")
         return {job.action: job for job in self.filter(pk__in=newest).select_related("request").only(*_STANDING)}
+
+    def active_sources(self, backend: str, workspace: str) -> list[tuple[str, str]]:
+        """Address of the repository and name of the database of whatever is active in the workspace."""
+        jobs = self.active().filter(backend=backend, workspace=workspace).order_by()
+        return list(jobs.values_list("request__repo_url", "request__database_name").distinct())
 
     def bound_to_fail(self, backend: str, workspace: str) -> set[int]:
         """Primary keys of the workspace's pending jobs that wait, directly or not, for one that failed or is to stop.

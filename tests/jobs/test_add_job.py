@@ -450,7 +450,7 @@ def test_who_stops_waiting_is_told_that_the_jobs_stay(study, tmp_path):
         waiting.send_signal(signal.SIGINT)
         printed, _ = waiting.communicate(timeout=30)
         assert waiting.returncode == 130
-        assert "Stopped waiting. The jobs stay" in printed
+        assert "Stopped waiting. Containers that run go on" in printed
 
 
 @pytest.mark.slow_test

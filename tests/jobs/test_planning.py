@@ -1,11 +1,12 @@
 """From a request to jobs: what runs again, what is joined, what is reused, and why. Rows M1-M16 of the requirements."""
 
 import pytest
+from django.utils import timezone
 
 from jobs import storage
 from jobs.deciding import StoredFiles
 from jobs.models import Job, JobOutput, JobRequest, StatusChange
-from jobs.planning import Decision, make_plan, submit
+from jobs.planning import Decision, RequestError, make_plan, submit
 from jobs.project import load_project
 from jobs.states import ACTIVE_CODES, StatusCode
 from tests.factories import make_job, make_output
@@ -174,17 +175,41 @@ def test_run_all_at_a_new_commit_says_what_ran_at_another_one_and_how_to_run_it_
     )
 
 
-@pytest.mark.parametrize("code", [StatusCode.SUCCEEDED, StatusCode.EXECUTING])
+OTHERS = {"repository": {"repo_url": "https://github.com/opensafely/other"}, "database": {"database_name": "full"}}
+
+
+@pytest.mark.parametrize("columns", OTHERS.values(), ids=OTHERS)
+def test_a_workspace_with_active_jobs_of_another_repository_or_database_is_busy(columns):
+    """Inputs are found by workspace and action: a job of one would be given the rows of the other."""
+    busy = make_job(StatusCode.EXECUTING, action="anything", backend="tpp")
+    with pytest.raises(RequestError, match=r"has active jobs of .* would be mixed"):
+        run("prepare_1", **columns)
+    Job.objects.filter(pk=busy.pk).update(state="failed", status_code="job_error", completed_at=timezone.now())
+    assert run("prepare_1", **columns) == ["generate", "prepare_1"]
+
+
+def test_what_was_made_with_dummy_data_is_not_reused_once_the_backend_has_real_ones(settings):
+    end(StatusCode.SUCCEEDED, "generate")
+    Job.objects.update(has_dummy_data=True)
+    settings.USING_DUMMY_DATA_BACKEND = True
+    assert why("generate", "prepare_1")[0] is Decision.REUSE
+
+    settings.USING_DUMMY_DATA_BACKEND = False
+
+    decision, reason = why("generate", "prepare_1")
+    assert decision is Decision.RUN and reason.endswith("was made with dummy data")
+
+
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ({"repo_url": "https://github.com/opensafely/other"}, "ran another repository"),
-        ({"database_name": "full"}, "was made with database default"),
+        (OTHERS["repository"], "ran another repository"),
+        (OTHERS["database"], "was made with database default"),
     ],
 )
-def test_a_job_of_another_repository_or_database_is_neither_reused_nor_joined(code, columns, reason):
+def test_a_job_of_another_repository_or_database_is_not_reused(columns, reason):
     """Its rows would be taken for those of this study, or of this database."""
-    end(code, "generate")
+    end(StatusCode.SUCCEEDED, "generate")
     decision, why_it_runs = why("generate", "prepare_1", **columns)
     assert decision is Decision.RUN and why_it_runs.endswith(reason)
     assert run("prepare_1", **columns) == ["generate", "prepare_1"]
@@ -327,7 +352,7 @@ def test_the_disk_is_asked_once_about_a_file_however_often_the_plan_is_made():
 def test_a_plan_with_nothing_to_run_takes_no_transaction(django_assert_num_queries):
     """Transactions lock: no savepoint, nothing but the request, the latest jobs and their outputs are read."""
     end(StatusCode.SUCCEEDED, *STUDY.all_actions())
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         submit(ask("run_all"), STUDY, by="alice")
 
 

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from jobs import storage
+from jobs.errors import JobError
 from jobs.models import Job, JobOutput, StatusChange
 from jobs.states import State, StatusCode
 from runner import outputs, steps
@@ -14,7 +15,7 @@ from runner.executors.fake import FakeExecutor, FakeRun
 from runner.followers import Followers
 from runner.loop import Runner
 from runner.steps import GaveUp, Tools
-from tests.factories import make_job, make_request
+from tests.factories import make_job, make_output, make_request
 from tests.git_repositories import make_repository, serve
 from tests.publication import leave, never
 from tests.site import wait_until
@@ -230,3 +231,31 @@ def test_a_cancel_ends_a_fetch_from_a_git_host_that_hangs(tmp_path, settings):
 
         runner.close()
     assert Job.objects.get().status_code == StatusCode.CANCELLED_BY_USER
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"repo_url": "https://github.com/opensafely/other"}, {"database_name": "dummy"}],
+    ids=["repo", "database"],
+)
+def test_no_job_is_given_rows_of_another_repository_or_database(columns):
+    """However they came to lie in its workspace."""
+    make_output(make_job(StatusCode.SUCCEEDED, request=make_request(**columns), action="extract"))
+    job = make_job(StatusCode.PREPARING, action="report", needs=["extract"])
+
+    with pytest.raises(JobError, match=r"outputs of extract .* were made from another repository or with other data"):
+        steps.refuse_strange_inputs(job, JobOutput.objects.inputs_for(job.workspace, job.needs))
+
+
+@pytest.mark.parametrize("is_dummy", [True, False])
+def test_no_job_with_real_data_is_given_dummy_rows(settings, is_dummy):
+    settings.USING_DUMMY_DATA_BACKEND = is_dummy
+    make_output(make_job(StatusCode.SUCCEEDED, action="extract", has_dummy_data=not is_dummy))
+    job = make_job(StatusCode.PREPARING, action="report", needs=["extract"])
+    inputs = JobOutput.objects.inputs_for(job.workspace, job.needs)
+
+    with pytest.raises(JobError, match="with other data"):
+        steps.refuse_strange_inputs(job, inputs)
+
+    Job.objects.filter(action="extract").update(has_dummy_data=None)
+    steps.refuse_strange_inputs(job, inputs)

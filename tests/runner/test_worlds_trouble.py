@@ -184,14 +184,15 @@ def test_a_failed_job_does_not_take_the_log_of_what_stays_released():
     assert {"output/table.csv", "metadata/tables.log"} <= files_in(medium()).keys()
 
 
-def test_a_locked_database_is_told_of_with_all_that_is_known_only_once(monkeypatch, caplog):
+@pytest.mark.parametrize(("words", "is_news"), [("database is locked", False), ("disk I/O error", True)])
+def test_trouble_of_the_database_is_told_of_with_all_that_is_known_at_most_once(monkeypatch, caplog, words, is_news):
     def locked(job, tools) -> None:
-        raise OperationalError("database is locked")
+        raise OperationalError(words)
 
     monkeypatch.setitem(drive.STEPS, StatusCode.FINALIZING, locked)
     job, driver = make_publisher(), Driver(FakeExecutor())
     for _ in range(3):
         driver.drive(job.pk, threading.Event())
 
-    assert [bool(record.exc_info) for record in caplog.records] == [True, False, False]
+    assert [bool(record.exc_info) for record in caplog.records] == [is_news, False, False]
     assert driver._troubles[job.pk].tries == 3

@@ -4,6 +4,7 @@ import argparse
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from jobs.errors import JobError, Unavailable
 from jobs.local import Wish, add, show_plan
@@ -67,12 +68,16 @@ class Command(BaseCommand):
             raise CommandError("\n  ".join(error.lines or [str(error)])) from error
         except RunnerFailed as error:
             raise CommandError(str(error)) from error
+        except OperationalError as error:
+            raise CommandError(
+                f"The database cannot be used now: {error}. See who holds it, then try again."
+            ) from error
         except Unavailable as error:
             raise CommandError(f"{error} Nothing was added; try again later.") from error
         except StoppedWaiting:
             self.stderr.write(
-                "Stopped waiting. The jobs stay, and `manage.py run` goes on with them. "
-                "To end them, cancel them in the admin."
+                "Stopped waiting. Containers that run go on; `manage.py run` sees to the rest. "
+                "To end the jobs, cancel them in the admin."
             )
             raise SystemExit(130) from None
         except KeyboardInterrupt:
