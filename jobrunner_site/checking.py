@@ -75,6 +75,9 @@ def engine(values: Mapping) -> Iterable[str]:
         )
     if not all(extension.startswith(".") for extension in values["LEVEL4_FILE_TYPES"]):
         yield "LEVEL4_FILE_TYPES: each must begin with a dot, such as .csv."
+    names = values["LEVEL4_IDENTIFIER_COLUMNS"]
+    if not names or not all(re.search(r"[^\W_]", name) for name in names):
+        yield "LEVEL4_IDENTIFIER_COLUMNS: name at least one column, such as patient_id; without, nothing is looked for."
     yield from _weights(values["JOB_RESOURCE_WEIGHTS_FILE"])
 
 

@@ -61,9 +61,20 @@ install_pinned() {
             "PIP_INDEX_URL or pip.conf. Run this again once it is."
     fi
     rm "$incomplete"
-    "$python" -m pip check --disable-pip-version-check >/dev/null ||
-        stop "$1 is incomplete for $("$python" --version): '$python -m pip check' says what is missing. Whoever" \
-            "maintains this can pin it with 'make requirements'."
+}
+
+# -I: what PYTHONPATH names belongs to somebody else.
+is_complete() { "$python" -I -m pip check --disable-pip-version-check >"$venv/check" 2>&1; }
+
+# What an earlier list has left in .venv may not fit the new one, so a second look is taken at a fresh .venv.
+install_checked() {
+    install_pinned "$1"
+    if ! is_complete; then
+        make_venv
+        install_pinned "$1"
+        is_complete || { cat "$venv/check" >&2 && stop "$1 is incomplete for $("$python" --version): see above." \
+            "Whoever maintains this can pin what is missing with 'make requirements'."; }
+    fi
     fingerprint "$1" >"$venv/installed-$1"
 }
 
@@ -75,7 +86,7 @@ trap 'exit 130' INT TERM
 SECONDS=0
 venv_is_sound || make_venv
 if ! is_installed "$wanted"; then
-    install_pinned "$wanted"
+    install_checked "$wanted"
     [ "$wanted" = requirements.txt ] || fingerprint requirements.txt >"$venv/installed-requirements.txt"
     say "Set up in $SECONDS s."
 fi
