@@ -1,9 +1,9 @@
 """Django's entry for this package. What a job is: models, project files, planning, git."""
 
 from django.apps import AppConfig
-from django.core.checks import register
+from django.core.checks import Tags, register
 
-from jobs.checks import static_files_are_collected
+from jobs.checks import database_is_not_lost, static_files_are_collected
 
 
 class JobsConfig(AppConfig):
@@ -11,3 +11,4 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         register(static_files_are_collected, deploy=True)
+        register(database_is_not_lost, Tags.database)

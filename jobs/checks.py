@@ -4,6 +4,9 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
+from django.core.management import CommandError
+
+from jobs.service import check_database
 
 
 def static_files_are_collected(**_) -> list[CheckMessage]:
@@ -17,3 +20,15 @@ def static_files_are_collected(**_) -> list[CheckMessage]:
             id="jobs.E001",
         )
     ]
+
+
+def database_is_not_lost(databases=None, **_) -> list[CheckMessage]:
+    """`migrate` asks this before it makes tables: an empty database beside used folders is a lost one."""
+    if databases is None:
+        return []
+    try:
+        check_database()
+    except CommandError as error:
+        if "is empty" in str(error):
+            return [Error(str(error), id="jobs.E002")]
+    return []

@@ -18,6 +18,7 @@ from jobs import git, planning, waiting
 from jobs.images import Images
 from jobs.log import escape
 from jobs.models import Heartbeat, Job, JobRequest
+from jobs.names import address_key
 from jobs.project import Project
 from jobs.results import print_results, terminal
 from jobs.text import listed
@@ -119,9 +120,22 @@ def _request_and_project(wish: Wish) -> tuple[JobRequest, Project]:
             "To run them, commit them (git add, git commit) and call this command again."
         )
     project = planning.read_project(request)
-    for warning in [*_left_out(request), *project.warnings]:
+    for warning in [*_strangers(request), *_left_out(request), *project.warnings]:
         _warn(warning)
     return request, project
+
+
+def _strangers(request: JobRequest) -> Iterator[str]:
+    """Two studies of one folder name share a workspace unless somebody says otherwise."""
+    earlier = JobRequest.objects.filter(backend=request.backend, workspace=request.workspace).order_by()
+    others = {url for url in earlier.values_list("repo_url", flat=True).distinct() if url}
+    if strange := sorted(url for url in others if address_key(url) != address_key(request.repo_url)):
+        yield (
+            f"workspace {request.workspace} has outputs of {git.shown(strange[0])}, too. Those of equal names are "
+            "replaced: use --workspace to keep the studies apart."
+        )
+    if request.database_name != "default" and settings.USING_DUMMY_DATA_BACKEND:
+        yield f"this backend uses dummy data: no database is read, {request.database_name} neither."
 
 
 def _left_out(request: JobRequest) -> Iterator[str]:

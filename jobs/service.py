@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from django.conf import settings
 from django.core.management import CommandError
 from django.db import OperationalError, close_old_connections, connection, reset_queries
 from django.db.migrations.executor import MigrationExecutor
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 # A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
 LONGEST_END_SECONDS = 8.5
 _LOOK_EVERY_SECONDS = 0.5
+# In WORK_DIR: which executor runs its jobs. It is there once jobs have been run.
+USED_MARK = "executor"
 # What SQLite says when somebody else holds the database, or its disk has no room: both pass.
 _PASSING = ("database is locked", "database table is locked", "database or disk is full")
 
@@ -31,6 +34,11 @@ class DatabaseReplaced(Exception):
 def check_database() -> None:
     """Raises CommandError, with what to do, if the database lacks tables that this version of the code needs."""
     executor = MigrationExecutor(connection)
+    if not executor.loader.applied_migrations and (settings.WORK_DIR / USED_MARK).exists():
+        raise CommandError(
+            f"The database {connection.settings_dict['NAME']} is empty, but jobs have been run in {settings.WORK_DIR}: "
+            "put the database's file back. To begin with nothing, delete the whole work directory."
+        )
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise CommandError(
             f"The database {connection.settings_dict['NAME']} is not set up for this version: run `manage.py migrate`."

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from jobs.service import USED_MARK
+
 
 class AlreadyRunning(Exception):
     """Another process holds the lock; the message names it."""
@@ -61,7 +63,7 @@ def keep_to_one_executor() -> None:
 
     The fake executor would take over real jobs, find their containers missing, and invent their outputs.
     """
-    mark = settings.WORK_DIR / "executor"
+    mark = settings.WORK_DIR / USED_MARK
     used = mark.read_text().strip() if mark.exists() else ""
     if not used:
         with contextlib.suppress(OSError):  # a full disk: the next start will write it

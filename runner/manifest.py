@@ -67,7 +67,7 @@ def updated(manifest: dict, job: Job, entries: list[Entry], *, dropped: Iterable
     return {
         **manifest,
         "workspace": job.workspace,
-        "repo": job.request.repo_url,
+        "repo": _repo_of(outputs, job.request.repo_url),
         "outputs": outputs,
         "files": files,
         "actions": manifest["actions"] | ({job.action: _action(job, completed_at)} if entries else {}),
@@ -131,8 +131,14 @@ def _rebuilt(workspace: str, folder: Path, levels: Iterable[str]) -> dict:
             manifest["outputs"][row.path] = output
             manifest["files"][row.path] = {"created_by_action": row.job.action, "privacy_level": row.level}
             manifest["actions"][row.job.action] = _action(row.job, row.job.completed_at)
-            manifest["repo"] = row.job.request.repo_url
+            manifest["repo"] = _repo_of(manifest["outputs"], "")
     return manifest
+
+
+def _repo_of(outputs: dict, otherwise: str) -> str:
+    """The repository of all outputs; empty if several studies share the workspace: each output tells its own."""
+    repos = {output.get("repo", "") for output in outputs.values()} or {otherwise}
+    return repos.pop() if len(repos) == 1 else ""
 
 
 def _is_still_there(folder: Path, row: JobOutput) -> bool:

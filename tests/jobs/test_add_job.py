@@ -17,6 +17,7 @@ from jobs import local
 from jobs.management.commands.add_job import EXAMPLES
 from jobs.models import Heartbeat, Job, JobRequest
 from jobs.states import StatusCode
+from tests.factories import make_request
 from tests.git_repositories import commit, git, make_repository
 from tests.site import DEMO_STUDY, Site, wait_until
 
@@ -439,6 +440,19 @@ def test_what_is_joined_at_another_commit_is_warned_of(study, capsys):
     shown = capsys.readouterr()
     assert "Nothing to do: extract is already scheduled." in shown.out
     assert f"extract is already scheduled at commit {first[:10]} and will not run at" in shown.err
+
+
+def test_two_studies_of_one_folder_name_are_warned_of_their_common_workspace(study, capsys):
+    make_request(workspace="my-study", repo_url="/elsewhere/my study")
+    call_command("add_job", str(study), "extract", "--dry-run")
+    assert "workspace my-study has outputs of /elsewhere/my study, too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("is_dummy", "is_warned"), [(True, True), (False, False)])
+def test_who_asks_a_backend_with_dummy_data_for_a_database_is_told_so(study, capsys, settings, is_dummy, is_warned):
+    settings.USING_DUMMY_DATA_BACKEND = is_dummy
+    call_command("add_job", str(study), "extract", "--database", "full", "--dry-run")
+    assert ("this backend uses dummy data" in capsys.readouterr().err) is is_warned
 
 
 @pytest.mark.slow_test

@@ -1,6 +1,9 @@
 """What `check --deploy` and a starting gunicorn say of an installation."""
 
+import pytest
+
 from jobs.checks import static_files_are_collected
+from tests.site import Site
 
 
 def test_static_files_that_were_not_collected_are_an_error_that_says_what_to_run(settings, tmp_path):
@@ -15,3 +18,18 @@ def test_static_files_that_were_not_collected_are_an_error_that_says_what_to_run
 def test_a_development_server_needs_no_collected_files(settings, tmp_path):
     settings.DEBUG, settings.STATIC_ROOT = True, str(tmp_path)
     assert static_files_are_collected() == []
+
+
+@pytest.mark.slow_test
+def test_no_tables_are_made_beside_folders_that_have_been_used(tmp_path):
+    """The database file was lost or moved: a new one would let everything look as if nothing had ever run."""
+    with Site(tmp_path, EXECUTOR="fake") as site:
+        site.manage("run", "--until-idle")
+        (site.work_dir / "db.sqlite3").rename(tmp_path / "moved")
+
+        for command in (["migrate"], ["run", "--until-idle"]):
+            printed = site.manage(*command, expect=1)
+            assert "is empty, but jobs have been run in" in printed and "put the database's file back" in printed
+
+        (tmp_path / "moved").rename(site.work_dir / "db.sqlite3")
+        site.manage("migrate")

@@ -164,7 +164,7 @@ def test_an_image_with_a_volume_below_the_workspace_is_refused_and_leaves_nothin
 def test_a_network_that_is_not_there_is_the_sites_fault_and_the_start_succeeds_once_it_is(executor, client, make_spec):
     network = f"jobrunner-test-{uuid.uuid4().hex[:12]}"
     spec = make_spec("ls /sys/class/net", network=network)
-    with pytest.raises(ExecutorUnavailable, match=f"network {network} not found"):
+    with pytest.raises(ExecutorUnavailable, match=f"There is no Docker network {network}"):
         executor.start(spec)
 
     made = client.create_network(network, internal=True)

@@ -103,6 +103,10 @@ class DockerExecutor:
                     # It never ran. Made anew by the next try, its start follows its creation again (see `life`).
                     with contextlib.suppress(APIError):
                         client.remove_container(container_id, v=True)
+                    if spec.network and _says(error, (f"network {spec.network} not found",)):
+                        raise ExecutorUnavailable(
+                            f"There is no Docker network {spec.network}; run: docker network create {spec.network}"
+                        ) from error
                     raise
                 log.warning("container %s cannot be started any more and is removed: %s", spec.name, error)
                 client.remove_container(container_id, v=True, force=True)
