@@ -45,6 +45,8 @@ def database(problems: list[str], url: str) -> dict:
         problems.append("DATABASE_URL: must begin with sqlite:/// (its value may hold a password: not shown).")
     elif ":memory:" in str(found["NAME"]) or not found["NAME"]:
         problems.append("DATABASE_URL: names no file, so everything would be lost: use sqlite:////path/to/db.sqlite3.")
+    elif not Path(found["NAME"]).is_absolute():
+        problems.append("DATABASE_URL: needs a full path (sqlite:////srv/…): each process may start elsewhere.")
     else:
         return found
     return {}

@@ -237,6 +237,10 @@ def test_a_database_that_is_lost_at_the_end_is_refused(site, url):
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
+        ("DATABASE_URL", "sqlite:///db.sqlite3", "needs a full path"),
+        ("LEVEL4_IDENTIFIER_COLUMNS", ",", "name at least one column"),
+        ("LEVEL4_IDENTIFIER_COLUMNS", "--", "name at least one column"),
+        ("DOTENV_FILE", "/nowhere/.env", "there is no file /nowhere/.env"),
         ("GIT_TOKEN_HOSTS", "https://github.com", "leave out https://"),
         ("GIT_TOKEN_HOSTS", "github.com,git.example/org", "'git.example/org' is not a host"),
         ("ACTIONS_ORG_URL", "ext::sh -c true", "must be the https:// address"),
