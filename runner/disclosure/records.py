@@ -18,7 +18,7 @@ _DIGIT = re.compile(r"\d")
 RULE_LINE = re.compile(r"[\s|+=:\-]*")
 _WIDE_BLANK = re.compile(r"\s{2,}")
 # R writes the place of the line's first value before it: "[11] 1001 1002".
-_PLACE_IN_R = re.compile(r"\s*\[\s*\d+\]\s")
+PLACE_IN_R = re.compile(r"\s*\[\s*\d+\]\s")
 _PARTS_COLUMNS = re.compile(r"[\t;|]")
 _MOST_FIGURES_OF_A_ROW = 4  # in figures without header or mark; a list that was wrapped has more in a line
 _LONGEST_START = 100  # characters
@@ -77,7 +77,7 @@ class RecordWatch:
 
     def _count_list(self, line: str, values: int) -> None:
         """A list that was wrapped has as many members as there are figures in its lines."""
-        is_wrapped = _PLACE_IN_R.match(line) or line.rstrip().endswith(",")
+        is_wrapped = PLACE_IN_R.match(line) or line.rstrip().endswith(",")
         is_row = "," in line or values <= _MOST_FIGURES_OF_A_ROW or self.header_width in (values, values - 1)
         if _PARTS_COLUMNS.search(line) or (is_row and not is_wrapped):
             return
@@ -97,7 +97,7 @@ def values_in(line: str) -> int:
 def values_of_list(line: str) -> int:
     """How many values a line of nothing but figures has; 0 for any other line, such as a header of quantiles (25%)."""
     line = line.lstrip()
-    place = _PLACE_IN_R.match(line)
+    place = PLACE_IN_R.match(line)
     words = line[place.end() if place else 0 :].replace(",", " ").strip(" \t[](){}").split()
     return len(words) if words and "%" not in line and all(map(_DIGIT.search, words)) else 0
 

@@ -75,6 +75,12 @@ LISTS = {
     "Python": "patient_ids = [\n" + wrapped("{1},\n", ", ", 12) + "]\n",
     "one a line": "patient_ids = [\n" + wrapped("{1},\n", ", ", 1) + "]\n",
     "begun in the same line": "patient_ids = [" + wrapped("{1},\n", ", ") + "]\n",
+    "printed in R": "> print(df$patient_id)\n" + wrapped(" [{:>3}] {}\n", " "),
+    "long ones in R": "> print(df$patient_id)\n" + wrapped("[{}] {}\n", " ", 1),
+    "printed in Python": "print(df['patient_id'])\n[" + wrapped(" {1}\n", " ", 3) + "]\n",
+    "bare": "The patient_ids:\n\n" + wrapped("{1}\n", " ", 1),
+    "a tuple": "The patient_ids:\n(" + wrapped("{1}", ", ", 100) + ")\n",
+    "a tuple in lines": "The patient_ids:\n(" + wrapped("{1},\n", ", ", 2) + ")\n",
     "a call in R": "patient_id <- c(\n" + wrapped("{1},\n", ", ") + ")\n",
 }
 
@@ -104,10 +110,17 @@ def test_a_list_is_as_long_as_all_its_lines(text, extension):
         "> quantile(table(df$patient_id))\n  0%  25%  50%  75% 100%\n   1    1    2    3   17\n",
         "Rows without patient_id:\n17\nRows with age:\n3983\n",
         "rows were joined by patient_id\n\nMean of age: 51.2\n",
+        "> table(table(df$patient_id))\n\n   1    2    3 \n9000  800  200 \n",
+        "> table(table(df$patient_id))\n   1    2    3 \n9000  800  200 \n",
+        "Merging on patient_id\n(10000, 12)\n(10000, 24)\n",
+        "Records by patient_id\n\n1  9000\n2   800\n3   200\n",
+        "Unique values of patient_id:\n2019 10234\n2020 10543\n",
+        '[1] "joined by patient_id"\n[1] 4000\n[1] 3983\n[1] 17\n',
     ],
 )
 def test_a_log_may_say_how_many_there_are_below_the_name(text):
     assert verdict(text, limits=Limits()).allowed
+    assert verdict(f"<html><pre>\n{text}</pre></html>", ".html", Limits()).allowed
 
 
 def test_a_table_of_numbers_with_a_header_is_no_list():
