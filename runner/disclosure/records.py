@@ -14,6 +14,7 @@ from runner.disclosure.rules import Limits, Refusal, rows_refusal
 # Loggers write milliseconds after a comma, which parts no cells.
 _TIMESTAMP = re.compile(r"^\W{0,3}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?")
 _DIGIT = re.compile(r"\d")
+_MAY_BE_ROW = re.compile(r"[\d,;\t|]|  ")
 # Rules such as |---|---| stand between a header and its rows.
 RULE_LINE = re.compile(r"[\s|+=:\-]*")
 _WIDE_BLANK = re.compile(r"\s{2,}")
@@ -51,25 +52,31 @@ class RecordWatch:
         return refusal
 
     def _look_at_line(self, line: str) -> None:
-        line = _TIMESTAMP.sub("", line, count=1)
+        if ":" in line:
+            line = _TIMESTAMP.sub("", line, count=1)
         words = line.split()
         if not words or RULE_LINE.fullmatch(line):
             return
-        figures = sum(1 for word in words if _DIGIT.search(word))
+        # Most lines are prose, and a close look costs as much as ten of these.
+        if not _MAY_BE_ROW.search(line):
+            self.listed, self.header_width = 0, len(words)
+            return
+        digit = _DIGIT.search(line)
+        figures = sum(1 for word in words if _DIGIT.search(word)) if digit else 0
         cells = _cells_in(line)
-        is_like_the_last = figures > 0 and self._is_like_the_last(line, len(words))
+        is_like_the_last = digit is not None and self._is_like_the_last(line, len(words), line[: digit.start()])
         are_cells = cells > 1 and len(words) <= 2 * cells
         self.records += are_cells or is_like_the_last or 0 < len(words) <= 2 * figures
         # "[" may stand alone before a place or a value.
-        values = values_of_list(line) if figures >= len(words) - 1 else 0
+        values = values_of_list(line) if digit and figures >= len(words) - 1 else 0
         if values:
             self._count_list(line, values)
         else:
             self.listed, self.header_width = 0, max(len(words), cells)
 
-    def _is_like_the_last(self, line: str, words: int) -> bool:
+    def _is_like_the_last(self, line: str, words: int, start: str) -> bool:
         """Other figures in the same shape. The same line again is no row: it only says how often."""
-        start = _DIGIT.split(line[:_LONGEST_START], maxsplit=1)[0]
+        start = start[:_LONGEST_START]
         last_line, self.last_line = self.last_line, line
         (last_words, last_start), self.last_shape = self.last_shape, (words, start)
         # A word more or less may be "North East" below "London".
