@@ -35,6 +35,7 @@ class RecordWatch:
         self.last_shape = (0, "")  # its number of words, and what stands before its first figure
         self.header_width = 0  # of the last line that was not only figures
         self.listed = 0  # values of a list over several lines
+        self.in_brackets = False  # since a "[" that was not closed
 
     def look_at(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -59,7 +60,7 @@ class RecordWatch:
             return
         # Most lines are prose, and a close look costs as much as ten of these.
         if not _MAY_BE_ROW.search(line):
-            self.listed, self.header_width = 0, len(words)
+            self._end_list(line, len(words))
             return
         digit = _DIGIT.search(line)
         figures = sum(1 for word in words if _DIGIT.search(word)) if digit else 0
@@ -72,7 +73,7 @@ class RecordWatch:
         if values:
             self._count_list(line, values)
         else:
-            self.listed, self.header_width = 0, max(len(words), cells)
+            self._end_list(line, max(len(words), cells))
 
     def _is_like_the_last(self, line: str, words: int, start: str) -> bool:
         """Other figures in the same shape. The same line again is no row: it only says how often."""
@@ -82,9 +83,18 @@ class RecordWatch:
         # A word more or less may be "North East" below "London".
         return line != last_line and (abs(words - last_words) <= 1 or start == last_start) and last_words > 0
 
+    def _end_list(self, line: str, width: int) -> None:
+        """A line that is not only figures may be the header of what follows, or open a list: "x = ["."""
+        self.listed, self.header_width = 0, width
+        self.in_brackets = _opens_list(line)
+
     def _count_list(self, line: str, values: int) -> None:
         """A list that was wrapped has as many members as there are figures in its lines."""
-        is_wrapped = PLACE_IN_R.match(line) or line.rstrip().endswith(",")
+        was_in_brackets = self.in_brackets
+        if "[" in line or "]" in line:
+            self.in_brackets = _opens_list(line)
+        is_in_brackets = was_in_brackets or self.in_brackets
+        is_wrapped = is_in_brackets or PLACE_IN_R.match(line) or line.rstrip().endswith(",")
         is_row = "," in line or values <= _MOST_FIGURES_OF_A_ROW or self.header_width in (values, values - 1)
         if _PARTS_COLUMNS.search(line) or (is_row and not is_wrapped):
             return
@@ -93,6 +103,10 @@ class RecordWatch:
             refusal = rows_refusal(f"a list of more than {self.limit:,} figures over several lines", self.limit)
             refusal.message += " If it is a table of numbers, write it as CSV with a header."
             raise refusal
+
+
+def _opens_list(line: str) -> bool:
+    return line.rfind("[") > line.rfind("]")
 
 
 def values_in(line: str) -> int:

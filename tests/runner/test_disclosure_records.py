@@ -93,8 +93,13 @@ def test_a_list_under_the_name_of_an_identifier_is_refused(name, extension):
 
 @pytest.mark.parametrize("extension", TEXTS)
 @pytest.mark.parametrize(
-    "text", [LISTS["R"], wrapped("{1}\n", " "), wrapped("{1},\n", ", "), wrapped("{1},\n", ",", 4)]
-)
+    "text",
+    [
+        LISTS["R"], wrapped("{1}\n", " "), wrapped("{1},\n", ", "), wrapped("{1},\n", ",", 4),
+        "[" + wrapped(" {1}\n", " ", 4) + "]\n", "x = [\n" + wrapped("{1}\n", " ", 3) + "]\n",
+        "x: [\n" + wrapped("{1}\n", ", ", 4) + "]\n",
+    ],
+)  # fmt: skip
 def test_a_list_is_as_long_as_all_its_lines(text, extension):
     refused = verdict(f"These are all of them\n{text}", extension)
 
@@ -121,6 +126,13 @@ def test_a_list_is_as_long_as_all_its_lines(text, extension):
 def test_a_log_may_say_how_many_there_are_below_the_name(text):
     assert verdict(text, limits=Limits()).allowed
     assert verdict(f"<html><pre>\n{text}</pre></html>", ".html", Limits()).allowed
+
+
+def test_the_rows_of_a_matrix_are_no_list():
+    matrix = "[[1 2 3 4]\n" + " [5 6 7 8]\n" * 20 + " [9 1 2 3]]\n"
+
+    assert verdict(matrix).allowed
+    assert verdict("[1 2 3 4]\n" + "5 6 7 8\n" * 20).allowed
 
 
 def test_a_table_of_numbers_with_a_header_is_no_list():
