@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from runner.disclosure.csv_files import DELIMITERS
 from runner.disclosure.rules import Limits, Refusal, rows_refusal
+from runner.disclosure.word_rows import WordRows
 
 # Loggers write milliseconds after a comma, which parts no cells.
 _TIMESTAMP = re.compile(r"^\W{0,3}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?")
@@ -31,6 +32,7 @@ class RecordWatch:
     def __init__(self, limits: Limits):
         self.limit = limits.max_csv_rows
         self.records = 0
+        self.words = WordRows()
         self.last_line = ""  # the last that had a figure
         self.last_shape = (0, "")  # its number of words, and what stands before its first figure
         self.header_width = 0  # of the last line that was not only figures
@@ -53,14 +55,17 @@ class RecordWatch:
         return refusal
 
     def _look_at_line(self, line: str) -> None:
+        has_time = False
         if ":" in line:
-            line = _TIMESTAMP.sub("", line, count=1)
+            line, has_time = _TIMESTAMP.subn("", line, count=1)
         words = line.split()
         if not words or RULE_LINE.fullmatch(line):
             return
         # Most lines are prose, and a close look costs as much as ten of these.
         if not _MAY_BE_ROW.search(line):
             self._end_list(line, len(words))
+            if not has_time:
+                self.records += self.words.rows_with(line, len(words))
             return
         digit = _DIGIT.search(line)
         figures = sum(1 for word in words if _DIGIT.search(word)) if digit else 0

@@ -59,6 +59,35 @@ def test_lines_of_a_report_are_rows_too(form):
     assert verdict("<html>" + lines(form) + "</html>", ".html").rule == Rule.ROWS
 
 
+WORDS = ["M White", "F Asian", "M Black", "F Mixed", "M Asian", "F White", "F Black"]
+MANY = [WORDS[n * n * 31 % 97 % 7] for n in range(12_000)]
+
+
+@pytest.mark.parametrize("extension", TEXTS)
+@pytest.mark.parametrize(
+    "before",
+    ["", "The participants of this study are these:\n", "".join(f"{a} {b} said\n" for a in WORDS for b in WORDS)],
+)
+def test_a_table_needs_no_figures_if_its_lines_are_few_different_ones(extension, before):
+    assert verdict(before + "\n".join(MANY), extension, Limits()).rule == Rule.ROWS
+    assert verdict(before + "\n".join(MANY[:4000]), extension, Limits()).allowed
+
+
+@pytest.mark.parametrize("form", ["<p>{}</p>", "<li>{}</li>"])
+def test_nor_in_a_report(form):
+    assert verdict("<html>" + "\n".join(map(form.format, MANY)), ".html", Limits()).rule == Rule.ROWS
+
+
+def test_prose_and_steps_of_a_log_are_no_rows():
+    letters = [chr(97 + n) for n in range(26)]
+    prose = "".join(f"{a}{b} went {c}{a} twice\n" for a in letters for b in letters for c in letters)
+    steps = "2024-01-01 10:00:00 INFO model {}\n"
+
+    assert verdict(prose, limits=Limits()).allowed
+    assert verdict((steps.format("begins") + steps.format("ends")) * 10_000, limits=Limits()).allowed
+    assert verdict("M White\n" * 10_000 + "F Asian\n" * 10_000, limits=Limits()).allowed
+
+
 NUMBERS = [number for number, *_ in PEOPLE]
 
 
