@@ -7,6 +7,7 @@ tables in strings, and an identifier as a name in quotes or before figures. The 
 
 import re
 
+from runner.disclosure.chart_points import ChartPoints
 from runner.disclosure.data_runs import DataRuns
 from runner.disclosure.data_shape import DataShape
 from runner.disclosure.encoded_numbers import EncodedNumbers
@@ -123,7 +124,7 @@ class _PlainData:
         self.shortest = min(_SHORTEST_LONG_DATA, 2 * limits.max_csv_rows)
         self.held = ""
         self.shape: DataShape | None = None  # of data that went on to the end of what was read
-        self.numbers = EncodedNumbers(limits)
+        self.numbers, self.points = EncodedNumbers(limits), ChartPoints(limits)
         self.key = ""  # or the value before
 
     def feed(self, piece: str) -> None:
@@ -136,13 +137,14 @@ class _PlainData:
             is_long = len(found[0]) >= self.shortest or found.end() == len(text)
             if is_long:
                 self.shape = DataShape(self.limits)
+                self.points.data_ends()
                 self._take(text, found.span())
 
     def end(self) -> None:
         if self.shape:
             self._count(self.shape, self.held, 0, goes_on=False)
         self.numbers.end()
-        self.held, self.shape = "", None
+        self.held, self.shape, self.points = "", None, ChartPoints(self.limits)
 
     def _take(self, text: str, span: tuple[int, int]) -> int:
         """Counts what stands there; where it reaches the end, its last token is kept until more is read."""
@@ -163,13 +165,16 @@ class _PlainData:
             kind = token.lastindex
             if kind == 1:
                 shape.enter(token[1])
+                self.points.enter(token[1], self.key)
             elif kind == 2 and shape.levels:
-                shape.leave()
+                self.points.leave(shape.leave())
             elif kind == 3 and shape.levels:
                 shape.comma()
             elif kind == 4:
                 shape.value()
                 self._look_at_value(token[4])
+            elif kind is None:
+                self.key = token[0]  # written without quotes
 
     def _refuse_endless(self) -> None:
         if len(self.held) > LINE_CHARACTERS:
@@ -180,5 +185,8 @@ class _PlainData:
 
     def _look_at_value(self, value: str) -> None:
         word = value.strip("\"'")
-        self.numbers.take(self.key, word)
+        if self.numbers.take(self.key, word):
+            self.points.encoded(self.numbers.counted)
+        else:
+            self.points.text(self.key, word)
         self.key = word if len(word) < 40 else ""

@@ -56,8 +56,8 @@ class DataShape:
             )
         self.levels.append(_Level(bracket))
 
-    def leave(self) -> None:
-        """The end of a list or object, which is also a value of the one around it."""
+    def leave(self) -> int:
+        """The end of a list or object, which is also a value of the one around it. Returns how many members it had."""
         level = self.levels.pop()
         self._count_value()
         tenths = level.rows_in_tenths()
@@ -70,6 +70,7 @@ class DataShape:
                 outer.few_values += 1
             else:
                 outer.tenths += tenths
+        return level.members
 
     def value(self) -> None:
         self._count_value()

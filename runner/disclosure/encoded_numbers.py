@@ -26,6 +26,7 @@ class EncodedNumbers:
         self.limit = limits.max_csv_rows
         self.bytes_each = 1  # of the numbers that follow
         self.type = ""
+        self.counted = 0  # numbers in the last
         self.waiting = 0  # bytes of Bokeh's, which says only behind them how many each number has
 
     def take(self, key: str, text: str) -> bool:
@@ -76,7 +77,8 @@ class EncodedNumbers:
         return len(content)
 
     def _count(self, size: int) -> None:
-        if size // self.bytes_each > self.limit:
+        self.counted = size // self.bytes_each
+        if self.counted > self.limit:
             raise rows_refusal(f"a list of more than {self.limit:,} numbers in encoded form", self.limit)
 
 

@@ -123,7 +123,7 @@ def _identifier(name: str, letters: str) -> Identifier:
             rf"|(?<![\w.$]){unspaced}{suffix}\s{{0,9}}:\s{{0,9}}{_FIGURES}"
         ),
         figure_behind=re.compile(rf"(?<!\w){spaced}\W{{0,4}}\d"),
-        ends_line=re.compile(rf"(?<!\w){spaced}{suffix}\W{{0,9}}(?:\b(?:c|array|list|set)\W{{1,3}})?\Z"),
+        ends_line=re.compile(rf"(?<!\w){spaced}{suffix}(?P<behind>\W{{0,9}})(?:\b(?:c|array|list|set)\W{{1,3}})?\Z"),
         values_behind=re.compile(
             rf"(?<!\w){spaced}(?:[\s:]{{0,40}}{_R_TYPE}|{_LIST_BEGINS})(?:{_VALUE}[,\s]{{1,4}}){{2}}"
         ),

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from runner.disclosure.chart_points import ChartPoints
 from runner.disclosure.data_shape import MAX_DEPTH, DataShape
 from runner.disclosure.encoded_numbers import EncodedNumbers
 from runner.disclosure.identifier import fold, identifiers, mentioned, named_by_cell
@@ -81,7 +82,7 @@ class _Grammar:
         self.limits = limits
         self.depth = depth
         self.wanted = identifiers(limits.identifier_columns)
-        self.shape = DataShape(limits)
+        self.shape, self.points = DataShape(limits), ChartPoints(limits)
         self.texts, self.tables = TextWatch(limits), TableMarkup(limits)
         self.mentions = 0  # strings with the name of an identifier in them
         self.key = ""
@@ -111,7 +112,7 @@ class _Grammar:
             self._enter(mark)
         elif mark in "]}" and self.expects.endswith(mark):
             self.open.pop()
-            self.shape.leave()
+            self.points.leave(self.shape.leave())
             self._after_value()
         elif mark == ":" and self.expects == ":":
             self.expects = "value"
@@ -127,6 +128,7 @@ class _Grammar:
             raise wrong_content("JSON", f"JSON with more than {MAX_DEPTH} lists or objects inside each other")
         self.open.append(bracket)
         self.shape.enter(bracket)
+        self.points.enter(bracket, self.key)
         self.expects = "value or ]" if bracket == "[" else "key or }"
 
     def _after_value(self) -> None:
@@ -145,7 +147,10 @@ class _Grammar:
         if is_key:
             self.key = content
         elif self.numbers.take(self.key, content):
+            self.points.encoded(self.numbers.counted)
             return
+        else:
+            self.points.text(self.key, content)
         self._look_inside(content, has_name=has_name)
 
     def _refuse_name(self, content: str) -> None:

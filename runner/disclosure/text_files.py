@@ -12,7 +12,7 @@ from runner.disclosure.csv_files import DELIMITERS
 from runner.disclosure.encoded import refuse_encoded
 from runner.disclosure.identifier import Identifier, fold, identifiers, mentioned, named_by_cell, without_colours
 from runner.disclosure.reading import whole_lines
-from runner.disclosure.records import RULE_LINE, RecordWatch, values_of_list
+from runner.disclosure.records import PLACE_IN_R, RULE_LINE, RecordWatch, values_of_list
 from runner.disclosure.rules import Limits, identifier_refusal
 
 _DIGIT = re.compile(r"\d")
@@ -31,6 +31,9 @@ _MOST_BESIDE_FIGURES = 100
 _MOST_MENTIONS = 3000
 # Below "range(df$patient_id)" stand two figures, and one below a count.
 _FEWEST_LISTED = 3
+# Figures without brackets are mostly counts, and a tuple is the shape of a table.
+_FEWEST_LISTED_BARE = 20
+_FIRST_IN_R = re.compile(r"\[1\]\s")
 _LONGEST_HEADER = 10_000  # characters
 
 
@@ -66,6 +69,7 @@ class HeaderWatch:
         self.beside_figures = 0  # lines such as "patient_id: 1001"
         self.mentions = 0  # lines with the name of an identifier in them
         self.listed: int | None = None  # values so far below a line that ends in the name; None: below another line
+        self.in_brackets = self.in_call = False  # "patient_ids = [" above them, or "table(df$patient_id)"
 
     def look_at(self, block: str, lines: Iterable[str]) -> None:
         """Raises `Refusal` if a column or row of figures is named so. `lines` are the block's."""
@@ -86,12 +90,19 @@ class HeaderWatch:
             self._remember_heads(line)
 
     def _look_below(self, line: str) -> None:
-        """A list under its name, however many of its values stand in a line."""
+        """A list under its name: in brackets or as R prints it a few values tell, of bare figures, one a line, more."""
         if self.listed is None:
             return
         values = values_of_list(line)
-        self.listed = self.listed + values if values else None
-        if self.listed is not None and self.listed >= _FEWEST_LISTED:
+        is_first_in_r = _FIRST_IN_R.match(line) is not None
+        is_list = self.in_brackets or line.startswith("[") or (line.startswith("(") and not line.endswith(")"))
+        # print(nrow(df)) in R is a list of one value.
+        is_list = is_list and not (is_first_in_r and values == 1)
+        is_bare = is_first_in_r or (values == 1 and not self.in_call)
+        is_long_tuple = line.startswith("(") and values >= _FEWEST_LISTED_BARE
+        self.in_brackets = is_list and not line.endswith(("]", ")")) and not PLACE_IN_R.match(line)
+        self.listed = self.listed + values if values and (is_list or is_bare or is_long_tuple) else None
+        if self.listed is not None and self.listed >= (_FEWEST_LISTED if is_list else _FEWEST_LISTED_BARE):
             raise identifier_refusal(self.name, "above a list of figures")
 
     def _look_beside(self, folded: str) -> None:
@@ -99,8 +110,9 @@ class HeaderWatch:
         for identifier in self.wanted:
             if self.mentions > _MOST_MENTIONS:
                 raise identifier_refusal(identifier.name, f"in more than {_MOST_MENTIONS:,} lines")
-            if identifier.ends_line.search(folded):
+            if end := identifier.ends_line.search(folded):
                 self.name, self.listed = identifier.name, 0
+                self.in_brackets, self.in_call = folded.endswith(("[", "(", "{")), ")" in end["behind"]
             if identifier.values_behind.search(folded):
                 raise identifier_refusal(identifier.name, "before its values")
             found = islice(identifier.figure_behind.finditer(folded), _MOST_BESIDE_FIGURES + 1)

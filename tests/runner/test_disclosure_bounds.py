@@ -8,6 +8,7 @@ import pytest
 
 from jobs.errors import Stopped
 from runner.disclosure import Limits, Rule, check
+from runner.disclosure.records import RecordWatch
 
 UNIT_BYTES = 250_000
 SVG, HTML = '<svg xmlns="http://www.w3.org/2000/svg">', "<!DOCTYPE html><html>"
@@ -126,3 +127,13 @@ class _Counted(io.BytesIO):
         content = super().read(size)
         self.read_bytes += len(content)
         return content
+
+
+def test_lines_of_prose_cost_less_than_lines_with_a_figure():
+    def seconds_of(line: str) -> float:
+        begin = time.process_time()
+        RecordWatch(Limits()).look_at([line] * 50_000)
+        return time.process_time() - begin
+
+    # About a quarter; looked at alike, they cost the same.
+    assert min(seconds_of("w x y z") for _ in range(3)) < 0.6 * seconds_of("w x y 1")

@@ -143,3 +143,49 @@ def test_the_letters_of_an_escape_are_no_numbers():
     text = base64.b64encode(b"\xff\xff\xff" * 264).decode().replace("/", "\\u002f")  # 99 numbers of 8 bytes
 
     assert verdict(script('f([{"dtype":"f8","bdata":"' + text + '"}])'), limits=HUNDRED).allowed
+
+
+def traces(numbers: int, **how: object) -> list[dict]:
+    """A chart coloured by three groups, each with as many points."""
+    lists = {"x": list(range(numbers)), "y": [number / 7 for number in range(numbers)]}
+    return [{"name": group, **lists, "text": [f"a{n}" for n in range(numbers)], **how} for group in REGIONS]
+
+
+def encoded_traces(numbers: int) -> list[dict]:
+    points = {"dtype": "f8", "bdata": encoded(numbers)}
+    customdata = {"dtype": "f8", "bdata": encoded(2 * numbers), "shape": f"{numbers}, 2"}
+    return [
+        {"customdata": customdata, "mode": "markers", "name": group, "x": points, "y": points, "type": "scattergl"}
+        for group in REGIONS
+    ]
+
+
+def in_pages(data: list[dict]) -> list[tuple[str, str]]:
+    figure = json.dumps({"data": data, "layout": {"title": {"text": "People"}}})
+    quoted = figure.replace("\\", "\\\\").replace('"', '\\"')
+    return [
+        (figure, ".json"), (script(figure, "application/json"), ".html"),
+        (script(f'Plotly.newPlot("a", {json.dumps(data)}, {{"title": "People"}})'), ".html"),
+        (script(f'f(JSON.parse("{quoted}"))'), ".html"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "how", [{"mode": "markers"}, {"mode": "lines+markers"}, {"type": "box"}, {"type": "histogram"}]
+)
+def test_the_points_of_all_traces_of_a_chart_are_counted_together(how):
+    for content, extension in in_pages(traces(60, **how)):
+        assert verdict(content, extension, Limits(max_csv_rows=180)).allowed
+        assert verdict(content, extension, Limits(max_csv_rows=179)).rule == Rule.ROWS
+
+
+def test_so_are_encoded_points():
+    for content, extension in in_pages(encoded_traces(60))[:3]:
+        assert verdict(content, extension, Limits(max_csv_rows=180)).allowed
+        assert verdict(content, extension, Limits(max_csv_rows=179)).rule == Rule.ROWS
+
+
+@pytest.mark.parametrize("how", [{"mode": "lines"}, {"type": "bar"}, {"type": "scattergl", "mode": "lines"}])
+def test_lines_and_bars_of_a_chart_are_no_points(how):
+    for content, extension in in_pages(traces(60, **how)):
+        assert verdict(content, extension, HUNDRED).allowed

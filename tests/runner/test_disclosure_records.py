@@ -59,6 +59,35 @@ def test_lines_of_a_report_are_rows_too(form):
     assert verdict("<html>" + lines(form) + "</html>", ".html").rule == Rule.ROWS
 
 
+WORDS = ["M White", "F Asian", "M Black", "F Mixed", "M Asian", "F White", "F Black"]
+MANY = [WORDS[n * n * 31 % 97 % 7] for n in range(12_000)]
+
+
+@pytest.mark.parametrize("extension", TEXTS)
+@pytest.mark.parametrize(
+    "before",
+    ["", "The participants of this study are these:\n", "".join(f"{a} {b} said\n" for a in WORDS for b in WORDS)],
+)
+def test_a_table_needs_no_figures_if_its_lines_are_few_different_ones(extension, before):
+    assert verdict(before + "\n".join(MANY), extension, Limits()).rule == Rule.ROWS
+    assert verdict(before + "\n".join(MANY[:4000]), extension, Limits()).allowed
+
+
+@pytest.mark.parametrize("form", ["<p>{}</p>", "<li>{}</li>"])
+def test_nor_in_a_report(form):
+    assert verdict("<html>" + "\n".join(map(form.format, MANY)), ".html", Limits()).rule == Rule.ROWS
+
+
+def test_prose_and_steps_of_a_log_are_no_rows():
+    letters = [chr(97 + n) for n in range(26)]
+    prose = "".join(f"{a}{b} went {c}{a} twice\n" for a in letters for b in letters for c in letters)
+    steps = "2024-01-01 10:00:00 INFO model {}\n"
+
+    assert verdict(prose, limits=Limits()).allowed
+    assert verdict((steps.format("begins") + steps.format("ends")) * 10_000, limits=Limits()).allowed
+    assert verdict("M White\n" * 10_000 + "F Asian\n" * 10_000, limits=Limits()).allowed
+
+
 NUMBERS = [number for number, *_ in PEOPLE]
 
 
@@ -75,6 +104,12 @@ LISTS = {
     "Python": "patient_ids = [\n" + wrapped("{1},\n", ", ", 12) + "]\n",
     "one a line": "patient_ids = [\n" + wrapped("{1},\n", ", ", 1) + "]\n",
     "begun in the same line": "patient_ids = [" + wrapped("{1},\n", ", ") + "]\n",
+    "printed in R": "> print(df$patient_id)\n" + wrapped(" [{:>3}] {}\n", " "),
+    "long ones in R": "> print(df$patient_id)\n" + wrapped("[{}] {}\n", " ", 1),
+    "printed in Python": "print(df['patient_id'])\n[" + wrapped(" {1}\n", " ", 3) + "]\n",
+    "bare": "The patient_ids:\n\n" + wrapped("{1}\n", " ", 1),
+    "a tuple": "The patient_ids:\n(" + wrapped("{1}", ", ", 100) + ")\n",
+    "a tuple in lines": "The patient_ids:\n(" + wrapped("{1},\n", ", ", 2) + ")\n",
     "a call in R": "patient_id <- c(\n" + wrapped("{1},\n", ", ") + ")\n",
 }
 
@@ -87,8 +122,13 @@ def test_a_list_under_the_name_of_an_identifier_is_refused(name, extension):
 
 @pytest.mark.parametrize("extension", TEXTS)
 @pytest.mark.parametrize(
-    "text", [LISTS["R"], wrapped("{1}\n", " "), wrapped("{1},\n", ", "), wrapped("{1},\n", ",", 4)]
-)
+    "text",
+    [
+        LISTS["R"], wrapped("{1}\n", " "), wrapped("{1},\n", ", "), wrapped("{1},\n", ",", 4),
+        "[" + wrapped(" {1}\n", " ", 4) + "]\n", "x = [\n" + wrapped("{1}\n", " ", 3) + "]\n",
+        "x: [\n" + wrapped("{1}\n", ", ", 4) + "]\n",
+    ],
+)  # fmt: skip
 def test_a_list_is_as_long_as_all_its_lines(text, extension):
     refused = verdict(f"These are all of them\n{text}", extension)
 
@@ -104,10 +144,24 @@ def test_a_list_is_as_long_as_all_its_lines(text, extension):
         "> quantile(table(df$patient_id))\n  0%  25%  50%  75% 100%\n   1    1    2    3   17\n",
         "Rows without patient_id:\n17\nRows with age:\n3983\n",
         "rows were joined by patient_id\n\nMean of age: 51.2\n",
+        "> table(table(df$patient_id))\n\n   1    2    3 \n9000  800  200 \n",
+        "> table(table(df$patient_id))\n   1    2    3 \n9000  800  200 \n",
+        "Merging on patient_id\n(10000, 12)\n(10000, 24)\n",
+        "Records by patient_id\n\n1  9000\n2   800\n3   200\n",
+        "Unique values of patient_id:\n2019 10234\n2020 10543\n",
+        '[1] "joined by patient_id"\n[1] 4000\n[1] 3983\n[1] 17\n',
     ],
 )
 def test_a_log_may_say_how_many_there_are_below_the_name(text):
     assert verdict(text, limits=Limits()).allowed
+    assert verdict(f"<html><pre>\n{text}</pre></html>", ".html", Limits()).allowed
+
+
+def test_the_rows_of_a_matrix_are_no_list():
+    matrix = "[[1 2 3 4]\n" + " [5 6 7 8]\n" * 20 + " [9 1 2 3]]\n"
+
+    assert verdict(matrix).allowed
+    assert verdict("[1 2 3 4]\n" + "5 6 7 8\n" * 20).allowed
 
 
 def test_a_table_of_numbers_with_a_header_is_no_list():
