@@ -238,13 +238,13 @@ def test_a_cancel_ends_a_fetch_from_a_git_host_that_hangs(tmp_path, settings):
     [{"repo_url": "https://github.com/opensafely/other"}, {"database_name": "dummy"}],
     ids=["repo", "database"],
 )
-def test_no_job_is_given_rows_of_another_repository_or_database(columns):
+def test_no_job_is_given_rows_of_another_repository_or_database(tools, columns):
     """However they came to lie in its workspace."""
     make_output(make_job(StatusCode.SUCCEEDED, request=make_request(**columns), action="extract"))
     job = make_job(StatusCode.PREPARING, action="report", needs=["extract"])
 
     with pytest.raises(JobError, match=r"outputs of extract .* were made from another repository or with other data"):
-        steps.refuse_strange_inputs(job, JobOutput.objects.inputs_for(job.workspace, job.needs))
+        steps.prepare(job, tools)
 
 
 @pytest.mark.parametrize("is_dummy", [True, False])
