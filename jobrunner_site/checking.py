@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import dj_database_url
 
@@ -16,6 +17,8 @@ LEAST_MEMORY = 6 * 1024**2
 _HOST = re.compile(r"[a-z0-9_.-]+(:\d+)?|\[[0-9a-f:.]+\](:\d+)?")
 _ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_LEAST_TOKEN = 16
 # The engine's own: the whole host, nothing at all, and what every other container shares.
 _NO_NETWORKS = ("host", "none", "bridge", "default")
 
@@ -101,6 +104,46 @@ def git(values: Mapping) -> Iterable[str]:
     is_plain_http = address.startswith("http://") and not values["GIT_ALLOW_HTTP"]
     if not is_folder and (is_plain_http or not _ADDRESS.fullmatch(address)):
         yield "ACTIONS_ORG_URL: must be the https:// address of an organisation, without a user name or password."
+
+
+def job_server(values: Mapping) -> Iterable[str]:
+    """Whom sync asks, and that nobody else can read along."""
+    address, token = values["JOB_SERVER_ENDPOINT"], values["JOB_SERVER_TOKEN"]
+    if bool(address) != bool(token):
+        missing = "JOB_SERVER_TOKEN" if address else "JOB_SERVER_ENDPOINT"
+        # Without a token the server would answer all the same, with the requests of all backends (contract §1.1).
+        yield f"{missing}: JOB_SERVER_ENDPOINT and JOB_SERVER_TOKEN go together: set both, or none."
+    if token and not _TOKEN.fullmatch(token):
+        yield "JOB_SERVER_TOKEN: holds blanks or other signs that no token has (its value is not shown)."
+    if address and not _ADDRESS.fullmatch(address):
+        yield "JOB_SERVER_ENDPOINT: must be an https:// address without user name, such as https://jobs.example.org/api/v2/."
+    elif address.startswith("http://") and not _is_loopback(address) and values["PRODUCTION"]:
+        yield "JOB_SERVER_ENDPOINT: http:// would show the token to everybody on the way; production needs https://."
+    if values["JOB_SERVER_CA_FILE"] and not Path(values["JOB_SERVER_CA_FILE"]).is_file():
+        yield f"JOB_SERVER_CA_FILE: there is no file {values['JOB_SERVER_CA_FILE']}."
+    if values["JOB_SERVER_PROXY"] and not re.match(r"https?://[^\s/]+", values["JOB_SERVER_PROXY"]):
+        yield "JOB_SERVER_PROXY: must be the address of a proxy, such as http://proxy.example.org:3128."
+
+
+def _is_loopback(address: str) -> bool:
+    return urlsplit(address).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def rap_api_tokens(problems: list[str], text: str, backend: str) -> dict[str, frozenset[str]]:
+    """ "TOKEN" or "tpp,test=TOKEN", several parted by blanks -> token -> the backends that it may speak for."""
+    tokens: dict[str, frozenset[str]] = {}
+    for entry in text.split():
+        # A token may end in "=", so what stands before the first one is names of backends only if it looks so.
+        names, token = backend, entry
+        if found := re.fullmatch(r"([a-z0-9_-]+(?:,[a-z0-9_-]+)*)=([^=].*)", entry):
+            names, token = found.groups()
+        if not _TOKEN.fullmatch(token) or len(token) < _LEAST_TOKEN:
+            problems.append(
+                f"RAP_API_TOKENS: each token needs at least {_LEAST_TOKEN} signs without blanks (no value is shown)."
+            )
+            continue
+        tokens[token] = tokens.get(token, frozenset()) | frozenset(names.split(","))
+    return tokens
 
 
 def production(values: Mapping, missing: Iterable[str]) -> Iterable[str]:

@@ -7,14 +7,15 @@ system's where it had one. Each secret `X` may instead be given as `X_FILE`, the
 """
 
 import os
+import re
 from pathlib import Path
 
 from environs import Env, EnvError, ValidationError
 from environs import validate as check
 
 from jobrunner_site import checking
-
-BASE_DIR = Path(__file__).resolve().parent.parent
+from jobrunner_site.fixed import *  # noqa: F403 - Django wants all of its settings in one module
+from jobrunner_site.fixed import BASE_DIR
 
 
 class Variables(Env):
@@ -91,6 +92,17 @@ LOG_LEVEL = env.str(
     "LOG_LEVEL", default="INFO", validate=check.OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 )
 
+# The job-server: asked (sync) and asking (the RAP API) ----------------------------------------------------------------
+JOB_SERVER_ENDPOINT = re.sub(r"([^/])/*\Z", r"\1/", env.str("JOB_SERVER_ENDPOINT", default=""))
+JOB_SERVER_TOKEN = secret("JOB_SERVER_TOKEN")
+JOB_SERVER_CA_FILE = env.str("JOB_SERVER_CA_FILE", default="")
+JOB_SERVER_PROXY = env.str("JOB_SERVER_PROXY", default="")
+JOB_SERVER_TIMEOUT_SECONDS = env.float("JOB_SERVER_TIMEOUT_SECONDS", default=30.0, validate=positive)
+POLL_INTERVAL = env.float("POLL_INTERVAL", default=5.0, validate=positive)
+PLANNING_TIMEOUT_SECONDS = env.float("PLANNING_TIMEOUT_SECONDS", default=300.0, validate=positive)
+_rap_api_tokens = secret("RAP_API_TOKENS")
+RAP_CREATE_TIMEOUT_SECONDS = env.float("RAP_CREATE_TIMEOUT_SECONDS", default=20.0, validate=positive)
+
 # The loop and its capacity --------------------------------------------------------------------------------------------
 JOB_LOOP_INTERVAL = env.float("JOB_LOOP_INTERVAL", default=1.0, validate=positive)
 MAX_WORKERS = env.int("MAX_WORKERS", default=max(2, (os.cpu_count() or 2)), validate=positive)
@@ -137,6 +149,9 @@ LEVEL4_FILE_TYPES = comma_separated(
 LEVEL4_IDENTIFIER_COLUMNS = comma_separated("LEVEL4_IDENTIFIER_COLUMNS", ("patient_id",))
 
 # git ------------------------------------------------------------------------------------------------------------------
+ALLOWED_GIT_HOSTS = tuple(host.lower() for host in comma_separated("ALLOWED_GIT_HOSTS", ("github.com",)))
+ALLOWED_GITHUB_ORGS = comma_separated("ALLOWED_GITHUB_ORGS", ("opensafely",))
+GITHUB_PROXY_DOMAIN = env.str("GITHUB_PROXY_DOMAIN", default="").lower()
 ALLOW_LOCAL_REPOS = env.bool("ALLOW_LOCAL_REPOS", default=not PRODUCTION)
 PRIVATE_REPO_ACCESS_TOKEN = secret("PRIVATE_REPO_ACCESS_TOKEN")
 GIT_TOKEN_HOSTS = tuple(host.lower() for host in comma_separated("GIT_TOKEN_HOSTS", ("github.com",)))
@@ -167,6 +182,8 @@ JOB_LOG_BYTES = checking.byte_size(_problems, "JOB_LOG_MAX_BYTES", JOB_LOG_MAX_B
 _problems += checking.storages(HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE_BASE)
 _problems += checking.engine(globals())
 _problems += checking.git(globals())
+_problems += checking.job_server(globals())
+RAP_API_TOKENS = checking.rap_api_tokens(_problems, _rap_api_tokens, BACKEND)
 if PRODUCTION:
     _problems += checking.production(globals(), _not_set)
 if not _problems:
@@ -177,46 +194,7 @@ if not _problems:
 if _problems:
     checking.refuse(_problems)
 
-# Django ---------------------------------------------------------------------------------------------------------------
-INSTALLED_APPS = [
-    "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "whitenoise.runserver_nostatic",
-    "django.contrib.staticfiles",
-    "jobs.apps.JobsConfig",
-    "sync.apps.SyncConfig",
-    "runner.apps.RunnerConfig",
-]
-MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-]
-ROOT_URLCONF = "jobrunner_site.urls"
-WSGI_APPLICATION = "jobrunner_site.wsgi.application"
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ]
-        },
-    }
-]
+# Django (what is the same at every site: jobrunner_site/fixed.py) -----------------------------------------------------
 # IMMEDIATE: a deferred transaction that reads and then writes fails at once when another process wrote meanwhile.
 # FULL: a status that was acknowledged survives a power cut (measured: NORMAL lost 6 % of them).
 DATABASES["default"]["OPTIONS"] = {
@@ -224,21 +202,6 @@ DATABASES["default"]["OPTIONS"] = {
     "timeout": 20,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
 }
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
-    for name, options in (
-        ("UserAttributeSimilarityValidator", {}),
-        ("MinimumLengthValidator", {"min_length": 15}),
-        ("CommonPasswordValidator", {}),
-    )
-]
-LOGIN_URL = "admin:login"
-LANGUAGE_CODE = "en-gb"
-TIME_ZONE = "UTC"
-USE_I18N = False
-USE_TZ = True
-FORMAT_MODULE_PATH = ["jobrunner_site.formats"]
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
@@ -250,18 +213,11 @@ STORAGES = {
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
-SECURE_CONTENT_TYPE_NOSNIFF = True
-X_FRAME_OPTIONS = "DENY"
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if SECURE_SSL_REDIRECT else 0
-# Whether other hosts of the domain speak https is not for this one to say (subdomains, preload).
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
-SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 if PRODUCTION:
     # Browsers take such a name only from this very host, over https.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
-SESSION_COOKIE_AGE = 12 * 60 * 60
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from jobrunner_site import checking
+
 ROOT = Path(__file__).resolve().parents[2]
 SHOW = """
 import json, sys
@@ -391,3 +393,41 @@ def test_a_work_directory_that_cannot_be_made_is_named(site):
 def test_git_gets_only_the_variables_that_it_needs(site):
     shown = site.show("GIT_ENVIRONMENT", SECRET_KEY=KEY, https_proxy="http://proxy:3128", GIT_SSH_COMMAND="evil")
     assert set(shown["GIT_ENVIRONMENT"]) == {"PATH", "https_proxy"}
+
+
+@pytest.mark.parametrize("given", ["https://jobs.example.org/api/v2", "https://jobs.example.org/api/v2///"])
+def test_the_job_servers_address_ends_in_one_slash(site, given):
+    shown = site.show("JOB_SERVER_ENDPOINT", JOB_SERVER_ENDPOINT=given, JOB_SERVER_TOKEN="t0ken")
+    assert shown["JOB_SERVER_ENDPOINT"] == "https://jobs.example.org/api/v2/"
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"JOB_SERVER_ENDPOINT": "https://jobs.example.org/"}, "JOB_SERVER_TOKEN"),
+        ({"JOB_SERVER_TOKEN": "sesame"}, "JOB_SERVER_ENDPOINT"),
+        ({"JOB_SERVER_ENDPOINT": "https://u:sesame@jobs.example.org/", "JOB_SERVER_TOKEN": "t"}, "JOB_SERVER_ENDPOINT"),
+        ({"JOB_SERVER_ENDPOINT": "https://jobs.example.org/", "JOB_SERVER_TOKEN": "ses ame"}, "JOB_SERVER_TOKEN"),
+        ({"JOB_SERVER_CA_FILE": "/nowhere.pem"}, "JOB_SERVER_CA_FILE"),
+        ({"JOB_SERVER_PROXY": "proxy:3128"}, "JOB_SERVER_PROXY"),
+        ({"RAP_API_TOKENS": "sesame"}, "RAP_API_TOKENS"),
+    ],
+)
+def test_what_cannot_work_with_the_job_server_is_refused_without_its_secrets(site, variables, named):
+    refusal = site.refusal(**variables)
+    assert f"- {named}: " in refusal
+    assert "sesame" not in refusal and "ses ame" not in refusal
+
+
+def test_a_token_in_clear_text_is_for_this_machine_only_in_production(site):
+    plain = {"JOB_SERVER_TOKEN": "t", "JOB_SERVER_ENDPOINT": "http://jobs.example.org/api/v2/"}
+    assert "https://" in site.refusal(**site.production, **plain)
+    here = plain | {"JOB_SERVER_ENDPOINT": "http://127.0.0.1:8001/api/v2/"}
+    assert site.show("JOB_SERVER_TOKEN", **site.production, **here)["JOB_SERVER_TOKEN"] == "t"
+
+
+def test_a_token_of_the_rap_api_speaks_for_its_backends_and_else_for_this_one():
+    problems = []
+    tokens = checking.rap_api_tokens(problems, "0123456789abcdef== tpp,test=0123456789abcdeX", "emis")
+    assert not problems
+    assert tokens == {"0123456789abcdef==": {"emis"}, "0123456789abcdeX": {"tpp", "test"}}
