@@ -12,7 +12,7 @@ from django.db import transaction
 
 from jobs import git
 from jobs.deciding import Decision, Plan, PlannedAction, StoredFiles, decide
-from jobs.errors import JobError
+from jobs.errors import JobError, Stopped
 from jobs.images import Images
 from jobs.log import escape
 from jobs.models import Job, JobRequest
@@ -99,10 +99,12 @@ def _refuse_mixing(request: JobRequest) -> None:
 
 
 def submit(request: JobRequest, project: Project | None = None, *, by: str) -> Submission:
-    """Plan the request and store its jobs, all or none. The request is saved only if there is something to run.
+    """Plan the request and store its jobs, all or none. A new request is saved only if there is something to run.
 
-    The same request again makes nothing new. `by` is who asked, for the timeline. Raises JobError kinds for what the
-    author can mend and Unavailable kinds (git host) for what to try again.
+    The same request again makes nothing new. One that was stored as waiting becomes planned in the same transaction;
+    what its plan leaves undone (nothing to do, refused) is for the caller to store. `by` is who asked, for the
+    timeline. Raises JobError kinds for what the author can mend, Unavailable kinds (git host) for what to try again,
+    and Stopped if the request has been withdrawn meanwhile.
     """
     check_request(request)
     project = project or read_project(request)
@@ -173,10 +175,14 @@ class _Drafts:
 def _store(request: JobRequest, plan: Plan, drafts: _Drafts, *, by: str) -> None:
     """Only inserts, by way of what was made before: everybody else who writes waits for the end of this."""
     new = [(draft, _beginning(request, plan, draft)) for draft in drafts.of(plan)]
-    request.study_actions = plan.project.all_actions()
-    request.save()
+    if not request.is_waiting:
+        request.study_actions = plan.project.all_actions()
+        request.save()
+    elif not request.conclude(JobRequest.Outcome.PLANNED, study_actions=plan.project.all_actions()):
+        raise Stopped  # withdrawn, and whoever did so has been told that nothing was begun
     existing = {name: planned.job.pk for name, planned in plan.actions.items() if planned.job is not None}
     store(request, new, existing, by=by)
+    request.cancel_from_the_start()  # before the runner sees any of these jobs
     log.info(
         "request %s: %d job(s) created (%s)", request.identifier, len(new), listed([draft.action for draft, _ in new])
     )

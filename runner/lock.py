@@ -1,61 +1,22 @@
-"""Only one `manage.py run` may drive a work directory or a database, and always with the same executor.
-
-A lock file beside each, held by flock: the kernel releases it when the process dies, however it dies. The file's text
-only serves the message that the second one shows.
-"""
+"""Only one `manage.py run` may drive a work directory or a database, and always with the same executor."""
 
 import contextlib
-import fcntl
-import os
-import socket
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 
 from django.conf import settings
 
+from jobs.lock import AlreadyRunning, only_one
 from jobs.service import USED_MARK
 
-
-class AlreadyRunning(Exception):
-    """Another process holds the lock; the message names it."""
+__all__ = ["AlreadyRunning", "OtherExecutor", "keep_to_one_executor", "only_runner"]
 
 
 class OtherExecutor(Exception):
     """The work directory's jobs are run by the other executor; the message says what to do."""
 
 
-def _paths() -> list[Path]:
-    paths = [settings.WORK_DIR / "run.lock"]
-    database = settings.DATABASES["default"]
-    if database["ENGINE"].endswith("sqlite3"):
-        # A link to the file is the same database.
-        paths.append(Path(f"{os.path.realpath(database['NAME'])}.run.lock"))
-    return paths
-
-
-@contextlib.contextmanager
-def only_runner() -> Iterator[None]:
+def only_runner() -> contextlib.AbstractContextManager[None]:
     """Hold the locks while the block runs. Raises AlreadyRunning at once if another process has one of them."""
-    with contextlib.ExitStack() as held:
-        for path in _paths():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = held.enter_context(path.open("a+"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read(200).strip() or "an unknown process"
-                raise AlreadyRunning(
-                    f"Another `manage.py run` is already driving {path.parent}: {holder}. "
-                    "Stop it first; two runners would disturb each other's jobs."
-                ) from None
-            holder = f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
-            # On a full disk the lock holds without its text, and the runner comes up to say which disk is full.
-            with contextlib.suppress(OSError):
-                os.ftruncate(file.fileno(), 0)
-                os.write(file.fileno(), holder.encode())
-        yield
+    return only_one("run", "two runners would disturb each other's jobs")
 
 
 def keep_to_one_executor() -> None:

@@ -22,12 +22,12 @@ from django.utils import timezone
 
 from jobs.models import Flag, Heartbeat, InvalidTransition, Job
 from jobs.states import StatusCode
+from jobs.wake import Wake
 from runner import capacity, verdicts
 from runner.disk import DiskWatch
 from runner.drive import Driver
 from runner.engine_view import EngineView
 from runner.executors.base import Executor, Phase, Status
-from runner.wake import Wake
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from jobs.models.delivery import Delivery
 from jobs.models.job_queries import STOP_COLUMNS, JobQuerySet
 from jobs.models.status_change import InvalidTransition, StatusChange, check_transition
 from jobs.states import ACTIVE_STATES, CODES_OF, FINAL_STATES, TOLD_CODES, State, StatusCode, state_of
@@ -163,6 +164,8 @@ class Job(models.Model):
                 at=changes["status_changed_at"],
                 attempt=attempt,
             )
+            if state_of(old) in FINAL_STATES:
+                Delivery.objects.reopen(self.request_id)
         for column, value in changes.items():
             setattr(self, column, value)
         level = logging.INFO if code in TOLD_CODES else logging.DEBUG

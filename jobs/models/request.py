@@ -1,10 +1,14 @@
-"""A JobRequest: somebody asked for some actions of one study at one commit."""
+"""A JobRequest: somebody asked for some actions of one study at one commit, and what planning made of it."""
 
 import base64
 import secrets
+from collections.abc import Iterable
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
+
+CANCELLED_THERE = "Cancelled on the job-server."
 
 
 def new_identifier() -> str:
@@ -12,15 +16,36 @@ def new_identifier() -> str:
     return base64.b32encode(secrets.token_bytes(10)).decode("ascii").lower()
 
 
+class JobRequestQuerySet(models.QuerySet):
+    def waiting(self) -> "JobRequestQuerySet":
+        """Received, and neither planned nor refused yet; the oldest first, as their jobs may build on each other's."""
+        return self.filter(outcome=JobRequest.Outcome.WAITING).order_by("created_at", "pk")
+
+    def with_jobs_in(self, backend: str, workspace: str) -> "JobRequestQuerySet":
+        """Those that have jobs in the workspace."""
+        return self.filter(backend=backend, workspace=workspace, jobs__isnull=False).distinct()
+
+
 class JobRequest(models.Model):
-    """Everything that either protocol carries (wire contract §1.2, §2.3); `original` keeps what came in, for audit."""
+    """Everything that either protocol carries (wire contract §1.2, §2.3); `original` keeps what came in, for audit.
+
+    A request from a job-server is stored when it arrives, as `waiting`; sync's process then plans it, whichever way it
+    came. `conclude` is the only way out of `waiting`, so what has been decided once stays decided.
+    """
 
     class Source(models.TextChoices):
         LOCAL = "local", "manage.py add_job"
         POLLING = "polling", "polled from the job-server"
         RAP_API = "rap_api", "sent by the job-server"
 
-    identifier = models.CharField(max_length=64, unique=True, default=new_identifier)
+    class Outcome(models.TextChoices):
+        WAITING = "waiting", "waits to be planned"
+        PLANNED = "planned", "has jobs"
+        NOTHING_TO_DO = "nothing_to_do", "everything is done already"
+        ALREADY_SCHEDULED = "already_scheduled", "jobs of other requests do it"
+        REFUSED = "refused", "cannot be planned"
+
+    identifier = models.CharField(max_length=255, unique=True, default=new_identifier)
     source = models.CharField(max_length=16, choices=Source, default=Source.LOCAL)
     backend = models.CharField(max_length=64)
     workspace = models.CharField(max_length=128)
@@ -41,9 +66,70 @@ class JobRequest(models.Model):
     original = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     received_at = models.DateTimeField(default=timezone.now, editable=False)
+    # What planning made of it
+    outcome = models.CharField(max_length=32, choices=Outcome, default=Outcome.PLANNED, editable=False)
+    outcome_message = models.TextField(blank=True, help_text="why; while it waits, what it waits for")
+    outcome_at = models.DateTimeField(null=True, blank=True)
+    error_name = models.CharField(max_length=64, blank=True, help_text="what kind of error refused it")
+    joined_jobs = models.JSONField(default=list, blank=True, help_text="identifiers of the jobs that already do it")
+
+    objects = JobRequestQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created_at",)
+        indexes = (models.Index(fields=["created_at", "id"], name="request_waiting", condition=Q(outcome="waiting")),)
 
     def __str__(self) -> str:
         return f"{self.identifier} ({self.workspace}: {', '.join(map(str, self.requested_actions))})"
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.outcome == self.Outcome.WAITING
+
+    def conclude(
+        self, outcome: Outcome, message: str = "", *, error_name: str = "", joined_jobs: Iterable[str] = (), **more
+    ) -> bool:
+        """Say what became of a waiting request, with more columns that belong to it. False if it no longer waits."""
+        columns = {
+            "outcome": outcome,
+            "outcome_message": message,
+            "outcome_at": timezone.now(),
+            "error_name": error_name,
+            "joined_jobs": list(joined_jobs),
+            **more,
+        }
+        waiting = JobRequest.objects.filter(pk=self.pk, outcome=self.Outcome.WAITING)
+        if not waiting.update(**columns):
+            return False
+        for column, value in columns.items():
+            setattr(self, column, value)
+        return True
+
+    def ask_to_cancel(self, actions: Iterable[str], by: str) -> None:
+        """Note the actions as cancelled, for good, and ask the runner to cancel those that are active.
+
+        Before there are jobs they are only noted, and planning passes them on. Call inside a transaction: the row is
+        written first, so that a plan that is being stored at this moment comes either before all of this or after it.
+        """
+        stored = self._cancelled()
+        self.cancelled_actions = list(dict.fromkeys([*stored, *actions]))
+        if self.cancelled_actions != stored:
+            JobRequest.objects.filter(pk=self.pk).update(cancelled_actions=self.cancelled_actions)
+        self.jobs.filter(action__in=self.cancelled_actions).request_cancel(by, CANCELLED_THERE)
+
+    def cancel_from_the_start(self) -> None:
+        """What was cancelled before there were jobs, and what only that would have needed."""
+        if cancelled := self._cancelled():
+            is_unwanted = set(self.requested_actions) <= set(cancelled)
+            jobs = self.jobs if is_unwanted else self.jobs.filter(action__in=cancelled)
+            jobs.request_cancel("job-server", CANCELLED_THERE)
+
+    def _cancelled(self) -> list[str]:
+        return JobRequest.objects.values_list("cancelled_actions", flat=True).get(pk=self.pk)
+
+    def say(self, message: str) -> None:
+        """Change only the sentence that tells what a waiting request waits for."""
+        if message != self.outcome_message:
+            waiting = JobRequest.objects.filter(pk=self.pk, outcome=self.Outcome.WAITING)
+            if waiting.update(outcome_message=message):
+                self.outcome_message = message

@@ -21,7 +21,7 @@ import os, signal, subprocess, sys, time
 import django
 django.setup()
 from jobs.service import stopped_by_signals
-from runner.wake import Wake
+from jobs.wake import Wake
 wake = Wake()
 flood = [sys.executable, "-c", "import os, time\\nwhile True: os.kill(%d, 15), time.sleep(0.0001)" % os.getpid()]
 with stopped_by_signals() as stop:

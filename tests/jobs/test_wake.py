@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
-from runner.wake import Wake
+from jobs.wake import Wake
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

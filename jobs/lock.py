@@ -1,0 +1,54 @@
+"""Only one process of a kind, `manage.py run` or `manage.py sync`, may work on a work directory or a database.
+
+A lock file beside each, held by flock: the kernel releases it when the process dies, however it dies. The file's text
+only serves the message that the second one shows.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+
+
+class AlreadyRunning(Exception):
+    """Another process holds the lock; the message names it."""
+
+
+def _paths(command: str) -> list[Path]:
+    paths = [settings.WORK_DIR / f"{command}.lock"]
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        # A link to the file is the same database.
+        paths.append(Path(f"{os.path.realpath(database['NAME'])}.{command}.lock"))
+    return paths
+
+
+@contextlib.contextmanager
+def only_one(command: str, why: str) -> Iterator[None]:
+    """Hold the locks of `manage.py COMMAND` while the block runs.
+
+    Raises AlreadyRunning at once, with `why` a second one would do harm, if another process has one of them.
+    """
+    with contextlib.ExitStack() as held:
+        for path in _paths(command):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context(path.open("a+"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read(200).strip() or "an unknown process"
+                raise AlreadyRunning(
+                    f"Another `manage.py {command}` is already driving {path.parent}: {holder}. Stop it first; {why}."
+                ) from None
+            holder = f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
+            # On a full disk the lock holds without its text, and the process comes up to say which disk is full.
+            with contextlib.suppress(OSError):
+                os.ftruncate(file.fileno(), 0)
+                os.write(file.fileno(), holder.encode())
+        yield

@@ -1,0 +1,91 @@
+"""What the job-server has been told of each request that it was polled for, and what it has not heard yet.
+
+Written by sync only, but for `reopen`: whoever revives a finished job calls it. Kept in the database, because a final
+state that was not acknowledged must survive any restart, and so that the pages can show what waits to be delivered.
+"""
+
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+
+class DeliveryQuerySet(models.QuerySet):
+    def unsettled(self) -> "DeliveryQuerySet":
+        """Planned requests whose final state the job-server has not acknowledged."""
+        return self.filter(settled=False).exclude(request__outcome="waiting")
+
+    def to_look_at(self) -> "DeliveryQuerySet":
+        """Those that may have something to tell: unsettled, or still listed by the server although settled."""
+        return self.filter(Q(settled=False) | Q(is_listed=True)).exclude(request__outcome="waiting")
+
+    def failing(self) -> "DeliveryQuerySet":
+        return self.filter(settled=False, failures__gt=0)
+
+    def acknowledge(self, request_pk: int, *, digest: str, is_final: bool, reopened: int) -> None:
+        """The server has answered 200 to a state with this digest, as it was when `reopened` had that value."""
+        told_again = Case(When(acknowledged=digest, then=F("repeats") + 1), default=Value(0))
+        # After an answer that got lost the server may still apply that older post: it is told once more, later.
+        settles = Case(When(reopened=reopened, is_doubtful=False, then=Value(is_final)), default=Value(False))
+        self.filter(pk=request_pk).update(
+            repeats=told_again,
+            settled=settles,
+            acknowledged=digest,
+            acknowledged_at=timezone.now(),
+            is_doubtful=False,
+            is_unknown=False,
+            failures=0,
+            failure="",
+            failing_since=None,
+        )
+
+    def fail(self, request_pk: int, failure: str, *, is_doubtful: bool) -> None:
+        """A post was not acknowledged; doubtful if the server may have taken it all the same."""
+        doubt = {"is_doubtful": True} if is_doubtful else {}
+        self.filter(pk=request_pk).update(
+            failures=F("failures") + 1,
+            failure=failure,
+            failing_since=Coalesce("failing_since", Value(timezone.now(), output_field=models.DateTimeField())),
+            **doubt,
+        )
+
+    def forget(self, request_pk: int, *, digest: str) -> None:
+        """The server does not know the request, nor lists it: this state is not sent again, a new one is."""
+        self.filter(pk=request_pk, is_listed=False).update(
+            acknowledged=digest, is_unknown=True, failures=0, failure="", failing_since=None
+        )
+
+    def reopen(self, request_pk: int) -> None:
+        """A job of the request lives again."""
+        self.filter(pk=request_pk).update(settled=False, reopened=F("reopened") + 1)
+
+
+class Delivery(models.Model):
+    """One row for each request that a job-server has listed."""
+
+    request = models.OneToOneField(
+        "jobs.JobRequest", on_delete=models.CASCADE, primary_key=True, related_name="delivery"
+    )
+    is_listed = models.BooleanField(default=True)
+    acknowledged = models.CharField(max_length=64, blank=True, help_text="digest of the state that it has acknowledged")
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    settled = models.BooleanField(default=False, help_text="it has acknowledged the final state of every job")
+    is_doubtful = models.BooleanField(default=False, help_text="an earlier post may still be on its way")
+    is_unknown = models.BooleanField(default=False, help_text="it says that it does not know the request")
+    reopened = models.PositiveIntegerField(default=0)
+    repeats = models.PositiveIntegerField(default=0, help_text="how often the same state was acknowledged again")
+    failures = models.PositiveIntegerField(default=0, help_text="in a row")
+    failure = models.TextField(blank=True)
+    failing_since = models.DateTimeField(null=True, blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        indexes = (
+            models.Index(fields=["request"], name="delivery_unsettled", condition=Q(settled=False)),
+            models.Index(fields=["request"], name="delivery_listed", condition=Q(is_listed=True)),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.request_id}: {'settled' if self.settled else 'not settled'}"
