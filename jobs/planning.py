@@ -80,7 +80,21 @@ def make_plan(request: JobRequest, project: Project, stored: StoredFiles | None 
     """
     check_request(request)
     _refuse_mixing(request)
-    return Plan(project, decide(request, project, stored or StoredFiles(request.workspace)))
+    plan = Plan(project, decide(request, project, stored or StoredFiles(request.workspace)))
+    _refuse_stale_codelists(request, plan)
+    return plan
+
+
+def _refuse_stale_codelists(request: JobRequest, plan: Plan) -> None:
+    """Whoever calls the RAP API is told at once (wire contract §2.3); a polled request gets the jobs that may run."""
+    if request.source == JobRequest.Source.RAP_API and not request.codelists_ok:
+        for planned in plan.to_run:
+            if planned.action.is_database_action:
+                raise RequestError(_out_of_date(planned.action.name))
+
+
+def _out_of_date(action: str) -> str:
+    return f"Codelists are out of date (required by action {action})."
 
 
 def _refuse_mixing(request: JobRequest) -> None:
@@ -191,8 +205,7 @@ def _store(request: JobRequest, plan: Plan, drafts: _Drafts, *, by: str) -> None
 def _beginning(request: JobRequest, plan: Plan, draft: Draft) -> Beginning:
     if draft.requires_db and not request.codelists_ok:
         # Out-of-date codelists stop only the actions that read the database (wire contract §1.6).
-        message = f"Codelists are out of date (required by action {draft.action})."
-        return Beginning(StatusCode.STALE_CODELISTS.value, message)
+        return Beginning(StatusCode.STALE_CODELISTS.value, _out_of_date(draft.action))
     unfinished = [name for name in draft.needs if plan.actions[name].decision is not Decision.REUSE]
     if unfinished:
         return Beginning(StatusCode.WAITING_ON_DEPENDENCIES.value, f"Waiting for {listed(unfinished)}.")
