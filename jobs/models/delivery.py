@@ -19,6 +19,22 @@ class DeliveryQuerySet(models.QuerySet):
         """Those that may have something to tell: unsettled, or still listed by the server although settled."""
         return self.filter(Q(settled=False) | Q(is_listed=True)).exclude(request__outcome="waiting")
 
+    def listed(self) -> "DeliveryQuerySet":
+        return self.filter(is_listed=True)
+
+    def begin(self, request_pks: list[int]) -> None:
+        """These requests are listed for the first time."""
+        self.bulk_create([Delivery(request_id=pk) for pk in request_pks], ignore_conflicts=True, batch_size=500)
+
+    def revive(self, request_pks: list[int]) -> None:
+        """These are listed again: whatever the server had acknowledged, it seems to have lost, so it is told again."""
+        for chunk in _chunks(request_pks):
+            self.filter(pk__in=chunk).update(is_listed=True, is_unknown=False, acknowledged="")
+
+    def unlist(self, request_pks: list[int]) -> None:
+        for chunk in _chunks(request_pks):
+            self.filter(pk__in=chunk).update(is_listed=False)
+
     def failing(self) -> "DeliveryQuerySet":
         return self.filter(settled=False, failures__gt=0)
 
@@ -58,6 +74,10 @@ class DeliveryQuerySet(models.QuerySet):
     def reopen(self, request_pk: int) -> None:
         """A job of the request lives again."""
         self.filter(pk=request_pk).update(settled=False, reopened=F("reopened") + 1)
+
+
+def _chunks(pks: list[int], size: int = 500) -> list[list[int]]:
+    return [pks[start : start + size] for start in range(0, len(pks), size)]
 
 
 class Delivery(models.Model):

@@ -1,0 +1,145 @@
+"""The job-server's polling API (wire contract §1.1-§1.3): one page of requests, one POST of jobs.
+
+What an answer means for its request is said by the kind of the error, never by indexing into an error's body: servers
+of different years shape those differently.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from jobs.wire import RemoteJob, clean
+from sync.transport import Answer, AnswerTooLarge, Transport, TransportError
+
+# A page of 1,000 requests takes about 1 MB; an answer to a POST says one word.
+MOST_PAGE_BYTES = 10_000_000
+MOST_REPLY_BYTES = 1_000_000
+_MOST_ERROR_CHARACTERS = 500
+_JSON = "application/json"
+
+
+class JobServerError(Exception):
+    """The job-server has not done what it was asked; `str(error)` is a sentence for the operator, without secrets.
+
+    `is_doubtful`: it may have done it all the same.
+    """
+
+    def __init__(self, message: str, *, is_doubtful: bool = False):
+        super().__init__(message)
+        self.is_doubtful = is_doubtful
+
+
+class Unreachable(JobServerError):
+    """No usable answer: network, time, size. Nobody else's request would fare better now."""
+
+
+class Refused(JobServerError):
+    """It answered, but not with success; other requests may fare better."""
+
+
+class UnknownRequest(Refused):
+    """A server of before November 2022 does not know a request of the POST (§1.3, semantics 5)."""
+
+
+class PageTooLarge(Unreachable):
+    """A smaller page may fit."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """`results` are unchecked JSON; `count` is how many there are on all pages, as far as the server says so."""
+
+    results: list[object]
+    count: int | None
+
+
+class JobServer:
+    """Safe to use from several threads."""
+
+    def __init__(self, transport: Transport, endpoint: str, backend: str):
+        self._transport, self._endpoint, self._backend = transport, endpoint, backend
+
+    @classmethod
+    def from_settings(cls) -> "JobServer | None":
+        """The one to poll; None if none is set."""
+        if not settings.JOB_SERVER_ENDPOINT:
+            return None
+        transport = Transport(
+            seconds=settings.JOB_SERVER_TIMEOUT_SECONDS,
+            headers={"Authorization": settings.JOB_SERVER_TOKEN},  # bare: no scheme word (§1.1)
+            ca_file=settings.JOB_SERVER_CA_FILE,
+            proxy=settings.JOB_SERVER_PROXY,
+        )
+        return cls(transport, settings.JOB_SERVER_ENDPOINT, settings.BACKEND)
+
+    def fetch(self, *, limit: int, offset: int, flags: str) -> Page:
+        """One page of the active requests. Raises JobServerError kinds."""
+        params = {"backend": self._backend, "limit": limit, "offset": offset}
+        try:
+            answer = self._exchange("GET", "job-requests/", MOST_PAGE_BYTES, params=params, headers={"Flags": flags})
+        except AnswerTooLarge as error:
+            raise PageTooLarge(f"The job-server cannot be polled: {error}.") from error
+        except TransportError as error:
+            raise Unreachable(f"The job-server cannot be polled: {error}.") from error
+        found = self._json(answer, "The poll")
+        if not isinstance(found, dict) or not isinstance(found.get("results"), list):
+            raise Refused("The poll was answered with JSON that is no list of requests. Is JOB_SERVER_ENDPOINT right?")
+        count = found.get("count")
+        return Page(found["results"], count if isinstance(count, int) and not isinstance(count, bool) else None)
+
+    def post(self, jobs: Sequence[RemoteJob], *, flags: str) -> None:
+        """Tell all jobs of one request. Returns only if the server has said "success". Raises JobServerError kinds."""
+        body = encode(jobs)
+        headers = {"Content-Type": _JSON, "Flags": flags}
+        try:
+            answer = self._exchange("POST", "jobs/", MOST_REPLY_BYTES, body=body, headers=headers)
+        except TransportError as error:
+            raise Unreachable(f"The job-server was not told: {error}.", is_doubtful=error.was_sent) from error
+        if answer.status == 400 and b"Unknown JobRequest" in answer.body:
+            raise UnknownRequest("The job-server does not know the request (any more).")
+        found = self._json(answer, "The post of jobs")
+        if not isinstance(found, dict) or found.get("status") != "success":
+            # A page of some proxy must not pass for an acknowledgement.
+            raise Refused(f"The post of jobs was answered with 200, but not with success: {_shown(answer)}")
+
+    def close(self) -> None:
+        """Of the calling thread's connections."""
+        self._transport.close()
+
+    def _exchange(self, method: str, path: str, most_bytes: int, **more) -> Answer:
+        return self._transport.exchange(method, self._endpoint + path, most_bytes=most_bytes, **more)
+
+    def _json(self, answer: Answer, what: str) -> object:
+        if answer.status != 200:
+            raise Refused(f"{what} was answered with {answer.status}{_hint(answer.status)}: {_shown(answer)}")
+        if answer.content_type != _JSON:
+            kind = clean(answer.content_type, 100) or "something without a type"
+            raise Refused(f"{what} was answered with {kind} instead of JSON. Is JOB_SERVER_ENDPOINT right?")
+        try:
+            return json.loads(answer.body, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            raise Refused(f"{what} was answered with broken JSON: {_shown(answer)}") from None
+
+
+def encode(jobs: Iterable[Mapping]) -> bytes:
+    return json.dumps(list(jobs), separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _hint(status: int) -> str:
+    if 300 <= status < 400:
+        return " (a redirect, which is never followed: is JOB_SERVER_ENDPOINT right?)"
+    return {401: " (is JOB_SERVER_TOKEN right?)", 403: " (is JOB_SERVER_TOKEN right?)"}.get(status, "")
+
+
+def _shown(answer: Answer) -> str:
+    """The beginning of a body, opaque as it is. A server that repeats our token must not bring it into the log."""
+    text = answer.body[: 4 * _MOST_ERROR_CHARACTERS].decode("utf-8", "replace")
+    if token := settings.JOB_SERVER_TOKEN:
+        text = text.replace(token, "***")
+    return clean(" ".join(text.split()), _MOST_ERROR_CHARACTERS) or "(nothing)"

@@ -1,0 +1,127 @@
+"""One poll: all active requests, page by page, become rows; cancellations are passed on.
+
+What is known already costs no write. Nothing is ever undone because the server no longer lists it: a request may vanish
+from the list because the server believes that it has finished (wire contract §1.2).
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import transaction
+
+from jobs.models import Delivery, Flag, Heartbeat, JobRequest
+from sync.formats import NotOurs, Unusable, flags_header, request_from_remote
+from sync.job_server import JobServer, PageTooLarge
+
+log = logging.getLogger(__name__)
+
+PAGE = 1000
+LEAST_PAGE = 10
+# More than any job-server has; a list that never ends must not fill the database.
+MOST_LISTED = 100_000
+CANCELLER = "job-server"
+
+
+@dataclass
+class Poll:
+    """What a poll has found. `unusable` are sentences about results from which nothing could be taken."""
+
+    listed: set[str] = field(default_factory=set)
+    new: int = 0
+    unusable: list[str] = field(default_factory=list)
+    is_complete: bool = True
+
+
+def poll(server: JobServer) -> Poll:
+    """Fetch and store. Raises JobServerError kinds; the pages before the one that failed are stored then."""
+    found, flags = Poll(), current_flags()
+    limit, offset = PAGE, 0
+    while True:
+        try:
+            page = server.fetch(limit=limit, offset=offset, flags=flags)
+        except PageTooLarge:
+            if limit == LEAST_PAGE:
+                raise
+            limit = max(LEAST_PAGE, limit // 4)
+            continue
+        _store_page(page.results, found)
+        # By what came, not by what was asked for; `next` is never followed (§1.2).
+        offset += len(page.results)
+        if not page.results or page.count is None or offset >= page.count:
+            break
+        if offset >= MOST_LISTED:
+            found.is_complete = False
+            log.warning("the job-server lists more than %d requests; the rest is left out", MOST_LISTED)
+            break
+    if found.is_complete:
+        _note_unlisted(found.listed)
+    return found
+
+
+def current_flags() -> str:
+    """The value of the `Flags` header now."""
+    last_seen = Heartbeat.objects.filter(name="run").values_list("at", flat=True).first()
+    return flags_header(Flag.objects.current(), last_seen)
+
+
+def _store_page(results: Iterable[object], found: Poll) -> None:
+    requests: dict[str, JobRequest] = {}
+    for result in results:
+        try:
+            request = request_from_remote(result, settings.BACKEND)
+        except NotOurs:
+            continue
+        except Unusable as error:
+            found.unusable.append(str(error))
+            continue
+        if request.identifier not in found.listed:
+            requests.setdefault(request.identifier, request)
+    found.listed |= requests.keys()
+    known = _known(requests)
+    new = [request for identifier, request in requests.items() if identifier not in known]
+    if new:
+        found.new += len(new)
+        log.info("%d new request(s) from the job-server", len(new))
+        with transaction.atomic():
+            # Somebody else may have stored one just now: a call of the RAP API.
+            JobRequest.objects.bulk_create(new[::-1], ignore_conflicts=True, batch_size=100)
+        known = _known(requests)
+        # "Ignore conflicts" also ignores what else may be wrong with a row.
+        found.unusable += [f"{identifier} cannot be stored" for identifier in requests.keys() - known.keys()]
+    _note_listed(known.values())
+    _pass_on_cancellations(requests, known)
+
+
+def _known(requests: Iterable[str]) -> dict[str, JobRequest]:
+    identifiers = list(requests)
+    rows = JobRequest.objects.select_related("delivery").defer("original", "study_actions", "analysis_scope")
+    chunks = (identifiers[start : start + 500] for start in range(0, len(identifiers), 500))
+    return {row.identifier: row for chunk in chunks for row in rows.filter(identifier__in=chunk)}
+
+
+def _note_listed(requests: Iterable[JobRequest]) -> None:
+    requests = list(requests)
+    undelivered = [request.pk for request in requests if not hasattr(request, "delivery")]
+    revived = [request.pk for request in requests if hasattr(request, "delivery") and not request.delivery.is_listed]
+    if undelivered or revived:
+        with transaction.atomic():
+            Delivery.objects.begin(undelivered)
+            Delivery.objects.revive(revived)
+
+
+def _pass_on_cancellations(requests: dict[str, JobRequest], known: dict[str, JobRequest]) -> None:
+    """Only ever added: that an action is no longer named means nothing (§1.5)."""
+    for identifier, request in requests.items():
+        stored = known.get(identifier)
+        if stored is None or set(request.cancelled_actions) <= set(stored.cancelled_actions):
+            continue
+        with transaction.atomic():
+            stored.ask_to_cancel(request.cancelled_actions, by=CANCELLER)
+        log.info("request %s: the job-server cancels %d action(s)", identifier, len(request.cancelled_actions))
+
+
+def _note_unlisted(listed: set[str]) -> None:
+    before = Delivery.objects.listed().values_list("pk", "request__identifier")
+    Delivery.objects.unlist([pk for pk, identifier in before if identifier not in listed])
