@@ -12,7 +12,7 @@ import re
 from jobs.git.archive import export
 from jobs.git.asking import complete_id, contact, list_refs
 from jobs.git.copies import HISTORY, Copy
-from jobs.git.deadline import Deadline
+from jobs.git.deadline import Deadline, within
 from jobs.git.errors import (
     GitError,
     GitFailed,
@@ -41,6 +41,7 @@ __all__ = [
     "resolve",
     "shown",
     "uncommitted",
+    "within",
 ]
 
 _MOST_LISTING_BYTES = 1024 * 1024
