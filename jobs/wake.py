@@ -19,7 +19,8 @@ class Wake:
     Hints are put into a SimpleQueue because that, unlike an Event, may be done inside a signal handler.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, least_pause_seconds: float = LEAST_PAUSE_SECONDS) -> None:
+        self._least_pause = least_pause_seconds
         self._hints: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._seen: int | None = None
 
@@ -36,7 +37,7 @@ class Wake:
     def wait(self, seconds: float) -> None:
         """Return after `seconds`, or as soon as there is something to look at."""
         deadline = time.monotonic() + seconds
-        time.sleep(min(seconds, LEAST_PAUSE_SECONDS))
+        time.sleep(min(seconds, self._least_pause))
         while not self._database_has_changed():
             left = deadline - time.monotonic()
             if left <= 0 or self._is_hinted_within(min(left, LOOK_EVERY_SECONDS)):

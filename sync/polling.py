@@ -76,6 +76,10 @@ def _store_page(results: Iterable[object], found: Poll) -> None:
         except Unusable as error:
             found.unusable.append(str(error))
             continue
+        except Exception:
+            log.exception("a request of the job-server cannot be read because of a fault of the job runner")
+            found.unusable.append("a fault of the job runner")
+            continue
         if request.identifier not in found.listed:
             requests.setdefault(request.identifier, request)
     found.listed |= requests.keys()

@@ -29,7 +29,7 @@ class DeliveryQuerySet(models.QuerySet):
     def revive(self, request_pks: list[int]) -> None:
         """These are listed again: whatever the server had acknowledged, it seems to have lost, so it is told again."""
         for chunk in _chunks(request_pks):
-            self.filter(pk__in=chunk).update(is_listed=True, is_unknown=False, acknowledged="")
+            self.filter(pk__in=chunk).update(is_listed=True, is_unknown=False, acknowledged="", settled=False)
 
     def unlist(self, request_pks: list[int]) -> None:
         for chunk in _chunks(request_pks):
@@ -65,11 +65,10 @@ class DeliveryQuerySet(models.QuerySet):
             **doubt,
         )
 
-    def forget(self, request_pk: int, *, digest: str) -> None:
-        """The server does not know the request, nor lists it: this state is not sent again, a new one is."""
-        self.filter(pk=request_pk, is_listed=False).update(
-            acknowledged=digest, is_unknown=True, failures=0, failure="", failing_since=None
-        )
+    def forget(self, request_pk: int, *, digest: str, is_final: bool) -> bool:
+        """The server does not know the request: this state is not sent again, a new one is. False if it is listed."""
+        unlisted = self.filter(pk=request_pk, is_listed=False)
+        return bool(unlisted.update(acknowledged=digest, is_unknown=True, failures=0, failure="", failing_since=None))
 
     def reopen(self, request_pk: int) -> None:
         """A job of the request lives again."""
@@ -109,3 +108,8 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.request_id}: {'settled' if self.settled else 'not settled'}"
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is certainly nothing that the server has not acknowledged."""
+        return self.settled and bool(self.acknowledged)

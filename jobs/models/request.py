@@ -21,6 +21,11 @@ class JobRequestQuerySet(models.QuerySet):
         """Received, and neither planned nor refused yet; the oldest first, as their jobs may build on each other's."""
         return self.filter(outcome=JobRequest.Outcome.WAITING).order_by("created_at", "pk")
 
+    def told_from(self) -> "JobRequestQuerySet":
+        """Only what a job-server is told of a request itself; there may be thousands."""
+        columns = ("identifier", "source", "outcome", "outcome_message", "outcome_at", "error_name", "received_at")
+        return self.only(*columns, "joined_jobs", "requested_actions", "cancelled_actions")
+
     def with_jobs_in(self, backend: str, workspace: str) -> "JobRequestQuerySet":
         """Those that have jobs in the workspace."""
         return self.filter(backend=backend, workspace=workspace, jobs__isnull=False).distinct()

@@ -9,6 +9,16 @@ class InvalidTransition(Exception):
     """The table forbids the step, or another attempt or process has already moved the job on."""
 
 
+class StatusChangeQuerySet(models.QuerySet):
+    def newest(self) -> int | None:
+        """The primary key of the newest row."""
+        return self.aggregate(newest=models.Max("pk"))["newest"]
+
+    def requests_changed_since(self, pk: int) -> set[int]:
+        """Primary keys of the requests whose jobs have changes newer than that row."""
+        return set(self.filter(pk__gt=pk).order_by().values_list("job__request", flat=True).distinct())
+
+
 class StatusChange(models.Model):
     """One line of a job's timeline. Rows are only ever added, by the writers of a status."""
 
@@ -19,6 +29,8 @@ class StatusChange(models.Model):
     actor = models.CharField(max_length=255)
     at = models.DateTimeField()
     attempt = models.PositiveIntegerField(default=1)
+
+    objects = StatusChangeQuerySet.as_manager()
 
     class Meta:
         ordering = ("pk",)

@@ -1,0 +1,201 @@
+"""When which request is told: at once when a state changes, once a minute while it lives, seldom when it is over.
+
+Posts go out in a few threads, never two for one request at a time. While the server cannot be reached one post at a
+time tries; a request that it refuses pauses by itself and holds up no other.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import connection
+from django.utils import timezone
+
+from jobs.models import Delivery, JobRequest, StatusChange
+from jobs.wire import digest, remote_jobs
+from sync.backoff import Backoff
+from sync.delivering import Delivered, deliver
+from sync.job_server import JobServer, Refused, Unreachable
+
+log = logging.getLogger(__name__)
+
+THREADS = 3
+# A running job's `updated_at` must move, and a server that lost something must hear of it again (§1.4).
+REPEAT_SECONDS = 60.0
+# A settled request that is still listed (servers of 2025 list them for up to a year) is told again ever less often.
+LONGEST_REPEAT_SECONDS = 3600.0
+# A request whose jobs change all the time is told at this pace; a long post costs the server as much, so it slows down.
+LEAST_PAUSE_SECONDS = 0.25
+PAUSE_PER_POST = 5
+LONGEST_PAUSE_SECONDS = 15.0
+FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 2.0, 300.0
+LONGEST_OUTAGE_SECONDS = 60.0
+
+
+@dataclass
+class _Pace:
+    """What is kept of one request between its posts."""
+
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS))
+    refused: str = ""  # the digest of the state that was refused
+    next_at: float = 0.0
+    undelivered_since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What the job-server has not acknowledged yet."""
+
+    requests: int = 0
+    oldest_since: datetime | None = None
+
+
+class Deliverer:
+    """What is under way, due and paused. `last_post_at` to `failing_since`, of all requests together, are for pages."""
+
+    def __init__(self, server: JobServer, wake: Callable[[], None]):
+        self._server, self._wake = server, wake
+        self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="post")
+        self._work: dict[int, tuple[Future, float]] = {}
+        self._paces: dict[int, _Pace] = {}
+        self._due: dict[int, str] = {}  # digests of the states to tell, in the order in which they became due
+        self._outage = Backoff(1.0, LONGEST_OUTAGE_SECONDS)
+        self._seen_change = 0
+        self.backlog = Backlog()
+        self.last_post_at: datetime | None = None
+        self.failures, self.failure, self.failing_since = 0, "", None
+
+    def look_at_all(self) -> None:
+        """The truth: every request that may have something to tell. Costs a fixed number of queries."""
+        self._seen_change = StatusChange.objects.newest() or 0
+        rows = list(Delivery.objects.to_look_at())
+        known = {row.pk for row in rows}
+        self._paces = {pk: pace for pk, pace in self._paces.items() if pk in known or pk in self._work}
+        self._due = {pk: state for pk, state in self._due.items() if pk in known}
+        self._look(rows)
+        since = [pace.undelivered_since for pace in self._paces.values() if pace.undelivered_since]
+        self.backlog = Backlog(len(since), min(since, default=None))
+
+    def look_at_changed(self, concluded: Iterable[int] = ()) -> None:
+        """The hint: requests whose jobs have changed since the last look, and those that were just concluded."""
+        newest = StatusChange.objects.newest() or 0
+        changed = set(concluded)
+        if newest > self._seen_change:
+            changed |= StatusChange.objects.requests_changed_since(self._seen_change)
+            self._seen_change = newest
+        if changed:
+            self._look(list(Delivery.objects.to_look_at().filter(pk__in=changed)))
+
+    def tick(self) -> None:
+        """Take in what has been answered, then post what is due as far as pace, back-off and threads allow."""
+        self._collect()
+        if not self._outage.is_over():
+            return
+        room = 1 if self._outage.failures else THREADS
+        now = time.monotonic()
+        for pk in list(self._due):
+            if len(self._work) >= room:
+                return
+            if pk not in self._work and self._paces[pk].next_at <= now:
+                del self._due[pk]
+                self._work[pk] = self._threads.submit(self._deliver, pk), now
+
+    def reachable(self) -> None:
+        """The server has answered a poll: posts need not wait for the end of an outage's pause."""
+        self._outage.succeed()
+
+    def seconds_to_next(self) -> float:
+        """Until the next post is due; an hour if none is."""
+        now = time.monotonic()
+        pace = min((self._paces[pk].next_at - now for pk in self._due if pk not in self._work), default=3600.0)
+        return max(0.0, pace, self._outage.seconds_left())
+
+    def is_idle(self) -> bool:
+        return not self._due and not self._work
+
+    def close(self, seconds: float) -> bool:
+        """Begin nothing more. False if a post was still under way after that; it is sent again by the next process."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        deadline = time.monotonic() + seconds
+        while self._work and time.monotonic() < deadline:
+            self._collect()
+            time.sleep(0.01)
+        return not self._work
+
+    def _look(self, rows: list[Delivery]) -> None:
+        now, moment = timezone.now(), time.monotonic()
+        # What is settled was acknowledged as it stands: its jobs need not be read to know that.
+        rows = [row for row in rows if not row.is_told or _is_to_be_repeated(row, now)]
+        pks = [row.pk for row in rows]
+        chunks = (pks[start : start + 500] for start in range(0, len(pks), 500))
+        requests = [each for chunk in chunks for each in JobRequest.objects.told_from().filter(pk__in=chunk)]
+        told = remote_jobs(requests)
+        for row in rows:
+            if jobs := told.get(row.pk):
+                self._judge(row, digest(jobs), now, moment)
+
+    def _judge(self, row: Delivery, state: str, now: datetime, moment: float) -> None:
+        pace = self._paces.setdefault(row.pk, _Pace())
+        is_new = state != row.acknowledged
+        if not is_new:
+            pace.undelivered_since = None
+        elif pace.undelivered_since is None:
+            pace.undelivered_since = row.failing_since or now
+        if is_new and pace.refused and state != pace.refused:
+            pace.backoff.succeed()  # another state may fare better
+            pace.refused, pace.next_at = "", min(pace.next_at, moment + 1.0)
+        if is_new or _is_to_be_repeated(row, now):
+            self._due[row.pk] = state
+
+    def _deliver(self, pk: int) -> Delivered:
+        try:
+            return deliver(self._server, pk)
+        except Exception as error:
+            # A fault of ours, or of the database, with one request must not keep the others from being told.
+            log.exception("request with primary key %d cannot be told to the job-server", pk)
+            return Delivered(Refused(f"A fault of the job runner: {type(error).__name__}; see the log of sync."))
+        finally:
+            connection.close()
+            self._wake()
+
+    def _collect(self) -> None:
+        for pk, (future, began) in list(self._work.items()):
+            if future.cancelled():
+                del self._work[pk]
+            elif future.done():
+                del self._work[pk]
+                self._take_in(pk, future.result(), time.monotonic() - began)
+
+    def _take_in(self, pk: int, delivered: Delivered, took: float) -> None:
+        pace, now = self._paces.setdefault(pk, _Pace()), time.monotonic()
+        if delivered.error is None:
+            pace.backoff.succeed()
+            pace.refused, pace.undelivered_since = "", None
+            pace.next_at = now + min(max(LEAST_PAUSE_SECONDS, PAUSE_PER_POST * took), LONGEST_PAUSE_SECONDS)
+            if self._due.get(pk) == delivered.digest:
+                del self._due[pk]  # it was looked at again before the answer came
+            if delivered.digest:
+                self.last_post_at = timezone.now()
+                self.failures, self.failure, self.failing_since = 0, "", None
+                self._outage.succeed()
+            return
+        self.failures, self.failure = self.failures + 1, str(delivered.error)
+        self.failing_since = self.failing_since or timezone.now()
+        pace.backoff.fail()
+        pace.refused, pace.next_at = delivered.digest, now + pace.backoff.seconds_left()
+        self._due.setdefault(pk, delivered.digest)
+        if isinstance(delivered.error, Unreachable):
+            self._outage.fail()
+            pace.next_at = now  # nothing is wrong with this request
+
+
+def _is_to_be_repeated(row: Delivery, now: datetime) -> bool:
+    if row.acknowledged_at is None or row.is_unknown:
+        return False
+    pause = REPEAT_SECONDS
+    if row.settled:
+        pause = min(REPEAT_SECONDS * 2 ** min(row.repeats, 10), LONGEST_REPEAT_SECONDS)
+    return (now - row.acknowledged_at).total_seconds() >= pause

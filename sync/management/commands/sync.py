@@ -1,0 +1,40 @@
+"""`manage.py sync`: exchange requests and jobs with the job-server until told to stop."""
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from jobs.lock import AlreadyRunning
+from jobs.service import DatabaseReplaced, check_database
+from jobs.waiting import ALREADY_RUNNING
+from sync.process import run, run_once
+
+
+class Command(BaseCommand):
+    help = (
+        "Fetch requests from the job-server (JOB_SERVER_ENDPOINT, JOB_SERVER_TOKEN), plan their jobs, and tell it "
+        "every state of them; plan what calls of the RAP API (RAP_API_TOKENS) ask for. Runs until SIGTERM or Ctrl-C; "
+        "it can be killed and started again at any moment. `manage.py run` runs the jobs."
+    )
+
+    def add_arguments(self, parser) -> None:
+        parser.add_argument(
+            "--once",
+            action="store_true",
+            help="poll, plan and tell once, then end; exit code 1 if any of it did not succeed",
+        )
+
+    def handle(self, *, once: bool, **options) -> None:
+        check_database()
+        if not settings.JOB_SERVER_ENDPOINT and not settings.RAP_API_TOKENS:
+            raise CommandError(
+                "There is no job-server to speak with: set JOB_SERVER_ENDPOINT and JOB_SERVER_TOKEN to poll one, or "
+                "RAP_API_TOKENS to be called by one. Without a job-server, `manage.py add_job` adds jobs."
+            )
+        try:
+            troubles = run_once() if once else run()
+        except AlreadyRunning as error:
+            raise CommandError(str(error), returncode=ALREADY_RUNNING) from error
+        except DatabaseReplaced as error:
+            raise CommandError(str(error)) from error
+        if troubles:
+            raise CommandError("\n".join(troubles))
