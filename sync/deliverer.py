@@ -29,7 +29,7 @@ REPEAT_SECONDS = 60.0
 LONGEST_REPEAT_SECONDS = 3600.0
 # A request whose jobs change all the time is told at this pace; a long post costs the server as much, so it slows down.
 LEAST_PAUSE_SECONDS = 0.25
-PAUSE_PER_POST = 5
+PAUSE_PER_POST = 3
 LONGEST_PAUSE_SECONDS = 15.0
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 2.0, 300.0
 LONGEST_OUTAGE_SECONDS = 60.0
@@ -59,7 +59,7 @@ class Deliverer:
     def __init__(self, server: JobServer, wake: Callable[[], None]):
         self._server, self._wake = server, wake
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="post")
-        self._work: dict[int, tuple[Future, float]] = {}
+        self._work: dict[int, Future] = {}
         self._paces: dict[int, _Pace] = {}
         self._due: dict[int, str] = {}  # digests of the states to tell, in the order in which they became due
         self._outage = Backoff(1.0, LONGEST_OUTAGE_SECONDS)
@@ -101,7 +101,7 @@ class Deliverer:
                 return
             if pk not in self._work and self._paces[pk].next_at <= now:
                 del self._due[pk]
-                self._work[pk] = self._threads.submit(self._deliver, pk), now
+                self._work[pk] = self._threads.submit(self._deliver, pk)
 
     def reachable(self) -> None:
         """The server has answered a poll: posts need not wait for the end of an outage's pause."""
@@ -162,19 +162,20 @@ class Deliverer:
             self._wake()
 
     def _collect(self) -> None:
-        for pk, (future, began) in list(self._work.items()):
-            if future.cancelled():
+        for pk, future in list(self._work.items()):
+            if future.done():
                 del self._work[pk]
-            elif future.done():
-                del self._work[pk]
-                self._take_in(pk, future.result(), time.monotonic() - began)
+                if not future.cancelled():
+                    self._take_in(pk, future.result())
 
-    def _take_in(self, pk: int, delivered: Delivered, took: float) -> None:
+    def _take_in(self, pk: int, delivered: Delivered) -> None:
         pace, now = self._paces.setdefault(pk, _Pace()), time.monotonic()
         if delivered.error is None:
             pace.backoff.succeed()
             pace.refused, pace.undelivered_since = "", None
-            pace.next_at = now + min(max(LEAST_PAUSE_SECONDS, PAUSE_PER_POST * took), LONGEST_PAUSE_SECONDS)
+            pace.next_at = now + min(
+                max(LEAST_PAUSE_SECONDS, PAUSE_PER_POST * delivered.seconds), LONGEST_PAUSE_SECONDS
+            )
             if self._due.get(pk) == delivered.digest:
                 del self._due[pk]  # it was looked at again before the answer came
             if delivered.digest:

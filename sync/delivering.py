@@ -6,6 +6,7 @@ newer one. What has been acknowledged is in the database; pauses are in memory a
 """
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,10 +24,11 @@ _SHORTER = (500, 100, 0)
 
 @dataclass(frozen=True)
 class Delivered:
-    """What became of one post. Nothing was sent if there is nothing to tell yet."""
+    """What became of one post, and how long the server took. Nothing was sent if there is nothing to tell yet."""
 
     error: JobServerError | None = None
     digest: str = ""
+    seconds: float = 0.0
 
 
 def deliver(server: JobServer, request_pk: int) -> Delivered:
@@ -38,6 +40,7 @@ def deliver(server: JobServer, request_pk: int) -> Delivered:
     if not jobs:  # a server takes an empty list for a mistake, or fails (§1.3, semantics 4)
         return Delivered()
     told = digest(jobs)
+    began = time.monotonic()
     try:
         server.post(_to_remote(request, jobs), flags=current_flags())
     except UnknownRequest as error:
@@ -47,9 +50,10 @@ def deliver(server: JobServer, request_pk: int) -> Delivered:
         return Delivered(digest=told)
     except JobServerError as error:
         return _failed(request, told, error)
+    seconds = time.monotonic() - began
     Delivery.objects.acknowledge(request_pk, digest=told, is_final=is_final(jobs), reopened=reopened)
     log.debug("request %s: the job-server has acknowledged %d job(s)", request.identifier, len(jobs))
-    return Delivered(digest=told)
+    return Delivered(digest=told, seconds=seconds)
 
 
 def _failed(request: JobRequest, told: str, error: JobServerError) -> Delivered:

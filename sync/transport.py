@@ -174,7 +174,14 @@ class Transport:
             session.trust_env = False  # no proxy, no .netrc, no certificates that nobody named
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             session.verify, session.proxies = self._verify, dict(self._proxies)
-            session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity", **self._headers})
+            session.headers.update(
+                {
+                    "User-Agent": "jobrunner",
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",
+                    **self._headers,
+                }
+            )
             for prefix in ("https://", "http://"):
                 session.mount(prefix, _Adapter())
             self._sessions.session = session
