@@ -67,8 +67,9 @@ class DeliveryQuerySet(models.QuerySet):
 
     def forget(self, request_pk: int, *, digest: str, is_final: bool) -> bool:
         """The server does not know the request: this state is not sent again, a new one is. False if it is listed."""
+        columns = {"failures": 0, "failure": "", "failing_since": None}
         unlisted = self.filter(pk=request_pk, is_listed=False)
-        return bool(unlisted.update(acknowledged=digest, is_unknown=True, failures=0, failure="", failing_since=None))
+        return bool(unlisted.update(acknowledged=digest, is_unknown=True, settled=is_final, **columns))
 
     def reopen(self, request_pk: int) -> None:
         """A job of the request lives again."""

@@ -1,0 +1,274 @@
+"""One poll: what is listed becomes rows, once; cancellations are passed on; nothing is undone for not being listed."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from jobs.models import Delivery, Job, JobRequest
+from jobs.states import StatusCode
+from sync import polling
+from sync.job_server import JobServerError
+from sync.polling import poll
+from tests.factories import make_job
+from tests.fakes import faults
+from tests.fakes.messages import json_answer
+
+pytestmark = pytest.mark.django_db
+
+
+def listing(change):
+    """A fault: the list of results is another one."""
+
+    def altered(received, act):
+        page = act().json
+        return json_answer(200, page | {"results": change(page["results"])})
+
+    return altered
+
+
+WRITES = ("INSERT", "UPDATE", "DELETE", "SAVEPOINT")
+
+
+def queries_of(action) -> list[str]:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        action()
+    return [each["sql"] for each in captured.captured_queries]
+
+
+def writes_of(action) -> list[str]:
+    return [sql for sql in queries_of(action) if sql.startswith(WRITES)]
+
+
+def test_a_listed_request_becomes_a_row_that_waits_with_all_that_it_carries(fake, server):
+    identifier = fake.add_request(
+        actions=["count", "extract"],
+        workspace="w",
+        commit="a" * 40,
+        branch="main",
+        created_by="bob",
+        project="p",
+        orgs=["o1", "o2"],
+        codelists_ok=False,
+        force_run_dependencies=True,
+    ).identifier
+
+    assert poll(server).new == 1
+
+    request = JobRequest.objects.get(identifier=identifier)
+    assert (request.source, request.outcome, request.backend) == ("polling", "waiting", fake.backend)
+    assert (request.workspace, request.commit, request.branch) == ("w", "a" * 40, "main")
+    assert (request.created_by, request.project, request.orgs) == ("bob", "p", ["o1", "o2"])
+    assert (request.requested_actions, request.database_name) == (["count", "extract"], "default")
+    assert (request.codelists_ok, request.force_run_dependencies) == (False, True)
+    assert request.original["identifier"] == identifier
+    assert request.delivery.is_listed and not request.delivery.settled
+
+
+def test_what_is_known_already_costs_no_write(fake, server):
+    for _ in range(3):
+        fake.add_request()
+    poll(server)
+    assert writes_of(lambda: poll(server)) == []
+
+
+def test_the_number_of_queries_does_not_grow_with_the_requests(fake, server):
+    fake.add_request()
+    poll(server)
+    few = len(queries_of(lambda: poll(server)))
+    for _ in range(150):
+        fake.add_request()
+    poll(server)
+    assert len(queries_of(lambda: poll(server))) == few
+
+
+def test_requests_of_other_backends_are_left_alone(fake, server):
+    ours = fake.add_request().identifier
+    foreign = [{"identifier": "a", "backend": "tpp"}, {"identifier": "b"}]
+    fake.fault(listing(lambda results: foreign + results), on="GET")
+    poll(server)
+    assert list(JobRequest.objects.values_list("identifier", flat=True)) == [ours]
+
+
+def test_one_malformed_result_does_not_cost_the_others(fake, server):
+    identifiers = {fake.add_request().identifier for _ in range(3)}
+    broken = [{"identifier": 7, "backend": fake.backend}, "x", None, {}, {"identifier": "", "backend": fake.backend}]
+    fake.fault(listing(lambda results: [*broken, results[0], *broken, *results[1:]]), on="GET")
+    found = poll(server)
+    assert set(JobRequest.objects.waiting().values_list("identifier", flat=True)) == identifiers
+    assert found.unusable
+
+
+def test_a_request_without_a_commit_is_refused_and_will_be_told_so(fake, server):
+    identifier = fake.add_request(commit="").identifier
+    poll(server)
+    request = JobRequest.objects.get(identifier=identifier)
+    assert request.outcome == JobRequest.Outcome.REFUSED
+    assert "sha is missing" in request.outcome_message
+    assert Delivery.objects.unsettled().get().request == request
+
+
+def test_more_requests_than_a_page_holds_all_arrive(fake, server, monkeypatch):
+    monkeypatch.setattr(polling, "PAGE", 10)
+    identifiers = {fake.add_request().identifier for _ in range(35)}
+    assert poll(server).listed == identifiers
+    assert JobRequest.objects.count() == 35
+    assert len(fake.journal.gets) == 4
+
+
+def test_pages_are_smaller_where_they_are_too_large(fake, server, monkeypatch):
+    monkeypatch.setattr("sync.job_server.MOST_PAGE_BYTES", 20_000)
+    for _ in range(100):
+        fake.add_request()
+    poll(server)
+    assert JobRequest.objects.count() == 100
+
+
+def test_a_single_giant_request_is_an_error_and_no_endless_loop(fake, server, monkeypatch):
+    monkeypatch.setattr("sync.job_server.MOST_PAGE_BYTES", 2_000)
+    fake.add_request(actions=["x" * 3000])
+    with pytest.raises(JobServerError, match="larger than"):
+        poll(server)
+
+
+def test_a_list_without_an_end_is_cut(fake, server, monkeypatch):
+    monkeypatch.setattr(polling, "PAGE", 10)
+    monkeypatch.setattr(polling, "MOST_LISTED", 20)
+    for _ in range(35):
+        fake.add_request()
+    assert not poll(server).is_complete
+    assert JobRequest.objects.count() == 20
+
+
+def test_the_pages_before_the_one_that_failed_are_kept(fake, server, monkeypatch):
+    monkeypatch.setattr(polling, "PAGE", 10)
+    for _ in range(15):
+        fake.add_request()
+    fake.fault(faults.status(500), on="GET", when=lambda received: received.query["offset"] == "10")
+    with pytest.raises(JobServerError):
+        poll(server)
+    assert JobRequest.objects.count() == 10
+
+
+def test_the_flags_header_is_sent_with_every_poll(fake, server):
+    poll(server)
+    assert '"mode"' in fake.journal.gets[0].headers["flags"]
+    assert fake.journal.complaints() == []
+
+
+# --- cancellation (§1.5)
+
+
+def jobs_of(identifier: str, **codes: StatusCode) -> JobRequest:
+    request = JobRequest.objects.get(identifier=identifier)
+    for action, code in codes.items():
+        make_job(code, request=request, action=action)
+    request.outcome = JobRequest.Outcome.PLANNED
+    request.save()
+    return request
+
+
+def cancelled(request: JobRequest) -> set[str]:
+    return set(request.jobs.stop_requested().values_list("action", flat=True))
+
+
+def test_a_cancellation_reaches_the_named_active_jobs_only(fake, server):
+    identifier = fake.add_request(actions=["a", "b", "c"]).identifier
+    poll(server)
+    request = jobs_of(identifier, a=StatusCode.EXECUTING, b=StatusCode.CREATED, c=StatusCode.SUCCEEDED)
+    fake.cancel(identifier, ["a", "a", "c", "unknown"])
+    poll(server)
+    assert cancelled(request) == {"a"}
+    job = Job.objects.get(action="a")
+    assert (job.stop_requested_by, job.stop_reason) == ("job-server", "Cancelled on the job-server.")
+
+
+def test_what_was_cancelled_once_stays_cancelled_when_it_is_no_longer_named(fake, server):
+    identifier = fake.add_request(actions=["a", "b"]).identifier
+    poll(server)
+    request = jobs_of(identifier, a=StatusCode.EXECUTING, b=StatusCode.EXECUTING)
+    fake.cancel(identifier, ["a"])
+    poll(server)
+    fake.requests[identifier].cancelled_actions[:] = ["b"]
+    poll(server)
+    request.refresh_from_db()
+    assert request.cancelled_actions == ["a", "b"]
+    assert cancelled(request) == {"a", "b"}
+
+
+def test_a_cancellation_before_there_are_jobs_is_kept_for_planning(fake, server):
+    identifier = fake.add_request(actions=["a", "b"]).identifier
+    poll(server)
+    fake.cancel(identifier, ["b"])
+    poll(server)
+    assert JobRequest.objects.get(identifier=identifier).cancelled_actions == ["b"]
+
+
+def test_a_cancellation_that_is_known_costs_no_write(fake, server):
+    identifier = fake.add_request(actions=["a"]).identifier
+    fake.cancel(identifier, ["a", "a"])
+    poll(server)
+    assert writes_of(lambda: poll(server)) == []
+
+
+# --- being listed
+
+
+def test_what_is_no_longer_listed_goes_on(fake, server):
+    identifier = fake.add_request(actions=["a"]).identifier
+    poll(server)
+    request = jobs_of(identifier, a=StatusCode.EXECUTING)
+    fake.hide(identifier)
+    poll(server)
+    request.refresh_from_db()
+    assert not request.delivery.is_listed
+    assert not request.jobs.stop_requested().exists()
+    assert Delivery.objects.unsettled().count() == 1
+
+
+def test_what_is_listed_again_is_told_again(fake, server):
+    identifier = fake.add_request(actions=["a"]).identifier
+    poll(server)
+    fake.hide(identifier)
+    poll(server)
+    Delivery.objects.update(acknowledged="x", settled=True, is_unknown=True)
+    fake.reveal(identifier)
+    poll(server)
+    delivery = Delivery.objects.get()
+    assert (delivery.is_listed, delivery.acknowledged, delivery.settled) == (True, "", False)
+    assert not delivery.is_unknown
+
+
+def test_an_incomplete_list_says_nothing_of_those_that_are_missing(fake, server, monkeypatch):
+    monkeypatch.setattr(polling, "PAGE", 10)
+    for _ in range(15):
+        fake.add_request()
+    poll(server)
+    fake.fault(faults.status(502, "html"), on="GET", when=lambda received: received.query["offset"] == "10")
+    with pytest.raises(JobServerError):
+        poll(server)
+    assert Delivery.objects.listed().count() == 15
+
+
+def test_a_request_that_came_by_the_rap_api_is_the_same_when_it_is_polled(fake, server):
+    identifier = fake.add_request(actions=["a"]).identifier
+    JobRequest.objects.create(identifier=identifier, source="rap_api", backend=fake.backend, workspace="w")
+    poll(server)
+    request = JobRequest.objects.get()
+    assert request.source == "rap_api"
+    assert request.delivery.is_listed
+
+
+def test_of_the_same_request_twice_in_a_list_one_row_is_made(fake, server):
+    fake.add_request()
+    fake.fault(listing(lambda results: results * 3), on="GET")
+    assert poll(server).new == 1
+
+
+def test_the_oldest_request_waits_first_whatever_the_order_of_the_list(fake, server):
+    first = fake.add_request().identifier
+    second = fake.add_request().identifier
+    fake.fault(listing(lambda results: results[::-1]), on="GET")
+    poll(server)
+    assert [request.identifier for request in JobRequest.objects.waiting()] == [first, second]
