@@ -5,6 +5,7 @@ time tries; a request that it refuses pauses by itself and holds up no other.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,8 @@ from sync.job_server import JobServer, Refused, Unreachable
 log = logging.getLogger(__name__)
 
 THREADS = 3
+# So that the threads need not wait for the next turn; a post is built only when a thread takes it.
+MOST_QUEUED = 30
 # A running job's `updated_at` must move, and a server that lost something must hear of it again (§1.4).
 REPEAT_SECONDS = 60.0
 # A settled request that is still listed (servers of 2025 list them for up to a year) is told again ever less often.
@@ -63,6 +66,7 @@ class Deliverer:
         self._paces: dict[int, _Pace] = {}
         self._due: dict[int, str] = {}  # digests of the states to tell, in the order in which they became due
         self._outage = Backoff(1.0, LONGEST_OUTAGE_SECONDS)
+        self._is_out = threading.Event()  # known to the threads at once, before the next turn
         self._seen_change = 0
         self.backlog = Backlog()
         self.last_post_at: datetime | None = None
@@ -94,7 +98,7 @@ class Deliverer:
         self._collect()
         if not self._outage.is_over():
             return
-        room = 1 if self._outage.failures else THREADS
+        room = 1 if self._outage.failures else MOST_QUEUED
         now = time.monotonic()
         for pk in list(self._due):
             if len(self._work) >= room:
@@ -106,6 +110,7 @@ class Deliverer:
     def reachable(self) -> None:
         """The server has answered a poll: posts need not wait for the end of an outage's pause."""
         self._outage.succeed()
+        self._is_out.clear()
 
     def seconds_to_next(self) -> float:
         """Until the next post is due; an hour if none is."""
@@ -152,7 +157,12 @@ class Deliverer:
 
     def _deliver(self, pk: int) -> Delivered:
         try:
-            return deliver(self._server, pk)
+            if self._is_out.is_set() and len(self._work) > 1:
+                return Delivered(was_skipped=True)
+            delivered = deliver(self._server, pk)
+            if isinstance(delivered.error, Unreachable):
+                self._is_out.set()
+            return delivered
         except Exception as error:
             # A fault of ours, or of the database, with one request must not keep the others from being told.
             log.exception("request with primary key %d cannot be told to the job-server", pk)
@@ -170,6 +180,9 @@ class Deliverer:
 
     def _take_in(self, pk: int, delivered: Delivered) -> None:
         pace, now = self._paces.setdefault(pk, _Pace()), time.monotonic()
+        if delivered.was_skipped:
+            self._due.setdefault(pk, "")
+            return
         if delivered.error is None:
             pace.backoff.succeed()
             pace.refused, pace.undelivered_since = "", None
@@ -181,7 +194,7 @@ class Deliverer:
             if delivered.digest:
                 self.last_post_at = timezone.now()
                 self.failures, self.failure, self.failing_since = 0, "", None
-                self._outage.succeed()
+                self.reachable()
             return
         self.failures, self.failure = self.failures + 1, str(delivered.error)
         self.failing_since = self.failing_since or timezone.now()
@@ -191,6 +204,8 @@ class Deliverer:
         if isinstance(delivered.error, Unreachable):
             self._outage.fail()
             pace.next_at = now  # nothing is wrong with this request
+        else:
+            self.reachable()
 
 
 def _is_to_be_repeated(row: Delivery, now: datetime) -> bool:

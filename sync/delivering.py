@@ -29,6 +29,7 @@ class Delivered:
     error: JobServerError | None = None
     digest: str = ""
     seconds: float = 0.0
+    was_skipped: bool = False
 
 
 def deliver(server: JobServer, request_pk: int) -> Delivered:

@@ -27,6 +27,8 @@ from sync.polling import Poll, poll
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
+# How often all requests are looked at although nothing hints at a change.
+LOOK_SECONDS = 5.0
 LONGEST_POLL_BACKOFF_SECONDS = 60.0
 # A busy runner commits many times a second; one turn for several changes leaves the processor to the jobs.
 LEAST_PAUSE_SECONDS = 0.1
@@ -118,10 +120,11 @@ class Sync:
         self.wake.begin()
         concluded = self._planner.tick()
         if self._poller and self._deliverer:
-            if self._poller.tick():
+            has_polled = self._poller.tick()
+            if has_polled:
                 self._deliverer.reachable()
-            if time.monotonic() >= self._next_look:
-                self._next_look = time.monotonic() + settings.POLL_INTERVAL
+            if has_polled or time.monotonic() >= self._next_look:
+                self._next_look = time.monotonic() + LOOK_SECONDS
                 self._deliverer.look_at_all()
             else:
                 self._deliverer.look_at_changed(concluded)

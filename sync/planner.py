@@ -8,8 +8,10 @@ jobs of those before. What is under way or pauses is kept in memory only: a row 
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -25,8 +27,10 @@ from sync.backoff import Backoff
 log = logging.getLogger(__name__)
 
 THREADS = 4
-# Of polled requests; whoever has called the RAP API is waiting, and may have a thread more.
+# Of polled requests; one thread is kept for calls of the RAP API, whose callers wait for the answer.
 MOST_PER_HOST = 2
+# As many are planned in one go before others of the same host have their turn.
+MOST_IN_LANE = 20
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 FIRST_PAUSE_OF_A_CALL_SECONDS = 1.0
 _Outcome = JobRequest.Outcome
@@ -79,32 +83,104 @@ def _conclude_without_jobs(request: JobRequest, plan: Plan) -> None:
     request.conclude(outcome, why, joined_jobs=[job.identifier for job in joined])
 
 
+class _Waiting(NamedTuple):
+    """What tells where a waiting request belongs."""
+
+    pk: int
+    backend: str
+    workspace: str
+    repo_url: str
+    source: str
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.backend, self.workspace
+
+    @property
+    def host(self) -> str:
+        try:
+            return urlsplit(self.repo_url).netloc.lower()
+        except ValueError:
+            return ""
+
+    @property
+    def is_call(self) -> bool:
+        """Whether somebody waits for the answer to a call of the RAP API."""
+        return self.source == JobRequest.Source.RAP_API
+
+
+@dataclass
+class _Lane:
+    """Requests that one thread plans, one after the other, until one of them cannot be planned now."""
+
+    requests: list[_Waiting]
+    concluded: list[int] = field(default_factory=list)
+    failed: _Waiting | None = None
+    future: Future | None = None
+
+
+class _Room:
+    """Where waiting requests may go beside the lanes that there are; `chosen` are the new lanes."""
+
+    def __init__(self, lanes: list[_Lane]):
+        self.chosen: list[list[_Waiting]] = []
+        self._lanes = len(lanes)
+        self._hosts = Counter(lane.requests[0].host for lane in lanes)
+        # A request that builds on another one comes after it in the same lane, or not in this round.
+        self._lane_of: dict[tuple[str, str], list[_Waiting] | None] = {
+            request.place: None for lane in lanes for request in lane.requests
+        }
+
+    def place(self, request: _Waiting) -> None:
+        if request.place in self._lane_of:
+            lane = self._lane_of[request.place]
+        else:
+            lane = self._new_lane(request) if self._has_room_for(request) else self._shortest_lane(request)
+        if lane is not None and len(lane) < MOST_IN_LANE:
+            lane.append(request)
+        else:
+            lane = None
+        self._lane_of[request.place] = lane
+
+    def _has_room_for(self, request: _Waiting) -> bool:
+        lanes = self._lanes + len(self.chosen)
+        if request.is_call:
+            return lanes < THREADS
+        return lanes < THREADS - 1 and self._hosts[request.host] < MOST_PER_HOST
+
+    def _new_lane(self, request: _Waiting) -> list[_Waiting]:
+        lane: list[_Waiting] = []
+        self.chosen.append(lane)
+        self._hosts[request.host] += 1
+        return lane
+
+    def _shortest_lane(self, request: _Waiting) -> list[_Waiting] | None:
+        """Of the same host and kind; a call waits for nobody else's plan."""
+        same = [lane for lane in self.chosen if lane[0].host == request.host and not lane[0].is_call]
+        return None if request.is_call else min(same, key=len, default=None)
+
+
 class Planner:
-    """Gives waiting requests to threads. `concluded` are primary keys of requests that no longer wait."""
+    """Gives waiting requests to threads."""
 
     def __init__(self, wake: Callable[[], None]):
         self._wake = wake
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="plan")
-        self._work: dict[int, tuple[Future, JobRequest]] = {}
+        self._lanes: list[_Lane] = []
         self._pauses: dict[int, Backoff] = {}
         self._stop = threading.Event()
 
     def tick(self) -> list[int]:
         """Set off what may be planned now. Returns the primary keys of what was concluded since the last tick."""
-        concluded = list(self._collect())
-        waiting = list(JobRequest.objects.waiting().defer("original"))
-        self._pauses = {request.pk: self._pauses[request.pk] for request in waiting if request.pk in self._pauses}
-        hosts = Counter(_host(request) for _, request in self._work.values())
-        workspaces = {_workspace(request) for _, request in self._work.values()}
-        # Somebody is waiting for the answers to the calls of the RAP API.
-        for request in sorted(waiting, key=lambda each: each.source != JobRequest.Source.RAP_API):
-            if len(self._work) >= THREADS:
-                break
-            if request.pk in self._work or _workspace(request) in workspaces or not self._may_try(request, hosts):
-                continue
-            self._work[request.pk] = self._threads.submit(self._plan, request), request
-            hosts[_host(request)] += 1
-            workspaces.add(_workspace(request))
+        concluded = self._collect()
+        if len(self._lanes) < THREADS:
+            waiting = [_Waiting(*row) for row in JobRequest.objects.waiting().values_list(*_Waiting._fields)]
+            still = {request.pk for request in waiting}
+            self._pauses = {pk: pause for pk, pause in self._pauses.items() if pk in still}
+            for requests in self._choose(waiting):
+                lane = _Lane(requests)
+                lane.future = self._threads.submit(self._plan, lane)
+                self._lanes.append(lane)
         return concluded
 
     def seconds_to_next(self) -> float:
@@ -115,46 +191,46 @@ class Planner:
         """End what is under way; it is planned by the next process. False if a thread was still busy after that."""
         self._stop.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        return all(_is_done_within(future, seconds) for future, _ in self._work.values())
+        return all(_is_done_within(lane.future, seconds) for lane in self._lanes)
 
-    def _may_try(self, request: JobRequest, hosts: Counter) -> bool:
-        if request.pk in self._pauses and not self._pauses[request.pk].is_over():
-            return False
-        return request.source == JobRequest.Source.RAP_API or hosts[_host(request)] < MOST_PER_HOST
+    def _choose(self, waiting: list[_Waiting]) -> list[list[_Waiting]]:
+        """New lanes: each of one host, no workspace in two of them, calls of the RAP API first and by themselves."""
+        room = _Room(self._lanes)
+        for request in sorted(waiting, key=lambda each: not each.is_call):
+            if request.pk not in self._pauses or self._pauses[request.pk].is_over():
+                room.place(request)
+        return room.chosen
 
-    def _collect(self) -> Iterator[int]:
-        for pk, (future, request) in list(self._work.items()):
-            if not future.done():
-                continue
-            del self._work[pk]
-            if future.result():
+    def _collect(self) -> list[int]:
+        concluded: list[int] = []
+        for lane in [lane for lane in self._lanes if lane.future.done()]:
+            self._lanes.remove(lane)
+            lane.future.result()  # raises what only the end of the process can answer
+            concluded += lane.concluded
+            for pk in lane.concluded:
                 self._pauses.pop(pk, None)
-                yield pk
-            else:
-                self._pauses.setdefault(pk, _backoff(request)).fail()
+            if lane.failed:
+                self._pauses.setdefault(lane.failed.pk, _backoff(lane.failed)).fail()
+        return concluded
 
-    def _plan(self, request: JobRequest) -> bool:
+    def _plan(self, lane: _Lane) -> None:
         try:
-            return plan(request, self._stop.is_set)
+            for waiting in lane.requests:
+                request = JobRequest.objects.waiting().filter(pk=waiting.pk).defer("original").first()
+                if request is None or self._stop.is_set():
+                    continue
+                if not plan(request, self._stop.is_set):
+                    # The others wait for their next turn: the same host would not answer them either.
+                    lane.failed = waiting
+                    return
+                lane.concluded.append(waiting.pk)
         finally:
             connection.close()
             self._wake()
 
 
-def _backoff(request: JobRequest) -> Backoff:
-    is_call = request.source == JobRequest.Source.RAP_API
-    return Backoff(FIRST_PAUSE_OF_A_CALL_SECONDS if is_call else FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-
-
-def _host(request: JobRequest) -> str:
-    try:
-        return urlsplit(request.repo_url).netloc.lower()
-    except ValueError:
-        return ""
-
-
-def _workspace(request: JobRequest) -> tuple[str, str]:
-    return request.backend, request.workspace
+def _backoff(request: _Waiting) -> Backoff:
+    return Backoff(FIRST_PAUSE_OF_A_CALL_SECONDS if request.is_call else FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
 
 
 def _is_done_within(future: Future, seconds: float) -> bool:

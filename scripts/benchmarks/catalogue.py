@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import crowds, latency, storing, turns
+from benchmarks import crowds, latency, storing, syncing, turns
 from benchmarks.installation import Installation
 from benchmarks.noise import Load, watched_load
 from benchmarks.results import Result
@@ -29,6 +29,9 @@ CASES: dict[str, Case] = {
     "E1": Case(turns.with_dependencies, 20, runs=False),
     "E2": Case(turns.with_ready_jobs, 20, runs=False),
     "L": Case(crowds.planning, 3, runs=False),
+    "S": Case(syncing.unchanged_cycle, 3, runs=False),
+    "S2": Case(syncing.backlog, 1, runs=False),
+    "S3": Case(syncing.push, 15, runs=False),
     "F": Case(crowds.memory, 1, runs=False),
 }
 

@@ -1,10 +1,7 @@
 """What ten thousand jobs cost apart from time in the loop: loading and planning them (L), and memory (F)."""
 
-import subprocess
-import sys
-
 from benchmarks.floor import timed
-from benchmarks.installation import ROOT, Installation, peak_megabytes
+from benchmarks.installation import Installation, idle_megabytes
 from benchmarks.latency import start_sleeping
 from benchmarks.results import Result, Target
 from benchmarks.studies import CROWD, SLEEPERS, Study, crowd
@@ -57,7 +54,7 @@ def memory(site: Installation, repeat: int) -> Result:
         "MB",
         [max(site.peaks_megabytes)],
         "a process that imports Django and the SDK and does nothing",
-        [_idle_megabytes()],
+        [idle_megabytes("docker")],
         (Target("median", 150),),
         also={"with the crowd, MB": max(site.peaks_megabytes[-repeat:]), "runners": len(site.peaks_megabytes)},
     )
@@ -69,13 +66,3 @@ def _wait_for_a_sign_of_life() -> None:
 
     last = Heartbeat.objects.get(name="run").at
     wait_until(lambda: Heartbeat.objects.get(name="run").at > last, 60, "the runner's sign of life", pause=0.1)
-
-
-def _idle_megabytes() -> float:
-    program = "import django, docker; django.setup(); print(flush=True); input()"
-    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
-    with process:
-        process.stdout.readline()
-        megabytes = peak_megabytes(process.pid)
-        process.communicate(b"\n")
-    return megabytes

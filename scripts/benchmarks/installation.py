@@ -206,3 +206,14 @@ def peak_megabytes(pid: int) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 10**6
     raise WentWrong(f"process {pid} has no memory any more: it has ended")
+
+
+def idle_megabytes(library: str) -> float:
+    """Of a process that sets up Django, imports the library and does nothing."""
+    program = f"import django, {library}; django.setup(); print(flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+    with process:
+        process.stdout.readline()
+        megabytes = peak_megabytes(process.pid)
+        process.communicate(b"\n")
+    return megabytes

@@ -258,18 +258,60 @@ def test_of_one_workspace_one_request_is_planned_at_a_time_the_oldest_first(many
     begun(planned, "w")
     many.tick()
     planned.release["w"].set()
-    wait_until(lambda: many.tick() == [first.pk])
-    wait_until(lambda: many.tick() == [second.pk])
+    wait_until(lambda: many.tick() == [first.pk, second.pk])
     assert planned.begun == ["w", "w"]
 
 
 def test_whoever_waits_for_an_answer_comes_first(many, planned):
-    for number in range(planner.THREADS - 1):
+    for number in range(planner.THREADS):
         at_host(f"h{number}.example", f"w{number}")
-    at_host("h9.example", "last")
+    many.tick()
+    begun(planned, "w0", "w1", "w2")
     at_host("h0.example", "call", source="rap_api")
     many.tick()
     begun(planned, "w0", "w1", "w2", "call")
+
+
+def test_a_request_never_overtakes_an_older_one_of_its_workspace(many, planned):
+    for number in range(5):
+        at_host(f"h{number}.example", f"w{number}")
+    older = at_host("h8.example", "w")
+    at_host("h0.example", "w")
+    many.tick()
+    begun(planned, "w0", "w1", "w2")
+    for workspace in ("w0", "w1", "w2", "w3", "w4", "w"):
+        planned.release.setdefault(workspace, threading.Event()).set()
+    wait_until(lambda: older.pk in many.tick() or "w" in planned.begun)
+    wait_until(lambda: many.tick() is not None and planned.begun.count("w") == 2)
+
+
+def test_many_requests_of_one_host_are_planned_in_few_rounds(many, planned, monkeypatch):
+    pks = {at_host("a.example", f"w{number}").pk for number in range(30)}
+    for number in range(30):
+        planned.release[f"w{number}"] = threading.Event()
+        planned.release[f"w{number}"].set()
+    rounds, concluded = 0, set()
+    while concluded != pks:
+        rounds += 1
+        concluded |= set(many.tick())
+        wait_until(lambda: all(lane.future.done() for lane in many._lanes))
+    assert rounds <= 3
+
+
+def test_a_request_that_fails_lets_the_others_of_its_lane_go_on(many, planned, monkeypatch):
+    real = planned.__class__.__call__
+
+    def fails(self, request, should_stop):
+        return False if request.workspace == "bad" else real(self, request, should_stop)
+
+    monkeypatch.setattr(planner, "plan", lambda request, should_stop: fails(planned, request, should_stop))
+    at_host("a.example", "other")
+    at_host("a.example", "bad")
+    good = at_host("a.example", "good").pk
+    for workspace in ("other", "good"):
+        planned.release[workspace] = threading.Event()
+        planned.release[workspace].set()
+    wait_until(lambda: good in many.tick())
 
 
 def test_a_request_that_could_not_be_planned_pauses_and_is_tried_again(many, planned, monkeypatch):
