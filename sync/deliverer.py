@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 THREADS = 3
 # So that the threads need not wait for the next turn; a post is built only when a thread takes it.
 MOST_QUEUED = 30
+# Bounds memory, whatever is listed.
+LOOKED_AT_TOGETHER = 200
 # A running job's `updated_at` must move, and a server that lost something must hear of it again (§1.4).
 REPEAT_SECONDS = 60.0
 # A settled request that is still listed (servers of 2025 list them for up to a year) is told again ever less often.
@@ -134,13 +136,12 @@ class Deliverer:
         now, moment = timezone.now(), time.monotonic()
         # What is settled was acknowledged as it stands: its jobs need not be read to know that.
         rows = [row for row in rows if not row.is_told or _is_to_be_repeated(row, now)]
-        pks = [row.pk for row in rows]
-        chunks = (pks[start : start + 500] for start in range(0, len(pks), 500))
-        requests = [each for chunk in chunks for each in JobRequest.objects.told_from().filter(pk__in=chunk)]
-        told = remote_jobs(requests)
-        for row in rows:
-            if jobs := told.get(row.pk):
-                self._judge(row, digest(jobs), now, moment)
+        for start in range(0, len(rows), LOOKED_AT_TOGETHER):
+            some = rows[start : start + LOOKED_AT_TOGETHER]
+            told = remote_jobs(JobRequest.objects.told_from().filter(pk__in=[row.pk for row in some]))
+            for row in some:
+                if jobs := told.get(row.pk):
+                    self._judge(row, digest(jobs), now, moment)
 
     def _judge(self, row: Delivery, state: str, now: datetime, moment: float) -> None:
         pace = self._paces.setdefault(row.pk, _Pace())

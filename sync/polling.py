@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 1000
 LEAST_PAGE = 10
+STORED_TOGETHER = 200
 # More than any job-server has; a list that never ends must not fill the database.
 MOST_LISTED = 100_000
 CANCELLER = "job-server"
@@ -46,7 +47,8 @@ def poll(server: JobServer) -> Poll:
                 raise
             limit = max(LEAST_PAGE, limit // 4)
             continue
-        _store_page(page.results, found)
+        for start in range(0, len(page.results), STORED_TOGETHER):
+            _store(page.results[start : start + STORED_TOGETHER], found)
         # By what came, not by what was asked for; `next` is never followed (§1.2).
         offset += len(page.results)
         if not page.results or page.count is None or offset >= page.count:
@@ -66,7 +68,7 @@ def current_flags() -> str:
     return flags_header(Flag.objects.current(), last_seen)
 
 
-def _store_page(results: Iterable[object], found: Poll) -> None:
+def _store(results: Iterable[object], found: Poll) -> None:
     requests: dict[str, JobRequest] = {}
     for result in results:
         try:
