@@ -30,7 +30,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 _NO_DATABASE = "reusable actions cannot run commands that access the database."
 
-ResolveRef = Callable[[str, str], str]
+ResolveTag = Callable[[str, str], str]
 IsOnBranch = Callable[[str, str, str], bool]
 ReadFile = Callable[[str, str, str], bytes]
 
@@ -65,14 +65,14 @@ class _Published:
 class Resolver:
     """Resolves the actions of one batch: each name:tag is fetched and read once, and so means the same to all of them.
 
-    `allowed_images` are names without a tag. `resolve_ref(repo_url, tag)` gives a commit's id, `is_on_branch(repo_url,
+    `allowed_images` are names without a tag. `resolve_tag(repo_url, tag)` gives a commit's id, `is_on_branch(repo_url,
     commit, branch)` and `read_file(repo_url, commit, path)` what they say; they raise GitError kinds and
     GitUnavailable.
     """
 
     allowed_images: Collection[str]
     org_url: str
-    resolve_ref: ResolveRef
+    resolve_tag: ResolveTag
     is_on_branch: IsOnBranch
     read_file: ReadFile
     _published: dict[tuple[str, str], _Published | ReusableActionError] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class Resolver:
 
     def _approved_commit(self, repo_url: str, name: str, tag: str) -> str:
         try:
-            commit = self.resolve_ref(repo_url, tag)
+            commit = self.resolve_tag(repo_url, tag)
             is_approved = self.is_on_branch(repo_url, commit, APPROVED_BRANCH)
         except UnknownRevision as error:
             raise ReusableActionError(f"{shown(tag)} is not a tag of {repo_url}: {error}") from error
@@ -178,12 +178,12 @@ def resolve(
     *,
     allowed_images: Collection[str],
     org_url: str,
-    resolve_ref: ResolveRef,
+    resolve_tag: ResolveTag,
     is_on_branch: IsOnBranch,
     read_file: ReadFile,
 ) -> ReusableAction | None:
     """As Resolver.resolve, for a single command."""
-    return Resolver(allowed_images, org_url, resolve_ref, is_on_branch, read_file).resolve(run_command)
+    return Resolver(allowed_images, org_url, resolve_tag, is_on_branch, read_file).resolve(run_command)
 
 
 def _split(command: str) -> list[str]:

@@ -1,5 +1,6 @@
 """What every test gets: folders of its own, so that no test sees another one's files, and an engine or a clear word."""
 
+import contextlib
 import functools
 import os
 import tempfile
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import docker
 import pytest
+
+from tests import git_repositories
 
 
 @functools.cache
@@ -35,6 +38,21 @@ def own_folders(settings, tmp_path):
     settings.MEDIUM_PRIVACY_STORAGE_BASE = settings.WORK_DIR / "medium_privacy"
     settings.GIT_REPO_DIR = settings.WORK_DIR / "repos"
     settings.WORK_DIR.mkdir()
+
+
+@pytest.fixture
+def serve(settings):
+    """`tests.git_repositories.serve`, and the site reads everything that is served."""
+    settings.GIT_ALLOW_HTTP = True
+    settings.ALLOWED_GITHUB_ORGS = ("*",)
+
+    @contextlib.contextmanager
+    def serve_and_allow(*arguments, **options):
+        with git_repositories.serve(*arguments, **options) as server:
+            settings.ALLOWED_GIT_HOSTS = (*settings.ALLOWED_GIT_HOSTS, server.host)
+            yield server
+
+    return serve_and_allow
 
 
 @pytest.fixture

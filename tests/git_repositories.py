@@ -81,6 +81,11 @@ class GitServer:
     stopping: threading.Event = field(default_factory=threading.Event)
     on_request: Callable[[], None] = lambda: None
 
+    @property
+    def host(self) -> str:
+        """As settings name it: host and port."""
+        return self.url.partition("://")[2]
+
 
 @contextlib.contextmanager
 def serve(root: Path, *, token: str = "", newest_protocol: bool = True) -> Iterator[GitServer]:

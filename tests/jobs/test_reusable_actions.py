@@ -30,8 +30,8 @@ class Host:
         if verb == self.fails_at:
             raise self.failure
 
-    def resolve_ref(self, repo, ref):
-        self._called("resolve_ref", repo, ref)
+    def resolve_tag(self, repo, ref):
+        self._called("resolve_tag", repo, ref)
         if (repo, ref) not in self.tags:
             raise UnknownRevision(f"{repo} has no tag {ref}.")
         return self.tags[repo, ref]
@@ -50,7 +50,7 @@ class Host:
         return {
             "allowed_images": IMAGES,
             "org_url": ORG,
-            "resolve_ref": self.resolve_ref,
+            "resolve_tag": self.resolve_tag,
             "is_on_branch": self.is_on_branch,
             "read_file": self.read_file,
         }
@@ -132,7 +132,7 @@ def test_an_unknown_tag_is_the_study_s_fault():
     assert refusal(Host(), "reusable-action:v9").startswith(f"'v9' is not a tag of {REPO}")
 
 
-@pytest.mark.parametrize("verb", ["resolve_ref", "is_on_branch", "read_file"])
+@pytest.mark.parametrize("verb", ["resolve_tag", "is_on_branch", "read_file"])
 def test_a_git_error_at_any_step_says_which_repository(verb):
     message = refusal(Host(fails_at=verb))
     assert REPO in message
@@ -141,11 +141,11 @@ def test_a_git_error_at_any_step_says_which_repository(verb):
 
 def test_a_repository_that_cannot_be_read_may_be_a_misspelt_image():
     assert "neither an allowed image (cohortextractor, ehrql, python, r, sqlrunner) nor" in refusal(
-        Host(fails_at="resolve_ref")
+        Host(fails_at="resolve_tag")
     )
 
 
-@pytest.mark.parametrize("verb", ["resolve_ref", "is_on_branch", "read_file"])
+@pytest.mark.parametrize("verb", ["resolve_tag", "is_on_branch", "read_file"])
 def test_a_git_host_that_is_down_is_nobody_s_fault(verb):
     with pytest.raises(GitUnavailable):
         resolve("reusable-action:v1", **Host(fails_at=verb, failure=GitUnavailable("no route")).functions())
@@ -225,7 +225,7 @@ def test_an_image_is_fetched_once_per_batch():
     resolver = Resolver(**host.functions())
     for action in actions_of("reusable-action:v1 a", "reusable-action:v1 b"):
         resolver(action, action.run)
-    assert [call[0] for call in host.calls] == ["resolve_ref", "is_on_branch", "read_file"]
+    assert [call[0] for call in host.calls] == ["resolve_tag", "is_on_branch", "read_file"]
 
 
 def test_another_tag_is_another_action():
