@@ -11,6 +11,7 @@ from jobs import git
 from jobs.errors import JobError
 from jobs.log import escape
 from jobs.models import JobRequest
+from jobs.study.errors import shown
 
 # Names that git itself makes, or reads as something else than a branch.
 _NO_BRANCH = re.compile(r"(\w+_)?HEAD|[0-9a-f]{40}", re.IGNORECASE)
@@ -41,12 +42,12 @@ def check_names(request: JobRequest) -> None:
         # Ours is looked for below refs/heads/ and could be no other ref. The older system gave git the bare name, where
         # `pull/7/head` is what a fork's owner has written; both must accept the same studies.
         raise ProvenanceError(
-            f"Branch {branch!r} has a slash in its name, and such branches are not run here. Rename the branch, or "
-            "push the commit to a branch without a slash, and name that one."
+            f"Branch {shown(branch)} has a slash in its name, and such branches are not run here. Rename the "
+            "branch, or push the commit to a branch without a slash, and name that one."
         )
     if _NO_BRANCH.fullmatch(branch):
         raise ProvenanceError(
-            f"{branch!r} is no name for a branch, since git means something else by it: name the branch that the "
+            f"{shown(branch)} is no name for a branch, since git means something else by it: name the branch that the "
             "commit is on."
         )
 
@@ -61,7 +62,7 @@ def check_provenance(request: JobRequest) -> None:
     if not request.branch or git.is_on_branch(request.repo_url, request.commit, request.branch):
         return
     raise ProvenanceError(
-        f"Commit {request.commit} is not on branch {request.branch!r} of {git.shown(request.repo_url)}: it was never "
-        "pushed to that branch, or a force-push has removed it. Push it there, or ask for a commit that is on the "
+        f"Commit {request.commit} is not on branch {shown(request.branch)} of {git.shown(request.repo_url)}: it was "
+        "never pushed to that branch, or a force-push has removed it. Push it there, or ask for a commit that is on the "
         "branch."
     )

@@ -119,12 +119,13 @@ class Resolver:
         repo_url = f"{self.org_url}/{name}"
         # A host that is silent holds up whoever waits for this, so they should know what is waited for.
         log.info("Looking for the reusable action %s:%s at %s.", name, tag, repo_url)
-        commit = self._approved_commit(repo_url, name, tag)
+        commit = self._commit_of_tag(repo_url, name, tag)
+        self._check_approved(repo_url, commit, tag)
         try:
             text = self.read_file(repo_url, commit, ACTION_FILE)
         except GitFileNotFound as error:
             raise ReusableActionError(
-                f"{repo_url} at {tag} is not a reusable action: no {ACTION_FILE} there."
+                f"{repo_url} at {tag} is not a reusable action: no {ACTION_FILE} there. Check its name and version."
             ) from error
         except GitError as error:
             raise ReusableActionError(f"{ACTION_FILE} of {repo_url} at {tag} cannot be read: {error}") from error
@@ -135,10 +136,9 @@ class Resolver:
                 f"The reusable action has a fault; please open an issue at {repo_url}/issues: {error}"
             ) from error
 
-    def _approved_commit(self, repo_url: str, name: str, tag: str) -> str:
+    def _commit_of_tag(self, repo_url: str, name: str, tag: str) -> str:
         try:
-            commit = self.resolve_tag(repo_url, tag)
-            is_approved = self.is_on_branch(repo_url, commit, APPROVED_BRANCH)
+            return self.resolve_tag(repo_url, tag)
         except UnknownRevision as error:
             raise ReusableActionError(f"{shown(tag)} is not a tag of {repo_url}: {error}") from error
         except GitError as error:
@@ -148,12 +148,26 @@ class Resolver:
                 f"nor a reusable action that can be read at {repo_url}: {error}"
                 + (f" Did you mean {near[0]}?" if near else "")
             ) from error
-        if not is_approved:
+
+    def _check_approved(self, repo_url: str, commit: str, tag: str) -> None:
+        """The study's author chose the version; only the action's maintainers can merge it."""
+        what = f"tag {shown(tag)} of {repo_url}"
+        try:
+            if self.is_on_branch(repo_url, commit, APPROVED_BRANCH):
+                return
+        except UnknownRevision as error:
             raise ReusableActionError(
-                f"tag {shown(tag)} of {repo_url} is not approved for use: "
-                f"it is not merged into branch {APPROVED_BRANCH}."
-            )
-        return commit
+                f"{what} is not approved for use: there is no branch {APPROVED_BRANCH} into which it could be merged. "
+                f"Please open an issue at {repo_url}/issues."
+            ) from error
+        except GitError as error:
+            raise ReusableActionError(
+                f"whether {what} is merged into branch {APPROVED_BRANCH} cannot be found out: {error}"
+            ) from error
+        raise ReusableActionError(
+            f"{what} is not approved for use: it is not merged into branch {APPROVED_BRANCH}. "
+            f"Use a version that is, or ask for this one at {repo_url}/issues."
+        )
 
     def _entry_point(self, text: bytes) -> list[str]:
         """The words of action.yaml's `run`. Raises ReusableActionError and ProjectError."""

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import socket
 import tempfile
 from pathlib import Path
 
@@ -24,8 +25,23 @@ def engine_trouble() -> str:
     return ""
 
 
+@functools.cache
+def github_trouble() -> str:
+    """Why github.com cannot be reached, or an empty string."""
+    try:
+        with socket.create_connection(("github.com", 443), timeout=5):
+            return ""
+    except OSError as error:
+        return str(error)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests of the real engine are skipped where none answers; in CI that is a failure."""
+    """Tests of the real engine are skipped where none answers; in CI that is a failure.
+
+    Those that talk to github.com are skipped in CI too, which has no network.
+    """
+    if item.get_closest_marker("needs_network") and github_trouble():
+        pytest.skip(f"github.com cannot be reached ({github_trouble()}); neither can it in CI, which has no network")
     if item.get_closest_marker("needs_docker") and engine_trouble():
         report = pytest.fail if os.environ.get("CI") else pytest.skip
         report(f"no Docker engine answers ({engine_trouble()}); `make engine` starts one")
