@@ -63,6 +63,6 @@ def check_provenance(request: JobRequest) -> None:
         return
     raise ProvenanceError(
         f"Commit {request.commit} is not on branch {shown(request.branch)} of {git.shown(request.repo_url)}: it was "
-        "never pushed to that branch, or a force-push has removed it. Push it there, or ask for a commit that is on the "
-        "branch."
+        "never pushed to that branch, or a force-push has removed it. Push it there, or ask for a commit that is on "
+        "the branch."
     )
