@@ -16,6 +16,8 @@ import dj_database_url
 LEAST_MEMORY = 6 * 1024**2
 _HOST = re.compile(r"[a-z0-9_.-]+(:\d+)?|\[[0-9a-f:.]+\](:\d+)?")
 _ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
+_ORGANISATION = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*")
+_PROXY = re.compile(r"(https?|socks5h?)://[^\s/]+/?")
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _LEAST_TOKEN = 16
@@ -96,14 +98,31 @@ def _weights(path: str) -> Iterable[str]:
 
 def git(values: Mapping) -> Iterable[str]:
     """Where code comes from, and who gets the token."""
-    for host in values["GIT_TOKEN_HOSTS"]:
-        if not _HOST.fullmatch(host):
-            yield f"GIT_TOKEN_HOSTS: {host!r} is not a host such as github.com: leave out https:// and what follows."
+    yield from _git_hosts(values)
+    for name in values["ALLOWED_GITHUB_ORGS"]:
+        if name != "*" and not _ORGANISATION.fullmatch(name):
+            yield f"ALLOWED_GITHUB_ORGS: {name!r} is no organisation's name, such as opensafely (* allows all)."
+    if not values["ALLOWED_GITHUB_ORGS"]:
+        yield "ALLOWED_GITHUB_ORGS: name at least one organisation, such as opensafely (* allows all)."
+    if values["GIT_PROXY"] and not _PROXY.fullmatch(values["GIT_PROXY"]):
+        yield "GIT_PROXY: must be the address of a proxy, such as http://proxy.example.org:3128 (not shown)."
     address = values["ACTIONS_ORG_URL"]
     is_folder = address.startswith("/") and values["ALLOW_LOCAL_REPOS"]
     is_plain_http = address.startswith("http://") and not values["GIT_ALLOW_HTTP"]
-    if not is_folder and (is_plain_http or not _ADDRESS.fullmatch(address)):
+    # Without a path all of the host's repositories would count as actions, and those may come from nowhere else.
+    is_organisation = _ADDRESS.fullmatch(address) and urlsplit(address).path
+    if not is_folder and (is_plain_http or not is_organisation):
         yield "ACTIONS_ORG_URL: must be the https:// address of an organisation, without a user name or password."
+
+
+def _git_hosts(values: Mapping) -> Iterable[str]:
+    proxy = values["GITHUB_PROXY_DOMAIN"]
+    hosts = [(name, host) for name in ("ALLOWED_GIT_HOSTS", "GIT_TOKEN_HOSTS") for host in values[name]]
+    for name, host in [*hosts, *([("GITHUB_PROXY_DOMAIN", proxy)] if proxy else [])]:
+        if not _HOST.fullmatch(host):
+            yield f"{name}: {host!r} is not a host such as github.com: leave out https:// and what follows."
+    if not values["ALLOWED_GIT_HOSTS"]:
+        yield "ALLOWED_GIT_HOSTS: name at least one host, such as github.com."
 
 
 def job_server(values: Mapping) -> Iterable[str]:

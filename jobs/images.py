@@ -33,7 +33,7 @@ class Images:
         self._find = reusable_actions.Resolver(
             allowed_images=settings.ALLOWED_IMAGES,
             org_url=settings.ACTIONS_ORG_URL,
-            resolve_ref=git.resolve,
+            resolve_tag=_resolve_tag,
             is_on_branch=git.is_on_branch,
             read_file=git.read_file,
         )
@@ -72,6 +72,11 @@ class Images:
     def _resolve(self, action: Action) -> Resolved:
         command = self._project.run_command(action.name, using_dummy_data_backend=settings.USING_DUMMY_DATA_BACKEND)
         return Resolved(*self._find(action, command))
+
+
+def _resolve_tag(repo_url: str, tag: str) -> str:
+    """A version is a tag and nothing else: a branch of that name, or the start of a commit's id, is none."""
+    return git.resolve(repo_url, f"refs/tags/{tag}")
 
 
 def _looked_for(actions: list[Action]) -> str:

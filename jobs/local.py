@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs import git, planning, waiting
+from jobs import git, planning, provenance, waiting
 from jobs.images import Images
 from jobs.log import escape
 from jobs.models import Heartbeat, Job, JobRequest
@@ -54,7 +54,11 @@ class Wish:
         return self.branch.removeprefix("refs/heads/")
 
     def to_request(self) -> JobRequest:
-        """An unsaved JobRequest at a resolved commit. Raises RequestError, GitError and GitUnavailable."""
+        """An unsaved JobRequest at a resolved commit, and on a branch if the repository is elsewhere.
+
+        Whether the commit is on that branch is asked when the study is read. Raises RequestError, ProvenanceError,
+        GitError and GitUnavailable.
+        """
         repo = _absolute_if_local(self.repo, self.actions)
         request = JobRequest(
             source=JobRequest.Source.LOCAL,
@@ -68,9 +72,12 @@ class Wish:
             created_by=_who(),
         )
         planning.check_request(request)  # before git, which may take long
-        request.commit = git.resolve(repo, self.revision)
-        if self.commit and self.branch and not git.is_on_branch(repo, request.commit, self.branch_name):
-            raise git.GitError(f"Commit {self.commit} is not on branch {self.branch} of {repo}: leave out one of them.")
+        is_local = git.check_study(repo).is_local
+        if self.branch or git.is_full_id(self.commit.lower()):
+            provenance.check_names(request)
+        request.commit, branch = git.resolve_with_branch(repo, self.revision)
+        if not request.branch and not is_local:
+            request.branch = branch
         return request
 
 

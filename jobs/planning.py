@@ -20,6 +20,7 @@ from jobs.models.job import job_identifier
 from jobs.models.new_jobs import Beginning, Draft, store
 from jobs.names import PROJECT_FILE, WORKSPACE_NAME, address_key
 from jobs.project import Action, Project, load_project
+from jobs.provenance import check_provenance
 from jobs.states import StatusCode
 from jobs.study.errors import shown
 from jobs.study.run_command import split_command
@@ -48,7 +49,14 @@ class Submission:
 
 
 def read_project(request: JobRequest) -> Project:
-    """The study's project.yaml at the request's commit. Raises GitError, GitUnavailable and ProjectError."""
+    """The study's project.yaml at the request's commit, which must be on its branch, unless it was planned already.
+
+    Every way in passes here, so that none can forget to ask whose code it is. Raises ProvenanceError, GitError,
+    GitUnavailable, RequestError and ProjectError.
+    """
+    known = _known(request)
+    if not known or (known.repo_url, known.commit) != (request.repo_url, request.commit):
+        check_provenance(request)
     try:
         text = git.read_file(request.repo_url, request.commit, PROJECT_FILE)
     except git.GitFileNotFound as error:

@@ -30,7 +30,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 _NO_DATABASE = "reusable actions cannot run commands that access the database."
 
-ResolveRef = Callable[[str, str], str]
+ResolveTag = Callable[[str, str], str]
 IsOnBranch = Callable[[str, str, str], bool]
 ReadFile = Callable[[str, str, str], bytes]
 
@@ -65,14 +65,14 @@ class _Published:
 class Resolver:
     """Resolves the actions of one batch: each name:tag is fetched and read once, and so means the same to all of them.
 
-    `allowed_images` are names without a tag. `resolve_ref(repo_url, tag)` gives a commit's id, `is_on_branch(repo_url,
+    `allowed_images` are names without a tag. `resolve_tag(repo_url, tag)` gives a commit's id, `is_on_branch(repo_url,
     commit, branch)` and `read_file(repo_url, commit, path)` what they say; they raise GitError kinds and
     GitUnavailable.
     """
 
     allowed_images: Collection[str]
     org_url: str
-    resolve_ref: ResolveRef
+    resolve_tag: ResolveTag
     is_on_branch: IsOnBranch
     read_file: ReadFile
     _published: dict[tuple[str, str], _Published | ReusableActionError] = field(default_factory=dict)
@@ -119,12 +119,13 @@ class Resolver:
         repo_url = f"{self.org_url}/{name}"
         # A host that is silent holds up whoever waits for this, so they should know what is waited for.
         log.info("Looking for the reusable action %s:%s at %s.", name, tag, repo_url)
-        commit = self._approved_commit(repo_url, name, tag)
+        commit = self._commit_of_tag(repo_url, name, tag)
+        self._check_approved(repo_url, commit, tag)
         try:
             text = self.read_file(repo_url, commit, ACTION_FILE)
         except GitFileNotFound as error:
             raise ReusableActionError(
-                f"{repo_url} at {tag} is not a reusable action: no {ACTION_FILE} there."
+                f"{repo_url} at {tag} is not a reusable action: no {ACTION_FILE} there. Check its name and version."
             ) from error
         except GitError as error:
             raise ReusableActionError(f"{ACTION_FILE} of {repo_url} at {tag} cannot be read: {error}") from error
@@ -135,10 +136,9 @@ class Resolver:
                 f"The reusable action has a fault; please open an issue at {repo_url}/issues: {error}"
             ) from error
 
-    def _approved_commit(self, repo_url: str, name: str, tag: str) -> str:
+    def _commit_of_tag(self, repo_url: str, name: str, tag: str) -> str:
         try:
-            commit = self.resolve_ref(repo_url, tag)
-            is_approved = self.is_on_branch(repo_url, commit, APPROVED_BRANCH)
+            return self.resolve_tag(repo_url, tag)
         except UnknownRevision as error:
             raise ReusableActionError(f"{shown(tag)} is not a tag of {repo_url}: {error}") from error
         except GitError as error:
@@ -148,12 +148,26 @@ class Resolver:
                 f"nor a reusable action that can be read at {repo_url}: {error}"
                 + (f" Did you mean {near[0]}?" if near else "")
             ) from error
-        if not is_approved:
+
+    def _check_approved(self, repo_url: str, commit: str, tag: str) -> None:
+        """The study's author chose the version; only the action's maintainers can merge it."""
+        what = f"tag {shown(tag)} of {repo_url}"
+        try:
+            if self.is_on_branch(repo_url, commit, APPROVED_BRANCH):
+                return
+        except UnknownRevision as error:
             raise ReusableActionError(
-                f"tag {shown(tag)} of {repo_url} is not approved for use: "
-                f"it is not merged into branch {APPROVED_BRANCH}."
-            )
-        return commit
+                f"{what} is not approved for use: there is no branch {APPROVED_BRANCH} into which it could be merged. "
+                f"Please open an issue at {repo_url}/issues."
+            ) from error
+        except GitError as error:
+            raise ReusableActionError(
+                f"whether {what} is merged into branch {APPROVED_BRANCH} cannot be found out: {error}"
+            ) from error
+        raise ReusableActionError(
+            f"{what} is not approved for use: it is not merged into branch {APPROVED_BRANCH}. "
+            f"Use a version that is, or ask for this one at {repo_url}/issues."
+        )
 
     def _entry_point(self, text: bytes) -> list[str]:
         """The words of action.yaml's `run`. Raises ReusableActionError and ProjectError."""
@@ -178,12 +192,12 @@ def resolve(
     *,
     allowed_images: Collection[str],
     org_url: str,
-    resolve_ref: ResolveRef,
+    resolve_tag: ResolveTag,
     is_on_branch: IsOnBranch,
     read_file: ReadFile,
 ) -> ReusableAction | None:
     """As Resolver.resolve, for a single command."""
-    return Resolver(allowed_images, org_url, resolve_ref, is_on_branch, read_file).resolve(run_command)
+    return Resolver(allowed_images, org_url, resolve_tag, is_on_branch, read_file).resolve(run_command)
 
 
 def _split(command: str) -> list[str]:

@@ -1,12 +1,16 @@
 """What every test gets: folders of its own, so that no test sees another one's files, and an engine or a clear word."""
 
+import contextlib
 import functools
 import os
+import socket
 import tempfile
 from pathlib import Path
 
 import docker
 import pytest
+
+from tests import git_repositories
 
 
 @functools.cache
@@ -21,8 +25,23 @@ def engine_trouble() -> str:
     return ""
 
 
+@functools.cache
+def github_trouble() -> str:
+    """Why github.com cannot be reached, or an empty string."""
+    try:
+        with socket.create_connection(("github.com", 443), timeout=5):
+            return ""
+    except OSError as error:
+        return str(error)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests of the real engine are skipped where none answers; in CI that is a failure."""
+    """Tests of the real engine are skipped where none answers; in CI that is a failure.
+
+    Those that talk to github.com are skipped in CI too, which has no network.
+    """
+    if item.get_closest_marker("needs_network") and github_trouble():
+        pytest.skip(f"github.com cannot be reached ({github_trouble()}); neither can it in CI, which has no network")
     if item.get_closest_marker("needs_docker") and engine_trouble():
         report = pytest.fail if os.environ.get("CI") else pytest.skip
         report(f"no Docker engine answers ({engine_trouble()}); `make engine` starts one")
@@ -35,6 +54,21 @@ def own_folders(settings, tmp_path):
     settings.MEDIUM_PRIVACY_STORAGE_BASE = settings.WORK_DIR / "medium_privacy"
     settings.GIT_REPO_DIR = settings.WORK_DIR / "repos"
     settings.WORK_DIR.mkdir()
+
+
+@pytest.fixture
+def serve(settings):
+    """`tests.git_repositories.serve`, and the site reads everything that is served."""
+    settings.GIT_ALLOW_HTTP = True
+    settings.ALLOWED_GITHUB_ORGS = ("*",)
+
+    @contextlib.contextmanager
+    def serve_and_allow(*arguments, **options):
+        with git_repositories.serve(*arguments, **options) as server:
+            settings.ALLOWED_GIT_HOSTS = (*settings.ALLOWED_GIT_HOSTS, server.host)
+            yield server
+
+    return serve_and_allow
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ def start_resolve(settings, repo: str, revision: str) -> subprocess.Popen:
         "WORK_DIR": str(settings.WORK_DIR),
         "GIT_REPO_DIR": str(settings.GIT_REPO_DIR),
         "GIT_ALLOW_HTTP": "true",
+        "ALLOWED_GIT_HOSTS": ",".join(settings.ALLOWED_GIT_HOSTS),
+        "ALLOWED_GITHUB_ORGS": ",".join(settings.ALLOWED_GITHUB_ORGS),
     }
     program = "import sys; from jobs import git; git.resolve(sys.argv[1], sys.argv[2])"
     return subprocess.Popen(

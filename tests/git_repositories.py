@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import itertools
 import os
+import ssl
 import subprocess
 import threading
 import zlib
@@ -81,13 +82,21 @@ class GitServer:
     stopping: threading.Event = field(default_factory=threading.Event)
     on_request: Callable[[], None] = lambda: None
 
+    @property
+    def host(self) -> str:
+        """As settings name it: host and port."""
+        return self.url.partition("://")[2]
+
 
 @contextlib.contextmanager
-def serve(root: Path, *, token: str = "", newest_protocol: bool = True) -> Iterator[GitServer]:
+def serve(
+    root: Path, *, token: str = "", newest_protocol: bool = True, certificate: Path | None = None
+) -> Iterator[GitServer]:
     """Serve all repositories below `root` by smart HTTP on loopback: `<url>/study` is root/study.
 
     With a token, only requests that carry it as the password of basic authentication are answered. Without
     `newest_protocol` the server is as old ones are: it gives no commit by its id but the tips of branches and tags.
+    With a certificate (PEM, its key in the same file) it speaks https.
     """
     state = GitServer(url="")
 
@@ -99,7 +108,11 @@ def serve(root: Path, *, token: str = "", newest_protocol: bool = True) -> Itera
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        state.url = f"http://127.0.0.1:{server.server_address[1]}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        state.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

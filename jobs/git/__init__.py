@@ -24,7 +24,16 @@ from jobs.git.errors import (
     quoted,
     shown,
 )
-from jobs.git.names import Remote, check_branch, check_commit, check_path, check_repo, check_revision, is_full_id
+from jobs.git.names import (
+    Remote,
+    check_branch,
+    check_commit,
+    check_path,
+    check_repo,
+    check_revision,
+    check_study,
+    is_full_id,
+)
 from jobs.git.process import GitProcess, run
 from jobs.git.work_tree import uncommitted
 from jobs.text import listed
@@ -35,10 +44,13 @@ __all__ = [
     "GitUnavailable",
     "UnknownRevision",
     "check_repo",
+    "check_study",
     "export",
+    "is_full_id",
     "is_on_branch",
     "read_file",
     "resolve",
+    "resolve_with_branch",
     "shown",
     "uncommitted",
     "within",
@@ -55,12 +67,21 @@ def resolve(repo: str, revision: str) -> str:
     "HEAD", or one of these written refs/heads/… or refs/tags/…. Raises UnknownRevision, which says what there is,
     GitError and GitUnavailable.
     """
+    return resolve_with_branch(repo, revision)[0]
+
+
+def resolve_with_branch(repo: str, revision: str) -> tuple[str, str]:
+    """As `resolve`; also the short name of the branch on which the commit is to be looked for.
+
+    That is the revision itself if it is a branch, the default branch for a tag and for HEAD, and "" for a commit id or
+    where HEAD stands for no branch. Only what it was asked is looked at: a tag's commit may be on another branch.
+    """
     remote = check_repo(repo)
     check_revision(revision)
     deadline = Deadline.of_settings()
-    commit = revision.lower() if is_full_id(revision.lower()) else _find(remote, revision, deadline)
+    commit, branch = (revision.lower(), "") if is_full_id(revision.lower()) else _find(remote, revision, deadline)
     Copy(remote).ensure(commit, deadline)
-    return commit
+    return commit, branch
 
 
 def read_file(repo: str, commit: str, path: str, *, max_bytes: int = 5_000_000) -> bytes:
@@ -85,17 +106,17 @@ def is_on_branch(repo: str, commit: str, branch: str) -> bool:
     check_commit(commit)
     ref = f"refs/heads/{check_branch(branch)}"
     deadline = Deadline.of_settings()
-    refs = list_refs(remote, deadline)
+    refs = list_refs(remote, deadline).commits
     if ref not in refs:
-        raise _unknown(remote, branch, refs)
+        raise _unknown(remote, ref, refs)
     if refs[ref] == commit:
         return True
     history = Copy(remote, HISTORY)
     return history.update(lambda lock: _history_has(history, ref, commit, lock, deadline), deadline)
 
 
-def _find(remote: Remote, revision: str, deadline: Deadline) -> str:
-    refs = list_refs(remote, deadline)
+def _find(remote: Remote, revision: str, deadline: Deadline) -> tuple[str, str]:
+    refs, default_branch = list_refs(remote, deadline)
     found = {name: refs[name] for name in _spellings(revision) if name in refs}
     if len(set(found.values())) > 1:
         raise UnknownRevision(
@@ -103,11 +124,12 @@ def _find(remote: Remote, revision: str, deadline: Deadline) -> str:
             f"write {' or '.join(found)}."
         )
     if found:
-        return next(iter(found.values()))
+        name, commit = next(iter(found.items()))
+        return commit, name.removeprefix("refs/heads/") if name.startswith("refs/heads/") else default_branch
     commit = _find_by_start(remote, revision, refs, deadline)
     if not commit:
         raise _unknown(remote, revision, refs)
-    return commit
+    return commit, ""
 
 
 def _spellings(revision: str) -> list[str]:
@@ -140,12 +162,13 @@ def _unknown(remote: Remote, revision: str, refs: dict[str, str]) -> UnknownRevi
         sentences.append(f"A commit id has to be given in full, with 40 characters rather than {len(revision)}.")
     branches = [name.removeprefix("refs/heads/") for name in refs if name.startswith("refs/heads/")]
     tags = [name.removeprefix("refs/tags/") for name in refs if name.startswith("refs/tags/")]
-    near = difflib.get_close_matches(revision, (branches + tags)[:_MOST_COMPARED], n=1)
+    meant = {"branch": branches, "tag": tags}.get(what, branches + tags)
+    near = difflib.get_close_matches(revision, meant[:_MOST_COMPARED], n=1)
     if near:
         sentences.append(f"Did you mean {quoted(near[0])}?")
-    if branches:
+    if branches and what != "tag":
         sentences.append(f"Branches: {listed(branches)}.")
-    if tags:
+    if tags and what != "branch":
         sentences.append(f"Tags: {listed(tags)}.")
     return UnknownRevision(plain(" ".join(sentences)))
 

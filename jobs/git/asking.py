@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from jobs.git.deadline import Deadline
 from jobs.git.errors import GitError, GitFailed, GitUnavailable, explain, shown
@@ -21,6 +22,15 @@ _FIRST_PAUSE_SECONDS = 0.5
 _MOST_CHATTER_BYTES = 1024 * 1024
 _MOST_REFS_BYTES = 64 * 1024 * 1024
 _SHA_256_CHARACTERS = 64
+
+
+class Refs(NamedTuple):
+    """`commits`: full name of each branch and tag, and HEAD -> commit id; a tag that has an object of its own gives its
+    commit. `default_branch`: the short name of the branch that HEAD stands for, "" if it stands for none.
+    """
+
+    commits: dict[str, str]
+    default_branch: str
 
 
 def contact(
@@ -52,23 +62,25 @@ def contact(
     raise AssertionError("the last try returns or raises")
 
 
-def list_refs(remote: Remote, deadline: Deadline) -> dict[str, str]:
-    """Full name of each branch and tag, and HEAD -> commit id; a tag that has an object of its own gives its commit."""
+def list_refs(remote: Remote, deadline: Deadline) -> Refs:
+    """What the repository has now. Raises GitError, GitUnavailable and Stopped."""
     answer = contact(
         remote,
-        ["ls-remote", "--quiet", "--end-of-options", remote.address, "HEAD", "refs/heads/*", "refs/tags/*"],
+        ["ls-remote", "--quiet", "--symref", "--end-of-options", remote.address, "HEAD", "refs/heads/*", "refs/tags/*"],
         deadline,
         most_bytes=_MOST_REFS_BYTES,
     )
-    refs = {}
+    commits, default_branch = {}, ""
     for line in answer.decode("utf-8", "replace").splitlines():
         commit, _, name = line.partition("\t")
         if len(commit) == _SHA_256_CHARACTERS:
             raise GitError(f"{remote.name} is a repository with SHA-256 ids, which are not supported: use SHA-1.")
         if is_full_id(commit) and (name == "HEAD" or name.startswith(("refs/heads/", "refs/tags/"))):
             # "refs/tags/v1^{}", the commit of an annotated tag, comes after the tag itself and replaces it.
-            refs[name.removesuffix("^{}")] = commit
-    return refs
+            commits[name.removesuffix("^{}")] = commit
+        elif name == "HEAD" and commit.startswith("ref: refs/heads/"):
+            default_branch = commit.removeprefix("ref: refs/heads/")
+    return Refs(commits, default_branch)
 
 
 def complete_id(remote: Remote, start: str, deadline: Deadline) -> str | None:

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
 
+from jobs.git import sources
 from jobs.git.errors import GitError, quoted, shown
 from jobs.text import CONTROLS
 
@@ -33,13 +34,17 @@ _URL_PATH = re.compile(r"/[A-Za-z0-9._~+/-]*(%[0-9A-Fa-f]{2}[A-Za-z0-9._~+/-]*)*
 class Remote:
     """A repository that git may be pointed at; only `check_repo` makes one.
 
-    `address` is what git gets, `name` what people read, `host` is "host" or "host:port" and empty for a local folder.
+    `name` is its address as people, rows and manifests know it; `address` is what git gets, which differs for a local
+    folder and where a proxy stands for the host. `host` is the "host" or "host:port" of the name and empty for a local
+    folder; `server` the one that is contacted. `is_of_actions`: only reusable actions may come from there, no studies.
     """
 
     name: str
     address: str
     protocol: str
     host: str = ""
+    server: str = ""
+    is_of_actions: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -47,16 +52,20 @@ class Remote:
 
     @property
     def folder_name(self) -> str:
-        """The name of its shared copy: readable for operators, different for different addresses."""
+        """The name of its shared copy: readable for operators, different for different repositories.
+
+        A proxy makes no difference: switching it on or off must not fetch everything again.
+        """
+        identity = self.address if self.is_local else self.name
         last_parts = "-".join(self.name.rstrip("/").split("/")[-2:])
         readable = re.sub(r"[^a-z0-9]+", "-", last_parts.lower()).strip("-")[:60]
-        return f"{readable}-{hashlib.sha256(self.address.encode()).hexdigest()[:16]}"
+        return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def check_repo(repo: str) -> Remote:
     """The repository, if this site may read it. A pure look at the name: nothing is opened or contacted.
 
-    Raises GitError. This is the one place where a site's policy (allowed hosts and organisations) belongs.
+    Raises GitError. This is where a site's policy (`sources`) is applied, for whatever git is asked to read.
     """
     _refuse_control("Repository", repo, _MOST_ADDRESS)
     if repo.startswith("/"):
@@ -72,6 +81,14 @@ def check_repo(repo: str) -> Remote:
             "use its https:// address."
         )
     return _over_http(repo)
+
+
+def check_study(repo: str) -> Remote:
+    """The repository, if a study may come from it: reusable actions' own repositories are none. Raises GitError."""
+    remote = check_repo(repo)
+    if remote.is_of_actions:
+        raise GitError(sources.refusal_of_study(shown(remote.name), remote.host, urlsplit(remote.name).path))
+    return remote
 
 
 def _local(path: str) -> Remote:
@@ -97,8 +114,14 @@ def _over_http(repo: str) -> Remote:
     _check_url_path(repo, parts.path, parts.query or parts.fragment or repo.endswith(("?", "#")))
     literal = f"[{host}]" if ":" in host else host
     host = literal if port is None else f"{literal}:{port}"
-    address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
-    return Remote(name=address, address=address, protocol=parts.scheme, host=host)
+    path = parts.path.rstrip("/")
+    name = f"{parts.scheme}://{host}{path}"
+    refusal = sources.refusal_of_study(shown(name), host, path)
+    if refusal and not sources.is_of_actions(parts.scheme, host, path):
+        raise GitError(refusal)
+    server = sources.server_for(host)
+    address = f"{parts.scheme}://{server}{path}"
+    return Remote(name, address, parts.scheme, host=host, server=server, is_of_actions=bool(refusal))
 
 
 def _https_hint(repo: str) -> str:

@@ -74,7 +74,7 @@ class GitProcess:
         command = ["git", *arguments]
         if remote:
             command = [*_WITH_LIMITS, *_limits(remote), *command]
-        self._has_little_memory = bool(remote) and not remote.is_local
+        self._remote = remote
         if keep_open:
             command = ["timeout", "-k", "5", str(settings.GIT_TIMEOUT_SECONDS + 5), *command]
         try:
@@ -156,7 +156,11 @@ class GitProcess:
         return True
 
     def _failed(self, **why) -> GitFailed:
-        return GitFailed(self._stderr.decode("utf-8", "replace"), had_little_memory=self._has_little_memory, **why)
+        words = self._stderr.decode("utf-8", "replace")
+        has_server = self._remote is not None and not self._remote.is_local
+        if has_server:  # whatever stands for a host, people know the repository by its own address
+            words = words.replace(self._remote.address, self._remote.name)
+        return GitFailed(words, had_little_memory=has_server, **why)
 
     def _kill(self) -> None:
         """The whole group: git leaves the work to children. SIGTERM first, so that it removes its temporary files."""
@@ -226,15 +230,15 @@ def _configuration_for(remote: Remote | None) -> Iterator[tuple[str, str]]:
     if settings.GIT_PROXY:
         yield "http.proxy", settings.GIT_PROXY
     if settings.PRIVATE_REPO_ACCESS_TOKEN and may_have_token(remote):
-        key = f"http.{remote.protocol}://{remote.host}/.extraHeader"
+        key = f"http.{remote.protocol}://{remote.server}/.extraHeader"
         yield key, f"Authorization: Basic {basic_credentials()}"
 
 
 def may_have_token(remote: Remote) -> bool:
-    """Only the named hosts get the token, and never over a line that others can read."""
-    host, _, _ = remote.host.partition(":")
-    named = remote.host in settings.GIT_TOKEN_HOSTS
-    return named and (remote.protocol == "https" or host in ("127.0.0.1", "localhost"))
+    """Only the named hosts, and what stands for them, get the token, and never over a line that others can read."""
+    server, _, _ = remote.server.partition(":")
+    named = not {remote.host, remote.server}.isdisjoint(settings.GIT_TOKEN_HOSTS)
+    return named and (remote.protocol == "https" or server in ("127.0.0.1", "localhost"))
 
 
 def own_folder(name: str = "") -> Path:

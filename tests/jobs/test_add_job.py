@@ -202,7 +202,7 @@ def test_a_branch_is_meant_also_where_a_tag_has_its_name(study):
 def test_a_commit_beside_a_branch_must_be_on_it(study):
     git(study, "branch", "older")
     later = commit(study, {"README.md": "more"})
-    assert "is not on branch older" in refusal(study, "extract", commit=later, branch="older")
+    assert "is not on branch 'older'" in refusal(study, "extract", commit=later, branch="older")
     add(study, "extract", commit=later, branch="main")
     assert JobRequest.objects.get().branch == "main"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jobs import git
 from jobs.errors import JobError
-from tests.git_repositories import commit, make_repository, serve
+from tests.git_repositories import commit, make_repository
 from tests.git_repositories import git as run_git
 
 NOWHERE = "1" * 40
@@ -27,8 +27,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture(params=["local", "http", "old http"])
-def repo(request, folder, settings):
-    settings.GIT_ALLOW_HTTP = True
+def repo(serve, request, folder):
     if request.param == "local":
         yield str(folder)
         return
@@ -76,8 +75,7 @@ def test_the_start_of_any_id_is_enough_in_a_local_folder(local, folder):
     assert git.resolve(local, first[:8]) == first
 
 
-def test_a_shortened_id_on_a_server_is_asked_for_in_full(folder, settings):
-    settings.GIT_ALLOW_HTTP = True
+def test_a_shortened_id_on_a_server_is_asked_for_in_full(serve, folder):
     run_git(folder, "tag", "--delete", "v1", "first")
     first, _ = first_and_last(folder)
 

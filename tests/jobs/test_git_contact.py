@@ -13,16 +13,11 @@ from jobs.git.errors import GitFailed, explain, scrub
 from jobs.git.names import check_repo
 from jobs.git.process import may_have_token
 from tests.git_processes import processes_that_mention, start_resolve, wait_until
-from tests.git_repositories import commit, make_repository, serve
+from tests.git_repositories import commit, make_repository
 from tests.git_repositories import git as run_git
 
 TOKEN = "ghp_VerySecretTokenOfTheRunner"
 ENCODED = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
-
-
-@pytest.fixture(autouse=True)
-def loopback(settings):
-    settings.GIT_ALLOW_HTTP = True
 
 
 @pytest.fixture
@@ -33,13 +28,13 @@ def study(tmp_path):
 
 
 @pytest.fixture
-def server(study):
+def server(serve, study):
     with serve(study.parent) as server:
         yield server
 
 
 @pytest.fixture
-def private_server(study):
+def private_server(serve, study):
     with serve(study.parent, token=TOKEN) as server:
         yield server
 
@@ -80,6 +75,8 @@ def test_a_server_that_keeps_failing_is_unavailable_and_was_tried_three_times(se
 
 @pytest.mark.slow_test
 def test_a_server_that_is_not_there_is_unavailable(settings):
+    settings.GIT_ALLOW_HTTP, settings.ALLOWED_GIT_HOSTS = True, ("127.0.0.1:9",)
+    settings.ALLOWED_GITHUB_ORGS = ("*",)
     with pytest.raises(git.GitUnavailable, match=r"127\.0\.0\.1:9/study"):
         git.resolve("http://127.0.0.1:9/study", "main")
 
@@ -99,7 +96,7 @@ def test_a_repository_that_the_server_does_not_have_is_final(server):
         git.resolve(f"{server.url}/nothing", "main")
 
 
-def test_a_redirect_is_never_followed(server, study):
+def test_a_redirect_is_never_followed(serve, server, study):
     with serve(study.parent) as other:
         server.faults.append(f"301 {other.url}/study/info/refs?service=git-upload-pack")
 
@@ -161,7 +158,7 @@ def test_a_listing_that_never_ends_is_refused(server, study, monkeypatch):
 
 def test_a_private_repository_is_read_with_the_runners_token(private_server, study, settings):
     settings.PRIVATE_REPO_ACCESS_TOKEN = TOKEN
-    settings.GIT_TOKEN_HOSTS = (private_server.url.removeprefix("http://"),)
+    settings.GIT_TOKEN_HOSTS = (private_server.host,)
     repo = f"{private_server.url}/study"
     first = run_git(study, "rev-parse", "HEAD")
     commit(study, {"x": "y"})
@@ -185,9 +182,9 @@ def test_only_the_named_hosts_get_the_token(server, study, settings):
     assert set(server.authorizations) == {None}
 
 
-def test_the_token_does_not_follow_a_redirect(server, study, settings):
+def test_the_token_does_not_follow_a_redirect(serve, server, study, settings):
     settings.PRIVATE_REPO_ACCESS_TOKEN = TOKEN
-    settings.GIT_TOKEN_HOSTS = (server.url.removeprefix("http://"),)
+    settings.GIT_TOKEN_HOSTS = (server.host,)
     with serve(study.parent) as other:
         server.faults.append(f"302 {other.url}/study/info/refs?service=git-upload-pack")
         with pytest.raises(git.GitError):
@@ -199,6 +196,8 @@ def test_the_token_does_not_follow_a_redirect(server, study, settings):
 
 def test_the_token_is_never_sent_over_a_line_that_others_can_read(settings):
     settings.GIT_TOKEN_HOSTS = ("github.com",)
+    settings.GIT_ALLOW_HTTP, settings.ALLOWED_GITHUB_ORGS = True, ("*",)
+    settings.ALLOWED_GIT_HOSTS = ("github.com", "github.com.evil.example", "evil.example")
 
     assert may_have_token(check_repo("https://github.com/org/repo"))
     assert not may_have_token(check_repo("http://github.com/org/repo"))
@@ -208,7 +207,7 @@ def test_the_token_is_never_sent_over_a_line_that_others_can_read(settings):
 
 def test_the_token_is_in_no_command_line(private_server, study, settings):
     settings.PRIVATE_REPO_ACCESS_TOKEN = TOKEN
-    settings.GIT_TOKEN_HOSTS = (private_server.url.removeprefix("http://"),)
+    settings.GIT_TOKEN_HOSTS = (private_server.host,)
     seen = []
     private_server.on_request = lambda: seen.extend(processes_that_mention("").values())
 
@@ -221,7 +220,7 @@ def test_the_token_is_in_no_command_line(private_server, study, settings):
 @pytest.mark.parametrize("fault", ["401", "404", "500", "drop", "301 http://x/"])
 def test_the_token_is_in_no_message_log_or_file(private_server, settings, caplog, fault):
     settings.PRIVATE_REPO_ACCESS_TOKEN = TOKEN
-    settings.GIT_TOKEN_HOSTS = (private_server.url.removeprefix("http://"),)
+    settings.GIT_TOKEN_HOSTS = (private_server.host,)
     caplog.set_level(logging.DEBUG)
     repo = f"{private_server.url}/study"
     git.resolve(repo, "main")

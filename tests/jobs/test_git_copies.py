@@ -17,7 +17,7 @@ from jobs import git
 from jobs.git.copies import HISTORY, Copy
 from jobs.git.names import check_repo
 from tests.git_processes import kill_all_that_mention, processes_that_mention, start_resolve, wait_until
-from tests.git_repositories import commit, make_repository, serve
+from tests.git_repositories import commit, make_repository
 from tests.git_repositories import git as run_git
 
 
@@ -46,8 +46,7 @@ def fetches(caplog):
     return [record.getMessage() for record in caplog.records if record.getMessage().startswith("Fetched")]
 
 
-def test_a_commit_that_is_there_is_read_without_asking_its_server(study, head, settings):
-    settings.GIT_ALLOW_HTTP = True
+def test_a_commit_that_is_there_is_read_without_asking_its_server(serve, study, head):
     with serve(study.parent) as server:
         repo = f"{server.url}/study"
         git.read_file(repo, head, "project.yaml")
@@ -321,8 +320,7 @@ def test_a_fetch_killed_at_any_moment_leaves_nothing_that_is_trusted_or_in_the_w
 
 
 @pytest.mark.slow_test
-def test_a_git_that_outlives_its_runner_keeps_the_lock_until_it_ends(study, head, settings):
-    settings.GIT_ALLOW_HTTP = True
+def test_a_git_that_outlives_its_runner_keeps_the_lock_until_it_ends(serve, study, head, settings):
     with serve(study.parent) as server:
         repo = f"{server.url}/study"
         server.faults.append("hang")

@@ -8,6 +8,26 @@ from tests.git_repositories import make_repository
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
+
+@pytest.fixture(autouse=True)
+def many_hosts(settings):
+    """What is refused here is refused at every site, whatever its settings allow."""
+    settings.ALLOWED_GITHUB_ORGS = ("*",)
+    settings.ALLOWED_GIT_HOSTS = (
+        "github.com",
+        "a.org",
+        "b.org",
+        "git.example.org:8443",
+        "dev.example.org",
+        "10.1.2.3",
+        "127.0.0.1:8000",
+        "[2001:db8::1]",
+        "169.254.169.254",
+        "2852039166",
+        "0xA9FEA9FE",
+    )
+
+
 HOSTILE_REPOS = [
     "",
     "-",

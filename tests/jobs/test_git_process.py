@@ -31,7 +31,7 @@ def test_nothing_of_the_callers_environment_reaches_git(monkeypatch):
 
 def test_a_call_that_needs_no_remote_may_use_no_transport():
     assert environment(None)["GIT_ALLOW_PROTOCOL"] == "none"
-    assert environment(check_repo("https://github.com/a/b"))["GIT_ALLOW_PROTOCOL"] == "https"
+    assert environment(check_repo("https://github.com/opensafely/b"))["GIT_ALLOW_PROTOCOL"] == "https"
     assert environment(check_repo("/a/b"))["GIT_ALLOW_PROTOCOL"] == "file"
 
 
@@ -55,9 +55,9 @@ def test_a_site_may_name_a_proxy_and_its_password_stays_out_of_sight(settings):
     settings.GIT_PROXY = "http://alice:hunter2@proxy.example:3128"
     settings.GIT_TIMEOUT_SECONDS = 2
 
-    variables = environment(check_repo("https://github.com/a/b"))
+    variables = environment(check_repo("https://github.com/opensafely/b"))
     with pytest.raises((git.GitUnavailable, git.GitError)) as caught:
-        git.resolve("https://github.com/a/b", "main")
+        git.resolve("https://github.com/opensafely/b", "main")
 
     assert settings.GIT_PROXY in variables.values()
     assert "hunter2" not in str(caught.value)

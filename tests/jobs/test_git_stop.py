@@ -14,7 +14,7 @@ from jobs.git import asking
 from jobs.git.deadline import Deadline
 from jobs.git.process import run
 from tests.git_processes import processes_that_mention, wait_until
-from tests.git_repositories import make_repository, serve
+from tests.git_repositories import make_repository
 
 # Far below git's own time limit, far above what a busy machine needs.
 A_MOMENT = 5
@@ -26,8 +26,7 @@ def stop():
 
 
 @pytest.fixture
-def server(tmp_path, settings):
-    settings.GIT_ALLOW_HTTP = True
+def server(serve, tmp_path):
     with serve(tmp_path) as running:
         yield running
 

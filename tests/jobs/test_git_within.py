@@ -11,7 +11,7 @@ from jobs import git
 from jobs.errors import Stopped
 from jobs.git import asking
 from tests.git_processes import processes_that_mention, wait_until
-from tests.git_repositories import commit, make_repository, serve
+from tests.git_repositories import commit, make_repository
 
 # Far below git's own time limit, far above what a busy machine needs.
 A_MOMENT = 10
@@ -27,8 +27,7 @@ def study(tmp_path):
 
 
 @pytest.fixture
-def server(study, settings):
-    settings.GIT_ALLOW_HTTP = True
+def server(serve, study):
     with serve(study.parent) as running:
         yield running
 

@@ -100,7 +100,7 @@ def test_a_real_action_yaml_is_rewritten_as_before(name):
         "some-action:v1 --opt 'a b'",
         allowed_images=IMAGES,
         org_url="https://example.org/actions",
-        resolve_ref=lambda repo, ref: "c" * 40,
+        resolve_tag=lambda repo, ref: "c" * 40,
         is_on_branch=lambda repo, commit, branch: True,
         read_file=lambda repo, commit, path: (FOLDER / "files" / name).read_bytes(),
     )

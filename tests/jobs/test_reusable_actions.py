@@ -1,5 +1,9 @@
-"""Reusable actions against a small git host in memory: which commands become whose code, and what is refused."""
+"""Reusable actions against a small git host in memory: which commands become whose code, and what is refused.
 
+The same with real git, from the request to the jobs: test_reusable_actions_of_git.py.
+"""
+
+import inspect
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,6 +16,28 @@ ORG = "https://example.org/actions"
 REPO = f"{ORG}/reusable-action"
 COMMIT = "c" * 40
 IMAGES = ("python", "r", "ehrql", "cohortextractor", "sqlrunner")
+
+# Rows of the requirements -> the test (here) that has the row's case.
+ROWS = {
+    "L1": "test_an_allowed_image_is_no_reusable_action_and_git_is_not_asked",
+    "L2": "test_the_action_s_command_is_followed_by_the_study_s_arguments_in_their_order",
+    "L3": "test_the_action_s_command_is_followed_by_the_study_s_arguments_in_their_order",
+    "L4": "test_the_action_s_command_is_followed_by_the_study_s_arguments_in_their_order",
+    "L5": "test_an_image_that_is_no_plain_name_and_version_is_refused_before_git_is_asked",
+    "L6": "test_an_unknown_tag_is_the_study_s_fault",
+    "L7": "test_a_repository_that_cannot_be_read_may_be_a_misspelt_image",
+    "L8": "test_a_tag_that_is_not_merged_into_main_is_refused_before_its_files_are_read",
+    "L9": "test_what_git_says_when_asked_for_the_merge_is_told_as_that",
+    "L10": "test_a_git_error_at_any_step_says_which_repository",
+    "L11": "test_a_repository_without_action_yaml_is_no_reusable_action",
+    "L12": "test_a_faulty_action_yaml_is_reported_with_where_to_open_an_issue",
+    "L13": "test_a_faulty_action_yaml_is_reported_with_where_to_open_an_issue",
+    "L14": "test_a_faulty_action_yaml_is_reported_with_where_to_open_an_issue",
+    "L15": "test_a_faulty_action_yaml_is_reported_with_where_to_open_an_issue",
+    "L16": "test_a_batch_leaves_plain_images_as_they_are_and_rewrites_the_others",
+    "L17": "test_an_error_in_a_batch_names_action_and_image_and_leaves_the_earlier_ones_resolved",
+    "L18": "test_an_image_is_fetched_once_per_batch",
+}
 
 
 @dataclass
@@ -30,8 +56,8 @@ class Host:
         if verb == self.fails_at:
             raise self.failure
 
-    def resolve_ref(self, repo, ref):
-        self._called("resolve_ref", repo, ref)
+    def resolve_tag(self, repo, ref):
+        self._called("resolve_tag", repo, ref)
         if (repo, ref) not in self.tags:
             raise UnknownRevision(f"{repo} has no tag {ref}.")
         return self.tags[repo, ref]
@@ -50,7 +76,7 @@ class Host:
         return {
             "allowed_images": IMAGES,
             "org_url": ORG,
-            "resolve_ref": self.resolve_ref,
+            "resolve_tag": self.resolve_tag,
             "is_on_branch": self.is_on_branch,
             "read_file": self.read_file,
         }
@@ -72,6 +98,11 @@ def actions_of(*commands: str):
         for n, command in enumerate(commands)
     )
     return list(load_project(f"version: 4\nactions:\n{entries}").actions.values())
+
+
+def test_every_row_of_the_requirements_has_its_test():
+    assert list(ROWS) == [f"L{number}" for number in range(1, 19)]
+    assert [name for name in ROWS.values() if not inspect.isfunction(globals().get(name))] == []
 
 
 def test_an_allowed_image_is_no_reusable_action_and_git_is_not_asked():
@@ -132,7 +163,7 @@ def test_an_unknown_tag_is_the_study_s_fault():
     assert refusal(Host(), "reusable-action:v9").startswith(f"'v9' is not a tag of {REPO}")
 
 
-@pytest.mark.parametrize("verb", ["resolve_ref", "is_on_branch", "read_file"])
+@pytest.mark.parametrize("verb", ["resolve_tag", "is_on_branch", "read_file"])
 def test_a_git_error_at_any_step_says_which_repository(verb):
     message = refusal(Host(fails_at=verb))
     assert REPO in message
@@ -141,11 +172,11 @@ def test_a_git_error_at_any_step_says_which_repository(verb):
 
 def test_a_repository_that_cannot_be_read_may_be_a_misspelt_image():
     assert "neither an allowed image (cohortextractor, ehrql, python, r, sqlrunner) nor" in refusal(
-        Host(fails_at="resolve_ref")
+        Host(fails_at="resolve_tag")
     )
 
 
-@pytest.mark.parametrize("verb", ["resolve_ref", "is_on_branch", "read_file"])
+@pytest.mark.parametrize("verb", ["resolve_tag", "is_on_branch", "read_file"])
 def test_a_git_host_that_is_down_is_nobody_s_fault(verb):
     with pytest.raises(GitUnavailable):
         resolve("reusable-action:v1", **Host(fails_at=verb, failure=GitUnavailable("no route")).functions())
@@ -153,8 +184,23 @@ def test_a_git_host_that_is_down_is_nobody_s_fault(verb):
 
 def test_a_tag_that_is_not_merged_into_main_is_refused_before_its_files_are_read():
     host = Host(on_main=set())
-    assert "not approved for use: it is not merged into branch main" in refusal(host)
+    message = refusal(host)
+    assert "not approved for use: it is not merged into branch main" in message
+    assert f"Use a version that is, or ask for this one at {REPO}/issues." in message
     assert "read_file" not in [call[0] for call in host.calls]
+
+
+def test_what_git_says_when_asked_for_the_merge_is_told_as_that():
+    message = refusal(Host(fails_at="is_on_branch"))
+    assert f"whether tag 'latest' of {REPO} is merged into branch main cannot be found out: the repository" in message
+
+
+def test_an_action_without_the_branch_main_is_its_maintainers_fault():
+    message = refusal(Host(fails_at="is_on_branch", failure=UnknownRevision("there is no branch 'main'")))
+    assert (
+        f"not approved for use: there is no branch main into which it could be merged. Please open an issue at {REPO}"
+        in message
+    )
 
 
 def test_a_repository_without_action_yaml_is_no_reusable_action():
@@ -225,7 +271,16 @@ def test_an_image_is_fetched_once_per_batch():
     resolver = Resolver(**host.functions())
     for action in actions_of("reusable-action:v1 a", "reusable-action:v1 b"):
         resolver(action, action.run)
-    assert [call[0] for call in host.calls] == ["resolve_ref", "is_on_branch", "read_file"]
+    assert [call[0] for call in host.calls] == ["resolve_tag", "is_on_branch", "read_file"]
+
+
+def test_one_that_cannot_be_used_is_looked_for_once_per_batch_too():
+    host = Host(on_main=set())
+    resolver = Resolver(**host.functions())
+    for action in actions_of("reusable-action:v1 a", "reusable-action:v1 b"):
+        with pytest.raises(ReusableActionError, match="not merged"):
+            resolver(action, action.run)
+    assert [call[0] for call in host.calls] == ["resolve_tag", "is_on_branch"]
 
 
 def test_another_tag_is_another_action():

@@ -245,6 +245,18 @@ def test_a_database_that_is_lost_at_the_end_is_refused(site, url):
         ("DOTENV_FILE", "/nowhere/.env", "there is no file /nowhere/.env"),
         ("GIT_TOKEN_HOSTS", "https://github.com", "leave out https://"),
         ("GIT_TOKEN_HOSTS", "github.com,git.example/org", "'git.example/org' is not a host"),
+        ("ALLOWED_GIT_HOSTS", "https://github.com", "leave out https://"),
+        ("ALLOWED_GIT_HOSTS", "github.com,*", "'*' is not a host"),
+        ("ALLOWED_GIT_HOSTS", ",", "name at least one host"),
+        ("ALLOWED_GITHUB_ORGS", "opensafely,github.com/other", "'github.com/other' is no organisation's name"),
+        ("ALLOWED_GITHUB_ORGS", "open*", "'open*' is no organisation's name"),
+        ("ALLOWED_GITHUB_ORGS", ",", "name at least one organisation"),
+        ("GITHUB_PROXY_DOMAIN", "https://proxy.example.org/", "leave out https://"),
+        ("GITHUB_PROXY_DOMAIN", "alice@proxy.example.org", "is not a host"),
+        ("GIT_PROXY", "proxy.example.org:3128", "must be the address of a proxy, such as http://"),
+        ("GIT_PROXY", "ext://alice:hunter2@proxy", "must be the address of a proxy, such as http://"),
+        ("ACTIONS_ORG_URL", "https://github.com", "must be the https:// address of an organisation"),
+        ("ACTIONS_ORG_URL", "https://github.com/", "must be the https:// address of an organisation"),
         ("ACTIONS_ORG_URL", "ext::sh -c true", "must be the https:// address"),
         ("ACTIONS_ORG_URL", "http://github.com/actions", "must be the https:// address"),
         ("ACTIONS_ORG_URL", "https://alice:hunter2@github.com/actions", "without a user name"),
@@ -267,10 +279,22 @@ def test_what_can_be_read_but_cannot_work_is_refused(site, name, value, problem)
 
 
 def test_hosts_and_addresses_may_have_ports_and_capitals(site):
-    shown = site.show(
-        "GIT_TOKEN_HOSTS", "ACTIONS_ORG_URL", GIT_TOKEN_HOSTS="GitHub.com,git:8443,[::1]:1", ACTIONS_ORG_URL="/actions/"
-    )
-    assert shown == {"GIT_TOKEN_HOSTS": ["github.com", "git:8443", "[::1]:1"], "ACTIONS_ORG_URL": "/actions"}
+    given = {
+        "GIT_TOKEN_HOSTS": "GitHub.com,git:8443,[::1]:1",
+        "ALLOWED_GIT_HOSTS": "GitHub.com, git:8443",
+        "ALLOWED_GITHUB_ORGS": "openSAFELY,*",
+        "GITHUB_PROXY_DOMAIN": "Proxy.example.org:8443",
+        "GIT_PROXY": "http://alice:hunter2@proxy.example.org:3128",
+        "ACTIONS_ORG_URL": "/actions/",
+    }
+    assert site.show(*given, **given) == {
+        "GIT_TOKEN_HOSTS": ["github.com", "git:8443", "[::1]:1"],
+        "ALLOWED_GIT_HOSTS": ["github.com", "git:8443"],
+        "ALLOWED_GITHUB_ORGS": ["openSAFELY", "*"],
+        "GITHUB_PROXY_DOMAIN": "proxy.example.org:8443",
+        "GIT_PROXY": "http://alice:hunter2@proxy.example.org:3128",
+        "ACTIONS_ORG_URL": "/actions",
+    }
 
 
 def test_every_line_of_the_sample_can_be_uncommented(site):

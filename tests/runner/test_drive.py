@@ -113,8 +113,9 @@ def test_an_engine_of_two_minds_does_not_make_the_loop_spin(executor, runner, mo
     tick_until(runner, job, StatusCode.NONZERO_EXIT)
 
 
-def test_a_new_stop_request_does_not_wait_for_the_pause_after_some_trouble(executor, runner, monkeypatch):
+def test_a_new_stop_request_does_not_wait_for_the_pause_after_some_trouble(executor, runner, monkeypatch, settings):
     """The study's repository is gone: the job tries again and again, ever more seldom."""
+    settings.ALLOWED_GIT_HOSTS, settings.ALLOWED_GITHUB_ORGS = ("127.0.0.1:1",), ("*",)
     monkeypatch.setattr(drive, "FIRST_PAUSE_SECONDS", 3600)
     monkeypatch.setattr(drive, "LONGEST_PAUSE_SECONDS", 3600)
     job = make_job(StatusCode.PREPARING)

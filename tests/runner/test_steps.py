@@ -16,7 +16,7 @@ from runner.followers import Followers
 from runner.loop import Runner
 from runner.steps import GaveUp, Tools
 from tests.factories import make_job, make_output, make_request
-from tests.git_repositories import make_repository, serve
+from tests.git_repositories import make_repository
 from tests.publication import leave, never
 from tests.site import wait_until
 
@@ -215,8 +215,7 @@ def test_a_stop_while_finalising_wins_as_long_as_there_is_no_plan(executor, tool
     assert JobOutput.objects.count() == 0
 
 
-def test_a_cancel_ends_a_fetch_from_a_git_host_that_hangs(tmp_path, settings):
-    settings.GIT_ALLOW_HTTP = True
+def test_a_cancel_ends_a_fetch_from_a_git_host_that_hangs(serve, tmp_path):
     commit = make_repository(tmp_path / "study", {"make.sh": "true"})
     with serve(tmp_path) as server:
         job = make_job(request=make_request(repo_url=f"{server.url}/study", commit=commit))

@@ -20,6 +20,10 @@ EXAMPLES = """examples:
       the tip of a branch of a repository elsewhere
   manage.py add_job ../my-study describe --commit v1.2 --workspace my-study-test --force-run-dependencies
       a tag, with outputs in a workspace of their own, and everything that `describe` needs run again
+
+a commit of a repository elsewhere must be on a branch of it, as everybody's forks can be read under its address too:
+  the branch is --branch, else the branch that --commit names, else the repository's default branch (for a tag, too);
+  a commit's id says nothing about branches and needs --branch. Commits of a local repository need none.
 """
 
 
