@@ -137,6 +137,12 @@ def run_forever(tick: Callable[[], bool], pause: Callable[[], None], stop: Stop)
             pause()
 
 
+def let_go_of_database() -> None:
+    """At the end of a thread's work: close its connection; in development also drop the list of its queries."""
+    connection.close()
+    reset_queries()
+
+
 def is_passing(error: Exception) -> bool:
     """Whether SQLite is only held by somebody else, or its disk is full."""
     return isinstance(error, OperationalError) and str(error).startswith(_PASSING)

@@ -12,10 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import connection
 from django.utils import timezone
 
 from jobs.models import Delivery, JobRequest, StatusChange
+from jobs.service import let_go_of_database
 from jobs.wire import digest, remote_jobs
 from sync.backoff import Backoff
 from sync.delivering import Delivered, deliver
@@ -169,7 +169,7 @@ class Deliverer:
             log.exception("request with primary key %d cannot be told to the job-server", pk)
             return Delivered(Refused(f"A fault of the job runner: {type(error).__name__}; see the log of sync."))
         finally:
-            connection.close()
+            let_go_of_database()
             self._wake()
 
     def _collect(self) -> None:

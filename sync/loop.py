@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from jobs.models import Delivery, Heartbeat, JobRequest
+from jobs.service import let_go_of_database
 from jobs.wake import Wake
 from jobs.wire import moment
 from sync.backoff import Backoff
@@ -77,7 +77,7 @@ class Poller:
         try:
             return poll(self._server)
         finally:
-            connection.close()
+            let_go_of_database()
             self._wake.set()
 
     def _take_in(self, future: Future) -> bool:

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 from jobs import git, planning
 from jobs.deciding import Decision, Plan
 from jobs.errors import JobError, Stopped, Unavailable
 from jobs.models import JobRequest
-from jobs.service import is_passing
+from jobs.service import is_passing, let_go_of_database
 from sync.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -225,7 +225,7 @@ class Planner:
                     return
                 lane.concluded.append(waiting.pk)
         finally:
-            connection.close()
+            let_go_of_database()
             self._wake()
 
 
