@@ -8,30 +8,17 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
-from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from jobs import storage
+from jobs import admin_requests, storage
 from jobs.admin_filters import StateFilter, StatusFilter
-from jobs.admin_lists import MOST_IN_PAGE, FewRows, LargeTable, any_of, beginning_with
+from jobs.admin_lists import MOST_IN_PAGE, FewRows, LargeTable, ReadOnly, any_of, beginning_with, link_to
 from jobs.log import escape
 from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
-
-
-class ReadOnly:
-    """No row is added, edited or deleted."""
-
-    def has_add_permission(self, request: HttpRequest, obj=None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
-        return False
 
 
 class CancelForm(ActionForm):
@@ -117,11 +104,11 @@ class JobAdmin(ReadOnly, LargeTable):
 
     @admin.display(description="all outputs")
     def all_outputs(self, job: Job) -> str:
-        return _link_to(JobOutput, f"job__id__exact={job.pk}", "all outputs")
+        return link_to(JobOutput, f"job__id__exact={job.pk}", "all outputs")
 
     @admin.display(description="all status changes")
     def all_changes(self, job: Job) -> str:
-        return _link_to(StatusChange, f"job__id__exact={job.pk}", "all status changes")
+        return link_to(StatusChange, f"job__id__exact={job.pk}", "all status changes")
 
     @admin.display(description="status code")
     def code(self, job: Job) -> str:
@@ -155,24 +142,6 @@ class JobAdmin(ReadOnly, LargeTable):
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.change_job")
-
-
-@admin.register(JobRequest)
-class JobRequestAdmin(ReadOnly, LargeTable):
-    list_display = ("identifier", "workspace", "requested_actions", "created_by", "source", "created_at", "its_jobs")
-    list_filter = ("source",)
-    readonly_fields = ("its_jobs",)
-    search_help_text = (
-        "the beginning of an identifier or commit, or the whole name of a workspace, repository or person"
-    )
-
-    def find(self, word: str) -> QuerySet:
-        beginnings = [beginning_with(column, word) for column in ("identifier", "commit")]
-        return any_of(JobRequest, *beginnings, *({column: word} for column in ("workspace", "repo_url", "created_by")))
-
-    @admin.display(description="jobs")
-    def its_jobs(self, job_request: JobRequest) -> str:
-        return _link_to(Job, f"request__id__exact={job_request.pk}", "jobs")
 
 
 class OfAJob(ReadOnly):
@@ -271,12 +240,8 @@ class HeartbeatAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("name", "at", "detail")
 
 
-def _link_to(model: type[Model], choice: str, text: str) -> str:
-    return format_html(
-        '<a href="{}?{}">{}</a>', reverse(f"admin:jobs_{model._meta.model_name}_changelist"), choice, text
-    )
-
-
+# Registers its tables by being imported.
+__all__ = ["admin_requests"]
 # Operators keep several backends open at once: each page says which one it is.
 admin.site.site_header = admin.site.site_title = f"Job runner · {settings.BACKEND}"
 # The lists need the width, and every page's path leads back to the index.

@@ -10,7 +10,9 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 
 MOST_COUNTED = 10_000
 MOST_IN_PAGE = 50
@@ -80,3 +82,22 @@ class FewRows(admin.TabularInline):
         whose = {f"{self.fk_name}_id": unquote(request.resolver_match.kwargs["object_id"])}
         newest = self.model.objects.filter(**whose).order_by("-pk").values_list("pk", flat=True)[:MOST_IN_PAGE]
         return super().get_queryset(request).filter(pk__in=list(newest))
+
+
+class ReadOnly:
+    """No row is added, edited or deleted."""
+
+    def has_add_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+
+def link_to(model: type[Model], choice: str, text: str) -> str:
+    return format_html(
+        '<a href="{}?{}">{}</a>', reverse(f"admin:jobs_{model._meta.model_name}_changelist"), choice, text
+    )

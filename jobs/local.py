@@ -134,7 +134,7 @@ def _request_and_project(wish: Wish) -> tuple[JobRequest, Project]:
 
 def _strangers(request: JobRequest) -> Iterator[str]:
     """Two studies of one folder name share a workspace unless somebody says otherwise."""
-    earlier = JobRequest.objects.filter(backend=request.backend, workspace=request.workspace).order_by()
+    earlier = JobRequest.objects.with_jobs_in(request.backend, request.workspace).order_by()
     others = {url for url in earlier.values_list("repo_url", flat=True).distinct() if url}
     if strange := sorted(url for url in others if address_key(url) != address_key(request.repo_url)):
         yield (

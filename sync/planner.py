@@ -7,6 +7,7 @@ jobs of those before. What is under way or pauses is kept in memory only: a row 
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,13 +34,15 @@ MOST_PER_HOST = 2
 MOST_IN_LANE = 20
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 FIRST_PAUSE_OF_A_CALL_SECONDS = 1.0
+# How often git, while it is at work, looks whether the request still waits.
+LOOK_SECONDS = 0.5
 _Outcome = JobRequest.Outcome
 
 
 def plan(request: JobRequest, should_stop: Callable[[], bool] = lambda: False) -> bool:
     """Plan one waiting request and store what became of it. False if it still waits, for something that passes."""
     try:
-        with git.within(settings.PLANNING_TIMEOUT_SECONDS, should_stop):
+        with git.within(settings.PLANNING_TIMEOUT_SECONDS, _Unwanted(request, should_stop)):
             submission = planning.submit(request, by=request.created_by or "job-server")
         _conclude_without_jobs(request, submission.plan)
     except Stopped:  # by the end of this process, or because the request was withdrawn
@@ -63,6 +66,21 @@ def plan(request: JobRequest, should_stop: Callable[[], bool] = lambda: False) -
             "InternalError",
         )
     return True
+
+
+class _Unwanted:
+    """Whether the process ends, or the request was withdrawn: then git need not go on for it, nor hold its workspace."""
+
+    def __init__(self, request: JobRequest, should_stop: Callable[[], bool]):
+        self._request, self._should_stop = request, should_stop
+        self._next_look = 0.0
+        self._is_withdrawn = False
+
+    def __call__(self) -> bool:
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + LOOK_SECONDS
+            self._is_withdrawn = not JobRequest.objects.waiting().filter(pk=self._request.pk).exists()
+        return self._is_withdrawn or self._should_stop()
 
 
 def _refuse(request: JobRequest, message: str, error_name: str) -> None:

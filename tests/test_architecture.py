@@ -22,7 +22,7 @@ FORBIDDEN_IMPORTS = {
     "runner/": (("sync", "requests"), "only sync speaks HTTP"),
     "sync/": (("runner", "docker"), "only the runner knows the engine"),
     "jobrunner_site/": (("sync", "runner", "docker", "requests"), "the site is wiring only"),
-    "jobs/admin.py": (("jobs.git", "jobs.planning", "jobs.waiting", "subprocess"), "the web reaches no git"),
+    "jobs/admin": (("jobs.git", "jobs.planning", "jobs.waiting", "subprocess"), "the web reaches no git"),
     "jobs/states.py": (("jobs",), "tables know nothing"),
     "jobs/study/": (("django", "jobs.models", "jobs.git", "subprocess"), "reading a project is pure"),
     "jobs/project.py": (("django", "jobs.models", "jobs.git", "subprocess"), "reading a project is pure"),

@@ -1,7 +1,7 @@
 """What the job-server has been told of each request that it was polled for, and what it has not heard yet.
 
-Written by sync only, but for `reopen`: whoever revives a finished job calls it. Kept in the database, because a final
-state that was not acknowledged must survive any restart, and so that the pages can show what waits to be delivered.
+Written by sync only, but for `reopen` and `tell_again`, which ask it to go on telling. Kept in the database, because a
+final state that was not acknowledged must survive any restart, and so that pages can show what waits to be delivered.
 """
 
 from django.db import models
@@ -70,6 +70,10 @@ class DeliveryQuerySet(models.QuerySet):
         columns = {"failures": 0, "failure": "", "failing_since": None}
         unlisted = self.filter(pk=request_pk, is_listed=False)
         return bool(unlisted.update(acknowledged=digest, is_unknown=True, settled=is_final, **columns))
+
+    def tell_again(self) -> int:
+        """Tell these as if the server had never acknowledged anything, for one that lost it. Returns how many."""
+        return self.update(acknowledged="", settled=False, is_unknown=False, reopened=F("reopened") + 1)
 
     def reopen(self, request_pk: int) -> None:
         """A job of the request lives again."""

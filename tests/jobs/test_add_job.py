@@ -17,7 +17,7 @@ from jobs import local
 from jobs.management.commands.add_job import EXAMPLES
 from jobs.models import Heartbeat, Job, JobRequest
 from jobs.states import StatusCode
-from tests.factories import make_request
+from tests.factories import make_job, make_request
 from tests.git_repositories import commit, git, make_repository
 from tests.site import DEMO_STUDY, Site, wait_until
 
@@ -443,7 +443,7 @@ def test_what_is_joined_at_another_commit_is_warned_of(study, capsys):
 
 
 def test_two_studies_of_one_folder_name_are_warned_of_their_common_workspace(study, capsys):
-    make_request(workspace="my-study", repo_url="/elsewhere/my study")
+    make_job(StatusCode.SUCCEEDED, request=make_request(workspace="my-study", repo_url="/elsewhere/my study"))
     call_command("add_job", str(study), "extract", "--dry-run")
     assert "workspace my-study has outputs of /elsewhere/my study, too" in capsys.readouterr().err
 

@@ -10,14 +10,14 @@ from django.utils import timezone
 
 from jobs import admin_lists, storage
 from jobs.admin import JobAdmin
-from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
+from jobs.models import Delivery, Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
 from jobs.states import StatusCode
 from tests.factories import make_flag, make_job, make_output
 
 pytestmark = pytest.mark.django_db
 
-MODELS = [Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange]
-READ_ONLY = [Heartbeat, Job, JobOutput, JobRequest, StatusChange]
+MODELS = [Delivery, Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange]
+READ_ONLY = [Delivery, Heartbeat, Job, JobOutput, JobRequest, StatusChange]
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def rows() -> dict[type, object]:
         StatusChange: StatusChange.objects.get(),
         Flag: make_flag(),
         Heartbeat: Heartbeat.objects.get(),
+        Delivery: Delivery.objects.create(request=job.request, failure="<b>now</b>"),
     }
 
 
@@ -60,9 +61,18 @@ def test_every_list_and_every_row_can_be_looked_at(olive, rows, model):
     assert "<b>now</b>" not in shown.content.decode()
 
 
-@pytest.mark.parametrize("model", [Job, JobOutput, JobRequest, StatusChange, Flag], ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", [Job, JobOutput, JobRequest, Delivery, StatusChange, Flag], ids=lambda model: model.__name__
+)
 def test_every_list_can_be_searched(olive, rows, model):
-    words = {Job: "make_table", JobOutput: "output/<tab", JobRequest: "study", StatusChange: "study", Flag: "disk"}
+    words = {
+        Job: "make_table",
+        JobOutput: "output/<tab",
+        JobRequest: "study",
+        StatusChange: "study",
+        Flag: "disk",
+        Delivery: "study",
+    }
     found = olive.get(page(model), {"q": words[model]}).context["cl"].result_count
     assert (found, olive.get(page(model), {"q": "nowhere"}).context["cl"].result_count) == (1, 0)
 
@@ -321,3 +331,15 @@ def test_a_flag_without_a_reason_or_a_name_is_not_added(olive, missing):
     fields = {"name": "paused", "value": "on", "reason": "new disk"}
     assert olive.post(page(Flag, "add"), {**fields, missing: ""}).status_code == 200
     assert not Flag.objects.exists()
+
+
+def test_a_request_can_be_told_to_the_job_server_again_by_those_who_may(client, rows):
+    Delivery.objects.update(acknowledged="digest", settled=True)
+    asked = {"action": "tell_again", "_selected_action": [rows[Delivery].pk]}
+    bob_who_may(client, "view_delivery").post(page(Delivery), asked)
+    assert Delivery.objects.get().settled
+    client.force_login(User.objects.create_superuser("olive"))
+    answer = client.post(page(Delivery), asked, follow=True)
+    assert "1 request(s) will be told to the job-server again." in answer.content.decode()
+    delivery = Delivery.objects.get()
+    assert (delivery.acknowledged, delivery.settled) == ("", False)

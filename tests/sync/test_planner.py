@@ -346,3 +346,26 @@ def test_a_silent_git_server_is_given_up_at_the_deadline_of_the_whole_request(se
         assert not plan(request)
     request.refresh_from_db()
     assert "longer than 0.5 seconds" in request.outcome_message
+
+
+def test_git_does_not_go_on_for_a_request_that_was_withdrawn(settings, study):
+    """It would hold the workspace, and the next call for it would time out as well."""
+    import socket
+
+    settings.GIT_ALLOW_HTTP, settings.ALLOWED_GITHUB_ORGS = True, ("*",)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        settings.ALLOWED_GIT_HOSTS = (host,)
+        place = {"repo_url": f"http://{host}/org/study", "commit": "c" * 40, "branch": "main"}
+        request = waiting(place, "extract", source="rap_api")
+        looks = []
+
+        def withdrawn() -> bool:
+            if not looks:
+                JobRequest.objects.get(pk=request.pk).conclude(JobRequest.Outcome.REFUSED, "too late")
+            looks.append(True)
+            return False
+
+        assert not plan(request, withdrawn)
+    request.refresh_from_db()
+    assert request.outcome_message == "too late"
