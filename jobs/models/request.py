@@ -37,8 +37,8 @@ class JobRequest(models.Model):
     """Everything that either protocol carries (wire contract §1.2, §2.3); `original` keeps what came in, for audit.
 
     A request from a job-server is stored when it arrives, as `waiting`; sync's process then plans it, whichever way it
-    came. `conclude` is the only way out of `waiting`, so what has been decided once stays
-    decided, unless whoever sent it sends it again (`revive`).
+    came. `conclude` is the only way out of `waiting`, and `revive` the only way back: whoever called rap/create and got
+    no jobs may ask for the same again.
     """
 
     class Source(models.TextChoices):
