@@ -79,7 +79,8 @@ def _check_same(request: JobRequest, asked: JobRequest, columns: Iterable[str]) 
     for column in columns:
         stored, new = getattr(request, column), getattr(asked, column)
         if stored != new and not (column == "repo_url" and address_key(stored) == address_key(new)):
-            details = f"What was asked for before {_for(request)} is inconsistent with request data: another {column}."
+            before = f"What was asked for before under rap_id '{request.identifier}'"
+            details = f"{before} is inconsistent with request data: another {column}."
             raise Refused(400, "Inconsistent request data", details)
 
 
