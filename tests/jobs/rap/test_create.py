@@ -320,7 +320,8 @@ def test_however_a_plan_and_the_deadline_meet_the_answer_is_true(caller, setting
         assert Job.objects.filter(request__identifier=rap_id).count() == jobs
 
 
-def test_a_row_that_waits_although_nobody_plans_is_taken_back_at_once(caller):
+def test_a_row_that_waits_although_nobody_plans_is_taken_back_at_once(caller, monkeypatch):
+    monkeypatch.setattr(creating.time, "sleep", lambda seconds: pytest.fail("it waited"))
     concluded(Outcome.WAITING)
     Heartbeat.objects.all().delete()
     answer = caller.create()
