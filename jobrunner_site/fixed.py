@@ -20,6 +20,7 @@ INSTALLED_APPS = [
     "runner.apps.RunnerConfig",
 ]
 MIDDLEWARE = [
+    "jobs.health.answering_first",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -69,7 +69,7 @@ def plan(request: JobRequest, should_stop: Callable[[], bool] = lambda: False) -
 
 
 class _Unwanted:
-    """Whether the process ends, or the request was withdrawn: then git need not go on for it, nor hold its workspace."""
+    """Whether the process ends, or the request was withdrawn: git must not go on for it and hold its workspace."""
 
     def __init__(self, request: JobRequest, should_stop: Callable[[], bool]):
         self._request, self._should_stop = request, should_stop

@@ -4,9 +4,11 @@ import base64
 import secrets
 from collections.abc import Iterable
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
+
+from jobs.models.delivery import Delivery
 
 CANCELLED_THERE = "Cancelled on the job-server."
 
@@ -35,7 +37,8 @@ class JobRequest(models.Model):
     """Everything that either protocol carries (wire contract §1.2, §2.3); `original` keeps what came in, for audit.
 
     A request from a job-server is stored when it arrives, as `waiting`; sync's process then plans it, whichever way it
-    came. `conclude` is the only way out of `waiting`, so what has been decided once stays decided.
+    came. `conclude` is the only way out of `waiting`, and `revive` the only way back: whoever called rap/create and got
+    no jobs may ask for the same again.
     """
 
     class Source(models.TextChoices):
@@ -106,6 +109,25 @@ class JobRequest(models.Model):
         waiting = JobRequest.objects.filter(pk=self.pk, outcome=self.Outcome.WAITING)
         if not waiting.update(**columns):
             return False
+        for column, value in columns.items():
+            setattr(self, column, value)
+        return True
+
+    def revive(self) -> bool:
+        """Let a request that was concluded without jobs wait to be planned once more. False if it no longer is one."""
+        without_jobs = (self.Outcome.REFUSED, self.Outcome.NOTHING_TO_DO, self.Outcome.ALREADY_SCHEDULED)
+        columns = {
+            "outcome": self.Outcome.WAITING,
+            "outcome_message": "",
+            "outcome_at": None,
+            "error_name": "",
+            "joined_jobs": [],
+            "received_at": timezone.now(),
+        }
+        with transaction.atomic():
+            if not JobRequest.objects.filter(pk=self.pk, outcome__in=without_jobs).update(**columns):
+                return False
+            Delivery.objects.reopen(self.pk)
         for column, value in columns.items():
             setattr(self, column, value)
         return True

@@ -1,0 +1,155 @@
+"""rap/create: a row that waits to be planned, and the wait for what becomes of it (wire contract §2.3).
+
+The web reads no study. It stores the request, sync's process plans it, and this waits for the row to be concluded. At
+the deadline it concludes the row itself: a conditional update, as planning's own is, so exactly one of the two wins and
+the answer is definite either way. No transaction is held while it waits.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.http import HttpResponse
+from django.utils import timezone
+
+from jobs.models import Heartbeat, JobRequest
+from jobs.names import address_key
+from jobs.rap.answers import OutcomeUnknown, Refused, done
+from jobs.rap.endpoint import Call
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_SECONDS = 0.05
+# Each waiting call holds one of the web's threads, and the pages need some, too.
+MOST_WAITING = 8
+TIMEOUT = "Timeout"
+ASLEEP = (
+    "The process that reads studies (manage.py sync) is not at work on this backend, so nothing was started. "
+    "Ask its operators to start it, then try again."
+)
+# Once there are jobs these must be the same in a repeat, as at other controllers.
+_IDENTIFIES = ("backend", "workspace", "repo_url", "commit")
+# Before that, all that a plan is made from: one may be under way.
+_DECIDES = (
+    *(*_IDENTIFIES, "branch", "database_name", "requested_actions"),
+    *("force_run_dependencies", "codelists_ok"),
+)
+Outcome = JobRequest.Outcome
+
+
+def create(call: Call) -> HttpResponse:
+    """Raises Refused, and OutcomeUnknown for a request that is known from polling and takes too long."""
+    deadline = time.monotonic() + settings.RAP_CREATE_TIMEOUT_SECONDS
+    asked = _from_body(call.body)
+    _check_backend(asked, call.backends)
+    request = JobRequest.objects.filter(identifier=asked.identifier).first() or _stored(asked)
+    if count := request.jobs.count():
+        _check_same(request, asked, _IDENTIFIES)
+        return done("No change", f"Jobs already created {_for(request)}", rap_id=request.identifier, count=count)
+    _check_same(request, asked, _DECIDES)
+    if request.is_waiting and not Heartbeat.is_fresh("sync"):
+        deadline = time.monotonic()
+    elif not request.is_waiting:
+        _check_that_it_can_be_planned()
+        request.revive()
+        request.refresh_from_db()
+    return _answer(_concluded(request, deadline))
+
+
+def _from_body(body: Mapping) -> JobRequest:
+    return JobRequest(
+        identifier=body["rap_id"],
+        source=JobRequest.Source.RAP_API,
+        outcome=Outcome.WAITING,
+        analysis_scope=body.get("analysis_scope") or {},
+        original=body,
+        **{name: body[name] for name in (*_DECIDES, "created_by", "project", "orgs")},
+    )
+
+
+def _check_backend(asked: JobRequest, backends: Iterable[str]) -> None:
+    if asked.backend != settings.BACKEND or asked.backend not in backends:
+        raise _not_created(f"Backend '{asked.backend}' is not one that this token may create jobs for here.")
+
+
+def _check_same(request: JobRequest, asked: JobRequest, columns: Iterable[str]) -> None:
+    for column in columns:
+        stored, new = getattr(request, column), getattr(asked, column)
+        if stored != new and not (column == "repo_url" and address_key(stored) == address_key(new)):
+            before = f"What was asked for before under rap_id '{request.identifier}'"
+            details = f"{before} is inconsistent with request data: another {column}."
+            raise Refused(400, "Inconsistent request data", details)
+
+
+def _stored(asked: JobRequest) -> JobRequest:
+    """The row, which another call with the same identifier may have made a moment ago."""
+    _check_that_it_can_be_planned()
+    try:
+        with transaction.atomic():
+            asked.save(force_insert=True)
+    except IntegrityError:
+        return JobRequest.objects.get(identifier=asked.identifier)
+    log.info("request %s was sent by the job-server and waits to be planned", asked.identifier)
+    return asked
+
+
+def _check_that_it_can_be_planned() -> None:
+    """Before anything is stored: whether the one who plans is there, and not too many others wait for it."""
+    if not Heartbeat.is_fresh("sync"):
+        raise Refused(503, "Service unavailable", ASLEEP)
+    # Older rows have nobody any more who waits for the answer.
+    since = timezone.now() - timedelta(seconds=settings.RAP_CREATE_TIMEOUT_SECONDS)
+    waiting = JobRequest.objects.waiting().filter(source=JobRequest.Source.RAP_API, received_at__gte=since)
+    if waiting.count() >= MOST_WAITING:
+        details = f"This backend is busy reading {MOST_WAITING} other requests; nothing was started. Try again."
+        raise Refused(503, "Service unavailable", details)
+
+
+def _concluded(request: JobRequest, deadline: float) -> JobRequest:
+    """The request once it no longer waits; withdrawn if it still does at the deadline."""
+    while request.is_waiting:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            _withdraw(request)
+            break
+        time.sleep(min(LOOK_EVERY_SECONDS, left))
+        request.refresh_from_db(fields=("outcome", "outcome_message"))
+    return request
+
+
+def _withdraw(request: JobRequest) -> None:
+    """Take it back, unless its plan is stored just now. One that is polled as well is not ours to take back."""
+    if request.source != JobRequest.Source.RAP_API:
+        raise OutcomeUnknown(f"The request {request.identifier} is known from polling and still waits to be planned.")
+    if not request.conclude(Outcome.REFUSED, _why_withdrawn(request), error_name=TIMEOUT):
+        request.refresh_from_db()
+
+
+def _why_withdrawn(request: JobRequest) -> str:
+    if not Heartbeat.is_fresh("sync"):
+        return ASLEEP
+    why = f" It waits: {request.outcome_message}" if request.outcome_message else ""
+    seconds = f"{settings.RAP_CREATE_TIMEOUT_SECONDS:g}"
+    return f"The study was not read within {seconds} seconds, so nothing was started.{why} Try again."
+
+
+def _answer(request: JobRequest) -> HttpResponse:
+    if request.outcome == Outcome.PLANNED:
+        details, count = f"Jobs created {_for(request)}", request.jobs.count()
+        return done("Success", details, status=201, rap_id=request.identifier, count=count)
+    if request.outcome == Outcome.REFUSED:
+        raise _not_created(request.outcome_message)
+    if request.is_waiting:
+        raise OutcomeUnknown(f"The request {request.identifier} was sent again meanwhile and waits to be planned.")
+    return done("Nothing to do", request.outcome_message, rap_id=request.identifier, count=0)
+
+
+def _for(request: JobRequest) -> str:
+    return f"for rap_id '{request.identifier}'"
+
+
+def _not_created(details: str) -> Refused:
+    return Refused(400, "Error creating jobs", details)

@@ -1,0 +1,156 @@
+"""/healthz/: says what is wrong and what to do, to anybody, at any time, and nothing that is nobody's business."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.test import Client
+from django.utils import timezone
+
+from jobs import health
+from jobs.health import MOST_TEXT, NO_DATABASE, SAID_BY_SYNC
+from jobs.models import Heartbeat
+from jobs.models.flag import FRESH
+from jobs.wire import moment
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def polling(settings) -> None:
+    settings.JOB_SERVER_ENDPOINT, settings.RAP_API_TOKENS = "https://jobs.example.org/api/v2/", {}
+
+
+def beat(name: str, age: timedelta = timedelta(0), **detail) -> None:
+    Heartbeat.objects.update_or_create(name=name, defaults={"at": timezone.now() - age, "detail": detail})
+
+
+def all_well() -> None:
+    beat("run", tick_ms=3)
+    beat("sync", last_poll_at=moment(timezone.now()))
+
+
+def asked(client: Client | None = None, **options) -> tuple[int, dict]:
+    answer = (client or Client()).get("/healthz/", **options)
+    return answer.status_code, answer.json()
+
+
+def problems() -> list[str]:
+    status, found = asked()
+    assert status == (503 if found["problems"] else 200)
+    assert found["status"] == ("trouble" if found["problems"] else "ok")
+    return found["problems"]
+
+
+def test_all_is_well():
+    all_well()
+    status, found = asked()
+    assert (status, found["status"], found["problems"]) == (200, "ok", [])
+    assert found["run"]["age_seconds"] < 10 and found["run"]["at"].endswith("Z")
+
+
+def test_nothing_was_ever_heard():
+    assert [problem.partition(",")[0] for problem in problems()] == [
+        "The runner was never heard",
+        "The process that speaks with the job-server was never heard",
+    ]
+
+
+@pytest.mark.parametrize(("name", "command"), [("run", "manage.py run"), ("sync", "manage.py sync")])
+def test_a_process_that_fell_silent_is_named_with_the_command_that_starts_it(name, command):
+    all_well()
+    beat(name, FRESH + timedelta(seconds=1), last_poll_at=moment(timezone.now()))
+    (problem,) = problems()
+    assert "was last heard at" in problem and command in problem
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "tokens", "is_needed"),
+    [("", {}, False), ("https://jobs.example.org/", {}, True), ("", {"token": frozenset({"test"})}, True)],
+)
+def test_sync_is_missed_only_where_it_has_something_to_do(settings, endpoint, tokens, is_needed):
+    settings.JOB_SERVER_ENDPOINT, settings.RAP_API_TOKENS = endpoint, tokens
+    beat("run")
+    assert bool(problems()) == is_needed
+
+
+@pytest.mark.parametrize(
+    "last", [None, "", "yesterday", "2026-11-26T12:00:00", "2026-99-99T12:00:00Z", 5, ["x"], "old"]
+)
+def test_a_job_server_that_was_not_reached_for_minutes_is_a_problem_with_its_reason(last):
+    all_well()
+    last = moment(timezone.now() - timedelta(minutes=5, seconds=1)) if last == "old" else last
+    beat("sync", last_poll_at=last, poll_failure="The job-server answers with 502.")
+    (problem,) = problems()
+    assert problem.startswith("The job-server has not been reached for 5 minutes (The job-server answers with 502.):")
+
+
+def test_where_nobody_is_polled_no_poll_is_missed(settings):
+    settings.JOB_SERVER_ENDPOINT, settings.RAP_API_TOKENS = "", {"token": frozenset({"test"})}
+    beat("run")
+    beat("sync")
+    assert problems() == []
+
+
+def test_what_sync_says_of_itself_is_passed_on_by_a_fixed_list():
+    all_well()
+    said = {key: number for number, key in enumerate(SAID_BY_SYNC)}
+    beat("sync", **said | {"last_poll_at": moment(timezone.now()), "token": "secret"})
+    _, found = asked()
+    assert set(found["sync"]) == {"at", "age_seconds", *SAID_BY_SYNC}
+    assert found["sync"]["waiting_to_be_delivered"] == said["waiting_to_be_delivered"]
+
+
+def test_a_text_is_short_and_on_one_line_and_what_has_an_inside_is_left_out():
+    all_well()
+    beat("sync", last_poll_at=moment(timezone.now()), poll_failure="a\nb\x1b" + "x" * 900, post_failure={"a": 1})
+    _, found = asked()
+    assert found["sync"]["poll_failure"].startswith("a b x") and len(found["sync"]["poll_failure"]) == MOST_TEXT
+    assert found["sync"]["post_failure"] is None
+
+
+def test_it_takes_one_query(django_assert_num_queries):
+    all_well()
+    with django_assert_num_queries(1):
+        asked()
+
+
+@pytest.mark.parametrize("is_logged_in", [False, True])
+def test_without_a_database_there_is_an_answer_and_no_traceback(monkeypatch, settings, caplog, is_logged_in):
+    """A session is looked up in the database, so this must come before."""
+    client = Client()
+    if is_logged_in:
+        client.force_login(User.objects.create_superuser("olive"))
+
+    def fail(*arguments):
+        raise OperationalError("no such table: jobs_heartbeat")
+
+    monkeypatch.setattr("django.db.backends.utils.CursorWrapper.execute", fail)
+    status, found = asked(client)
+    assert (status, found) == (503, {"status": "trouble", "problems": [NO_DATABASE], "run": None, "sync": None})
+    assert "no such table" in caplog.text
+
+
+def test_it_is_answered_by_plain_http_and_under_any_name(settings):
+    """A monitor on this machine asks 127.0.0.1."""
+    settings.SECURE_SSL_REDIRECT, settings.ALLOWED_HOSTS, settings.DEBUG = True, ["jobs.example.org"], False
+    all_well()
+    assert asked(headers={"Host": "127.0.0.1:8000"})[0] == 200
+    assert Client().get("/healthz", headers={"Host": "127.0.0.1:8000"}).status_code == 200
+
+
+def test_it_makes_no_cookie_and_is_kept_by_nobody():
+    answer = Client().get("/healthz/")
+    assert not answer.cookies and answer.headers["Cache-Control"] == "no-store"
+
+
+def test_it_can_only_be_looked_at():
+    answer = Client().post("/healthz/")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert Client().head("/healthz/").status_code == 503
+
+
+def test_other_addresses_are_left_to_others():
+    assert Client().get("/healthz/x").status_code == 404
+    assert health.ADDRESSES == ("/healthz/", "/healthz")
