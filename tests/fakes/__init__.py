@@ -11,6 +11,6 @@
     transport.py   sockets and threads
 
 Not modelled: e-mails to users, other endpoints of API v2, HEAD and OPTIONS, sessions and CSRF, form-encoded and
-chunked bodies, the real pages, permissions of users, the order of equally old requests (here that of their arrival),
-and what a real database would refuse by length. 500s and redirects are those of servers with DEBUG off.
+chunked bodies, the real pages, the permissions of users, the order of equally old requests (here: as they were
+added), and what a real database would refuse by length. 500s and redirects are those of servers with DEBUG off.
 """
