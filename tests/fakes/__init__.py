@@ -6,6 +6,8 @@
     validation.py  whether a posted job is accepted
     answers.py     a request of the polling API becomes an answer
     faults.py      what may go wrong on the way
+    spoiled.py     what may be wrong inside of an answer
+    rap_client.py  the calling side: the newest job-server and a runner's RAP API
     journal.py     what a runner sent, and what a good one never sends
     messages.py    requests and answers as values
     transport.py   sockets and threads

@@ -9,7 +9,7 @@ with FakeJobServer(era="2025-05") as server:
 
 import contextlib
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Self
 
@@ -18,6 +18,7 @@ from tests.fakes.eras import ERAS, NEWEST
 from tests.fakes.faults import Change, Fault, Faults, When
 from tests.fakes.journal import Journal
 from tests.fakes.messages import Answer, Received
+from tests.fakes.rap_client import RapClient
 from tests.fakes.store import UNFINISHED, Store, StoredRequest
 from tests.fakes.transport import HOST, Listener, hold_port
 
@@ -86,11 +87,19 @@ class FakeJobServer:
 
     # What users do.
 
-    def add_request(self, identifier: str = "", actions: tuple[str, ...] | list[str] = ("run_all",), **columns):
-        """A user asks for actions; `columns` are those of StoredRequest. Returns the StoredRequest."""
+    def add_request(self, identifier: str = "", actions: Iterable[str] = ("run_all",), **columns) -> StoredRequest:
+        """A user asks for actions; `columns` are those of StoredRequest. A polling runner will find the request."""
+        return self.store.add(self.new_request(identifier, actions, **columns))
+
+    def new_request(self, identifier: str = "", actions: Iterable[str] = ("run_all",), **columns) -> StoredRequest:
+        """A request that nobody sees yet, for RapClient.create."""
         columns = {"backend": self.backend, "created_at": self.store.clock()} | columns
         identifier = identifier or self.store.new_identifier()
-        return self.store.add(StoredRequest(identifier, requested_actions=list(actions), **columns))
+        return StoredRequest(identifier, requested_actions=list(actions), **columns)
+
+    def rap_client(self, url: str, token: str, timeout_seconds: float = 60) -> RapClient:
+        """The part that calls a runner at `url` (which ends in a slash) instead of being polled."""
+        return RapClient(self.store, self.journal, url, token, timeout_seconds)
 
     def cancel(self, identifier: str, actions: list[str] | None = None) -> None:
         """A user clicks on cancel. Without actions: "cancel all", which in old eras names all jobs that exist by then,
