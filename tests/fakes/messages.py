@@ -2,6 +2,7 @@
 
 import enum
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,6 +71,7 @@ class Answer:
     delivery: Delivery = Delivery.WHOLE
     seconds_per_byte: float = 0.2
     raw: bytes | None = None  # these bytes instead of an HTTP answer
+    gate: threading.Event | None = None  # the answer waits for it
 
     @property
     def json(self) -> Any:
