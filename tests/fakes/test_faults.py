@@ -101,6 +101,13 @@ def test_a_fault_happens_as_often_as_it_was_told_and_only_where(server):
     assert [post(server, job("a")), len(listed(server)), fault.happened] == [200, 2, 2]
 
 
+def test_a_fault_of_one_method_spares_the_other(server):
+    with server.fault(faults.status(500), on="POST"):
+        assert (post(server, job("a")), len(listed(server))) == (500, 2)
+    with server.fault(faults.status(500), on="GET"):
+        assert (post(server, job("a")), ask(server, "GET", LIST_PATH)[0].status) == (200, 500)
+
+
 def test_a_fault_until_further_notice_ends_when_it_is_stopped_or_all_are_cleared(server):
     fault = server.fault(faults.status(500))
     assert [post(server, job("a")) for _ in range(3)] == [500] * 3

@@ -33,6 +33,16 @@ def test_the_part_of_a_payload_before_an_identifier_conflict_is_kept_in_newer_er
         assert post(server, job("b", identifier="job-c-make_table")) == 500, "the conflict is still there"
 
 
+def test_a_payload_that_failed_leaves_identifiers_with_their_requests():
+    with FakeJobServer("2021-09") as server:
+        for name in ("a", "b", "c"):
+            server.add_request(name)
+        assert post(server, job("a", identifier="x"), job("c", identifier="y")) == 200
+        moved = [job("a", identifier="z"), job("b", identifier="x"), job("b", identifier="y")]
+        assert post(server, *moved) == 500
+        assert post(server, job("b", identifier="x")) == 500, "x is still of request a"
+
+
 @pytest.mark.parametrize(("era", "is_seen"), [("2021-09", True), ("2025-05", True), ("2026-08", False)])
 def test_a_get_is_a_sign_of_life_until_the_middle_of_2025(era, is_seen):
     now = datetime(2026, 11, 26, 12, tzinfo=UTC)

@@ -64,6 +64,11 @@ def test_what_a_fault_kept_away_counts_as_said_but_not_as_stored(server):
     ]
 
 
+def test_what_the_server_refuses_is_not_stored(server):
+    assert post(server, job("b", "one", status_message=None)) == 400
+    assert [told.stored for told in server.journal.told] == [False]
+
+
 def test_what_a_rap_answer_says_is_told_too(server):
     server.journal.heard({"jobs": [{"identifier": "x", "rap_id": "a", "status": "succeeded", "status_code": "s"}]})
     assert server.journal.last_statuses() == {"x": "succeeded"}

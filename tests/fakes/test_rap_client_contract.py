@@ -1,17 +1,15 @@
 """The fake's calling side against the recordings of a real job-server: same calls, and the same made of the answers."""
 
-import contextlib
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.job_server import FakeJobServer
-from tests.fakes.messages import Answer, Delivery, Received
-from tests.fakes.rap_client import AnswerRefused, NoAnswer, RapClient, UpdateStopped
-from tests.fakes.transport import Listener
+from tests.fakes.messages import Received
+from tests.fakes.rap_client import AnswerRefused, NoAnswer, UpdateStopped
+from tests.fakes.scripted_runner import scripted_runner
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "fixtures" / "contract"
 TOKENS = {slug: f"token-of-{slug}" for slug in ("emis", "test", "tpp")}
@@ -25,35 +23,6 @@ def exchanges(number: str) -> list[dict]:
 
 def recorded(*numbers: str) -> list:
     return [pytest.param(each, id=each["name"]) for number in numbers for each in exchanges(number)]
-
-
-class Replay:
-    """A runner's RAP API that answers as recorded, whatever it is asked."""
-
-    def __init__(self):
-        self.calls: list[Received] = []
-        self.answer = Answer(500)
-
-    def __call__(self, received: Received) -> Answer:
-        self.calls.append(received)
-        return self.answer
-
-    def say(self, response: dict | None) -> None:
-        if response is None or response.get("status") is None:
-            self.answer = Answer(200, delivery=Delivery.DROP)
-            return
-        body = json.dumps(response["json"]) if "json" in response else response["text"]
-        self.answer = Answer(response["status"], body.encode(), response["content-type"])
-
-
-@contextlib.contextmanager
-def replay(server: FakeJobServer) -> Iterator[tuple[Replay, RapClient]]:
-    runner = Replay()
-    listener = Listener(runner, port=0, keep_alive=True, tls=None)
-    try:
-        yield runner, server.rap_client(f"http://127.0.0.1:{listener.port}/controller/v1/", "<rap-token>")
-    finally:
-        listener.close()
 
 
 def assert_same_call(call: Received, recorded: dict) -> None:
@@ -101,8 +70,8 @@ def test_creating_jobs_ends_as_with_the_real_job_server(exchange):
         codelists_ok=sent["codelists_ok"],
         force_run_dependencies=sent["force_run_dependencies"],
     )
-    with replay(server) as (runner, client):
-        runner.say(call["response"])
+    with scripted_runner(server) as (runner, client):
+        runner.will_answer(call["response"])
         client.create(request)
     assert_same_call(runner.calls[0], call["request"])
     effect = exchange["effect"]
@@ -118,12 +87,12 @@ def test_updates_of_jobs_end_as_with_the_real_job_server(exchange):
     server = FakeJobServer(backends=TOKENS)
     for rap_id in call["request"]["json"]["rap_ids"]:
         server.add_request(rap_id)
-    with replay(server) as (runner, client):
+    with scripted_runner(server) as (runner, client):
         if exchange["name"].startswith("status-"):
             (first_call,) = exchanges("17")[0]["calls"]
-            runner.say(first_call["response"])
+            runner.will_answer(first_call["response"])
             client.poll_status(["rap0000000000001"])
-        runner.say(call["response"])
+        runner.will_answer(call["response"])
         found = outcome(client.poll_status, call["request"]["json"]["rap_ids"])
     assert_same_call(runner.calls[-1], call["request"])
     assert_same_outcome(found, exchange["effect"]["outcome"])
@@ -132,8 +101,8 @@ def test_updates_of_jobs_end_as_with_the_real_job_server(exchange):
 @pytest.mark.parametrize("exchange", recorded("18"))
 def test_cancelling_ends_as_with_the_real_job_server(exchange):
     (call,) = exchange["calls"]
-    with replay(FakeJobServer(backends=TOKENS)) as (runner, client):
-        runner.say(call["response"])
+    with scripted_runner(FakeJobServer(backends=TOKENS)) as (runner, client):
+        runner.will_answer(call["response"])
         sent = call["request"]["json"]
         found = outcome(client.call_cancel, sent["rap_id"], sent["actions"])
     assert_same_call(runner.calls[0], call["request"])
@@ -144,8 +113,8 @@ def test_cancelling_ends_as_with_the_real_job_server(exchange):
 def test_the_state_of_backends_is_stored_as_by_the_real_job_server(exchange):
     (call,) = exchange["calls"]
     server = FakeJobServer(backends=TOKENS)
-    with replay(server) as (runner, client):
-        runner.say(call["response"])
+    with scripted_runner(server) as (runner, client):
+        runner.will_answer(call["response"])
         outcome(client.backend_status)
     assert_same_call(runner.calls[0], call["request"])
     for expected in exchange["effect"]["backends"]:

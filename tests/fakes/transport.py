@@ -159,8 +159,8 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing until the gate opens (True), the client has gone or the fake stops (False)."""
         while not gate.wait(0.01):
             readable, _, _ = select.select([self.connection], [], [], 0)
-            # Something to read is the end of the connection: a client that waits for its answer sends nothing.
-            if readable or self.server.stopping.is_set():
+            # The end of the connection, by either side: a client that waits for its answer sends nothing.
+            if readable:
                 self.close_connection = True
                 return False
         return True
