@@ -1,6 +1,7 @@
 """What goes over the wire, as values: a request as it arrived, and an answer with the way in which it is delivered."""
 
 import enum
+import functools
 import json
 import threading
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ class Received:
     def query(self) -> dict[str, str]:
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
-    @property
+    @functools.cached_property
     def jobs(self) -> list[dict] | None:
         """The jobs in the body, or None if it is not a list of objects."""
         try:

@@ -1,11 +1,15 @@
 """What the fake job-server does beyond the recordings: rules that only the contract's text tells, and its own verbs."""
 
 import http.client
+import ssl
 import threading
 from datetime import UTC, datetime
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
+from tests.fakes.certificates import private_certificate
 from tests.fakes.eras import ERAS
 from tests.fakes.job_server import FakeJobServer
 from tests.fakes.talking import ask, get, job, listed, post
@@ -190,6 +194,17 @@ def test_connections_are_kept_unless_switched_off(keep_alive, is_closed):
     with FakeJobServer(keep_alive=keep_alive) as server:
         response, _ = ask(server, "GET", "/api/v2/job-requests/")
         assert (response.version, response.will_close) == (11 if keep_alive else 10, is_closed)
+
+
+def test_over_tls_only_those_are_served_who_trust_the_certificate(tmp_path):
+    certificate, context = private_certificate(tmp_path)
+    with FakeJobServer(tls=context) as server:
+        url = f"{server.url}job-requests/"
+        assert url.startswith("https://")
+        with pytest.raises(URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            urlopen(url, timeout=30)
+        with urlopen(url, timeout=30, context=ssl.create_default_context(cafile=certificate)) as response:
+            assert response.status == 200
 
 
 def test_nothing_is_left_of_a_stopped_server():
