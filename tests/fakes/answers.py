@@ -94,17 +94,17 @@ def listing(received: Received, store: Store, backend: Backend | None) -> dict:
     slug = backend.slug if backend else None
     if store.era.parameter_wins and parameter:
         slug = parameter
+    limit, offset = number(received, "limit", 1, PAGE_SIZE), number(received, "offset", 0, 0)
     with store.lock:
         requests = store.listed(slug)
         if store.era.needs_creator and any(each.created_by is None for each in requests):
             raise Stop(server_error(store))
-        results = [request_to_remote(each, store.era) for each in requests]
-    limit, offset = number(received, "limit", 1, PAGE_SIZE), number(received, "offset", 0, 0)
+        results = [request_to_remote(each, store.era) for each in requests[offset : offset + limit]]
     return {
-        "count": len(results),
-        "next": page_url(received, limit, offset + limit) if offset + limit < len(results) else None,
+        "count": len(requests),
+        "next": page_url(received, limit, offset + limit) if offset + limit < len(requests) else None,
         "previous": page_url(received, limit, max(offset - limit, 0)) if offset > 0 else None,
-        "results": results[offset : offset + limit],
+        "results": results,
     }
 
 

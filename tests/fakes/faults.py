@@ -128,6 +128,11 @@ def lost_answer() -> Change:
     return lambda received, act: replace(act(), delivery=Delivery.DROP)
 
 
+def held(gate: threading.Event) -> Change:
+    """Done, but the answer comes when the test sets the gate: what does the client do meanwhile?"""
+    return lambda received, act: replace(act(), gate=gate)
+
+
 def partial_json() -> Change:
     """The first half of the body, with a Content-Length that says so."""
 

@@ -1,165 +1,72 @@
-"""The fake job-server: what tests hold in their hands, and `python -m tests.fakes.job_server` for demonstrations.
+"""`python -m tests.fakes.job_server`: the fake job-server as a program with a page for people, for demonstrations.
 
-with FakeJobServer(era="2025-05") as server:
-    request = server.add_request(actions=["make_table"])
-    ...  # a runner polls server.url with server.token
-    assert server.jobs(request.identifier)[0]["status"] == "succeeded"
-    assert server.journal.complaints() == []
+    python -m tests.fakes.job_server --port 8001 --backend test --token secret --repo-url $PWD/demo/repo
+
+It is polled; with `--runner-url` it calls the runner's RAP API instead, as today's job-servers do. Tests import
+FakeJobServer from here.
 """
 
-import contextlib
-import ssl
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from typing import Self
+import argparse
+import signal
+import threading
 
-from tests.fakes.answers import answer_to
 from tests.fakes.eras import ERAS, NEWEST
-from tests.fakes.faults import Change, Fault, Faults, When
-from tests.fakes.journal import Journal
-from tests.fakes.messages import Answer, Received
-from tests.fakes.store import UNFINISHED, Store, StoredRequest
-from tests.fakes.transport import HOST, Listener, hold_port
-
-ONE_BACKEND = {"test": "token-of-test"}
+from tests.fakes.page import Page
+from tests.fakes.rap_client import AnswerRefused, NoAnswer, RapClient, UpdateStopped
+from tests.fakes.server import FakeJobServer
 
 
-class FakeJobServer:
-    """A job-server of one era on a port of this machine, from `with` or `start` until `stop`."""
+def main() -> None:
+    options = arguments()
+    server = FakeJobServer(options.era, {options.backend: options.token}, options.port)
+    client = server.rap_client(options.runner_url, options.runner_token) if options.runner_url else None
+    defaults = {name: getattr(options, name) for name in ("workspace", "repo_url", "branch", "actions")}
+    server.page = Page(server, client, defaults)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with server:
+        print(f"A fake job-server of {options.era} is on http://127.0.0.1:{server.port}/ and polled at {server.url}")
+        print("Stop it with Ctrl-C; it forgets everything then.", flush=True)
+        while not stop.wait(options.poll_seconds):
+            if client:
+                ask_runner(client)
 
-    def __init__(
-        self,
-        era: str = NEWEST,
-        backends: dict[str, str] = ONE_BACKEND,
-        port: int = 0,
-        keep_alive: bool = True,
-        tls: ssl.SSLContext | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ):
-        """`backends`: slug -> token, the first one is the default; port 0 takes a free one; `tls` makes it https."""
-        self.store = Store(ERAS[era], backends, clock)
-        self.journal = Journal(set(backends.values()))
-        self.faults = Faults()
-        self.backend, self.token = next(iter(backends.items()))
-        self._port, self._keep_alive, self._tls = port, keep_alive, tls
-        self._listener: Listener | None = None
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
+def ask_runner(client: RapClient) -> None:
+    """One turn of what the job-server's status loop and its cron do; what goes wrong is said, and tried again."""
+    for question in (client.poll_status, client.backend_status):
+        try:
+            question()
+        except (NoAnswer, AnswerRefused, UpdateStopped) as trouble:
+            print(f"{question.__name__}: {trouble}", flush=True)
 
-    def __exit__(self, kind, error, trace) -> None:
-        self.stop()
 
-    def start(self) -> None:
-        self._listener = Listener(self._answer, self._port, self._keep_alive, self._tls)
-        self._port = self._listener.port
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.fakes.job_server", description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=8001, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--era", choices=ERAS, default=NEWEST, help="which job-server to be (default: %(default)s)")
+    parser.add_argument("--backend", default="test", help="slug of the backend (default: %(default)s)")
+    parser.add_argument("--token", default="token-of-test", help="the backend's token (default: %(default)s)")
+    parser.add_argument(
+        "--runner-url", help="call this RAP API, which ends in /controller/v1/, instead of being polled"
+    )
+    parser.add_argument("--runner-token", default="", help="for the RAP API")
+    parser.add_argument("--poll-seconds", type=float, default=2, help="between two questions to the RAP API")
+    form = parser.add_argument_group("what the page's form begins with")
+    form.add_argument("--workspace", default="demo")
+    form.add_argument("--repo-url", default="https://github.com/opensafely/study")
+    form.add_argument("--branch", default="main")
+    form.add_argument("--actions", default="run_all")
+    options = parser.parse_args()
+    if options.runner_url and options.era != NEWEST:
+        parser.error(f"only the job-server of {NEWEST} calls a runner: leave --era out, or --runner-url")
+    if options.runner_url and not options.runner_url.endswith("/"):
+        parser.error("--runner-url must end in a slash, as the job-server's own setting must")
+    if not options.token:
+        parser.error("give a --token: an empty one would list the requests of all backends")
+    return options
 
-    def stop(self) -> None:
-        """End all connections and threads. Raises what went wrong inside of the fake itself."""
-        listener, self._listener = self._listener, None
-        if listener:
-            listener.close()
-            if listener.errors:
-                raise ExceptionGroup("the fake job-server itself failed", listener.errors)
 
-    @contextlib.contextmanager
-    def down(self) -> Iterator[None]:
-        """Nobody listens while the block runs; afterwards the server is back on its port, with all that it knew."""
-        self.stop()
-        with hold_port(self._port):
-            yield
-        self.start()
-
-    @property
-    def port(self) -> int:
-        return self._port
-
-    @property
-    def url(self) -> str:
-        """The base of the polling API."""
-        return f"{'https' if self._tls else 'http'}://{HOST}:{self._port}/api/v2/"
-
-    def fault(self, change: Change, on: str | None = None, times: int | None = None, when: When | None = None) -> Fault:
-        """Switch a fault of `faults.py` on: for GET, POST or both, for so many requests or until it is stopped."""
-        return self.faults.add(change, on, times, when)
-
-    # What users do.
-
-    def add_request(self, identifier: str = "", actions: tuple[str, ...] | list[str] = ("run_all",), **columns):
-        """A user asks for actions; `columns` are those of StoredRequest. Returns the StoredRequest."""
-        columns = {"backend": self.backend, "created_at": self.store.clock()} | columns
-        identifier = identifier or self.store.new_identifier()
-        return self.store.add(StoredRequest(identifier, requested_actions=list(actions), **columns))
-
-    def cancel(self, identifier: str, actions: list[str] | None = None) -> None:
-        """A user clicks on cancel. Without actions: "cancel all", which in old eras names all jobs that exist by then,
-        finished ones too, and none if the runner has not posted any; the newest names the unfinished ones."""
-        with self.store.lock:
-            request = self.store.requests[identifier]
-            is_old = self.store.era.active_rule != "stored_status"
-            jobs = [job for job in request.jobs.values() if is_old or job["status"] in UNFINISHED]
-            request.cancelled_actions += [job["action"] for job in jobs] if actions is None else actions
-
-    def hide(self, identifier: str) -> None:
-        """The request disappears from the list although it is not deleted."""
-        self.store.requests[identifier].listed = False
-
-    def reveal(self, identifier: str) -> None:
-        """The request is listed again, or still, whatever the era's rule says."""
-        self.store.requests[identifier].listed = True
-
-    def forget(self, identifier: str) -> None:
-        """The request is deleted with its jobs: from now on it is unknown."""
-        with self.store.lock:
-            del self.store.requests[identifier]
-
-    # What the job-server knows.
-
-    @property
-    def requests(self) -> dict[str, StoredRequest]:
-        with self.store.lock:
-            return dict(self.store.requests)
-
-    def jobs(self, identifier: str) -> list[dict]:
-        """Copies of the request's jobs with all columns, in the order of their arrival; times are datetimes in UTC."""
-        with self.store.lock:
-            return [dict(job) for job in self.store.requests[identifier].jobs.values()]
-
-    def statuses(self, identifier: str) -> dict[str, str]:
-        """Action -> status of the request's jobs."""
-        return {job["action"]: job["status"] for job in self.jobs(identifier)}
-
-    def status(self, identifier: str) -> str:
-        """Of the request, as it is stored (newest era) or as its jobs say."""
-        return self.store.status(identifier)
-
-    def lost_requests(self) -> list[str]:
-        """The requests of which no job is known."""
-        return [identifier for identifier, each in self.requests.items() if not each.jobs]
-
-    def unfinished_requests(self) -> list[str]:
-        """The requests without jobs or with unfinished ones: what a runner still has to deliver."""
-        with self.store.lock:
-            return [
-                identifier
-                for identifier, each in self.store.requests.items()
-                if not each.jobs or any(job["status"] in UNFINISHED for job in each.jobs.values())
-            ]
-
-    def _answer(self, received: Received) -> Answer:
-        """Called in the thread of a connection; the lock keeps journal and store in one order."""
-        stored = False
-
-        def act() -> Answer:
-            nonlocal stored
-            answer = answer_to(received, self.store)
-            stored = answer.status == 200
-            return answer
-
-        with self.store.lock:
-            self.journal.arrived(received)
-            fault = self.faults.take(received)
-            answer = fault.change(received, act) if fault else act()
-            self.journal.answered(received, stored)
-        return answer
+if __name__ == "__main__":
+    main()

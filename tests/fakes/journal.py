@@ -7,6 +7,7 @@ there are none. A test that provokes one on purpose asks the single question ins
 import itertools
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 from tests.fakes.answers import JOBS_PATH, METHODS
 from tests.fakes.messages import Received
@@ -24,12 +25,17 @@ class Told:
     action: str
     status: str
     status_code: str
-    post: Received
+    post: Received | None  # None: an answer of the runner's RAP API
     stored: bool  # False: the fake refused the POST, or a fault kept it away
 
     @property
     def is_final(self) -> bool:
         return self.status in FINAL
+
+
+def as_told(job: dict, request: str, post: Received | None, stored: bool) -> Told:
+    words = {key: str(job.get(key)) for key in ("identifier", "action", "status", "status_code")}
+    return Told(request=request, post=post, stored=stored, **words)
 
 
 class Journal:
@@ -47,20 +53,16 @@ class Journal:
         """Note the jobs of a POST once it is known whether they were stored."""
         if (received.method, received.path) != ("POST", JOBS_PATH):
             return
-        told = [
-            Told(
-                identifier=str(job.get("identifier")),
-                request=str(job.get("job_request_id")),
-                action=str(job.get("action")),
-                status=str(job.get("status")),
-                status_code=str(job.get("status_code")),
-                post=received,
-                stored=stored,
-            )
-            for job in received.jobs or []
-        ]
         with self._lock:
-            self._told += told
+            self._told += [
+                as_told(job, str(job.get("job_request_id")), received, stored) for job in received.jobs or []
+            ]
+
+    def heard(self, content: Any) -> None:
+        """Note the jobs of an answer to rap/status."""
+        jobs = content.get("jobs") if isinstance(content, dict) else None
+        with self._lock:
+            self._told += [as_told(job, str(job.get("rap_id")), None, True) for job in jobs or []]
 
     @property
     def received(self) -> list[Received]:

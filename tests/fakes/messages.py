@@ -1,7 +1,9 @@
 """What goes over the wire, as values: a request as it arrived, and an answer with the way in which it is delivered."""
 
 import enum
+import functools
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,7 +38,7 @@ class Received:
     def query(self) -> dict[str, str]:
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
-    @property
+    @functools.cached_property
     def jobs(self) -> list[dict] | None:
         """The jobs in the body, or None if it is not a list of objects."""
         try:
@@ -70,6 +72,7 @@ class Answer:
     delivery: Delivery = Delivery.WHOLE
     seconds_per_byte: float = 0.2
     raw: bytes | None = None  # these bytes instead of an HTTP answer
+    gate: threading.Event | None = None  # the answer waits for it
 
     @property
     def json(self) -> Any:

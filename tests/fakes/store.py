@@ -102,6 +102,11 @@ class Store:
             ]
             return sorted(found, key=lambda each: each.created_at, reverse=True)
 
+    def active(self) -> list[StoredRequest]:
+        """What the newest era's status loop asks for: the active requests of all backends, whether listed or not."""
+        with self.lock:
+            return [each for each in self.requests.values() if self.is_active(each)]
+
     def is_listed(self, request: StoredRequest) -> bool:
         return self.is_active(request) if request.listed is None else request.listed
 

@@ -119,6 +119,8 @@ class Handler(BaseHTTPRequestHandler):
     def deliver(self, answer: Answer) -> None:
         if answer.delivery in DELIVERIES_THAT_END_THE_CONNECTION or answer.raw is not None:
             self.close_connection = True
+        if answer.gate and not self.hold(answer.gate):
+            return
         head, body = self.head_of(answer), b"" if self.command == "HEAD" else answer.body
         if answer.raw is not None:
             head, body = answer.raw, b""
@@ -133,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
             case Delivery.DRIP_ALL:
                 self.drip(head + body, answer.seconds_per_byte)
             case Delivery.NEVER:
-                self.hold()
+                self.hold(threading.Event())
 
     def head_of(self, answer: Answer) -> bytes:
         reason = http.HTTPStatus(answer.status).phrase
@@ -153,12 +155,15 @@ class Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
 
-    def hold(self) -> None:
-        """Say nothing until the client has gone or the fake stops."""
-        while not self.server.stopping.wait(0.02):
+    def hold(self, gate: threading.Event) -> bool:
+        """Say nothing until the gate opens (True), the client has gone or the fake stops (False)."""
+        while not gate.wait(0.01):
             readable, _, _ = select.select([self.connection], [], [], 0)
-            if readable:  # the end of the connection: a client that waits for its answer sends nothing
-                return
+            # The end of the connection, by either side: a client that waits for its answer sends nothing.
+            if readable:
+                self.close_connection = True
+                return False
+        return True
 
     def log_message(self, *arguments) -> None:
         """The journal keeps what was asked; nothing is printed."""
