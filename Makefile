@@ -4,13 +4,16 @@ MAKEFLAGS += --no-print-directory
 PYTHON_HERE := .venv/bin/python
 DEMO_IMAGES := jobrunner-demo/python:v2 jobrunner-demo/r:v2
 
-.PHONY: help demo test check fast format setup engine serve static run bench requirements clean
+.PHONY: help demo demo-server test check fast format setup engine serve static run bench requirements clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## set everything up and run the demo study in real containers
 	@scripts/demo.sh
+
+demo-server: ## a fake job-server, sync, run and the web pages on this machine: watch a request (RAP=1: it calls us)
+	@scripts/demo_server.sh
 
 test: setup-dev engine images ## set everything up and run every check and test, as CI does
 	@scripts/checks.sh all

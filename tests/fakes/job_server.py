@@ -26,6 +26,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with server:
+        if options.ask:
+            server.page.ask(defaults | {"codelists_ok": "on"})
         print(f"A fake job-server of {options.era} is on http://127.0.0.1:{server.port}/ and polled at {server.url}")
         print("Stop it with Ctrl-C; it forgets everything then.", flush=True)
         while not stop.wait(options.poll_seconds):
@@ -58,6 +60,7 @@ def arguments() -> argparse.Namespace:
     form.add_argument("--repo-url", default="https://github.com/opensafely/study")
     form.add_argument("--branch", default="main")
     form.add_argument("--actions", default="run_all")
+    form.add_argument("--ask", action="store_true", help="ask for this once at the start")
     options = parser.parse_args()
     if options.runner_url and options.era != NEWEST:
         parser.error(f"only the job-server of {NEWEST} calls a runner: leave --era out, or --runner-url")

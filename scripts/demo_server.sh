@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# The whole system on this machine: `make demo-server`. A fake job-server, sync, run and the web pages; one request of the
+# demo study is asked for at the start and can be watched on its way. Ctrl-C ends everything.
+#
+# RAP=1: the job-server calls this site (the RAP API) instead of being polled. ONCE=1: end as soon as the request has.
+# PORT and SERVER_PORT choose the ports of the pages and of the job-server, DEMO_WORK_DIR the folder, which is emptied.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/messages.sh
+
+python=$PWD/.venv/bin/python
+port=${PORT:-8000}
+server_port=${SERVER_PORT:-8001}
+pids=()
+
+free_port() {
+    # As servers do: what is left of connections that have ended does not matter.
+    "$python" -c 'import socket, sys; socket.create_server(("127.0.0.1", int(sys.argv[1])))' "$1" 2>/dev/null ||
+        stop "Port $1 of this machine is in use. Choose another: $2=… make demo-server."
+}
+
+secret() { "$python" -c 'import secrets; print(secrets.token_hex(16))'; }
+
+# begin NAME COMMAND…: in the background, with a log of its own.
+begin() {
+    local name=$1
+    shift
+    "$@" >"$WORK_DIR/$name.log" 2>&1 </dev/null &
+    pids+=($!)
+}
+
+end() {
+    trap - EXIT INT TERM
+    [ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+    wait 2>/dev/null || true
+    remove_containers
+    say "Stopped. What it has left is in $WORK_DIR; the next start begins anew."
+}
+
+# Those that ran on when the runner was stopped: nobody will adopt them.
+remove_containers() {
+    "$python" -c 'import sys, docker
+client = docker.from_env()
+for found in client.containers.list(all=True, filters={"label": f"org.jobrunner.instance={sys.argv[1]}"}):
+    found.remove(force=True)' "$INSTANCE" || true
+}
+
+# until_true SECONDS WHAT COMMAND…
+until_true() {
+    local last=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        for pid in "${pids[@]}"; do
+            kill -0 "$pid" 2>/dev/null || stop "One of the processes has ended: see the logs in $WORK_DIR."
+        done
+        [ $SECONDS -lt $last ] || stop "$what did not come about; see the logs in $WORK_DIR."
+        sleep 0.2
+    done
+}
+
+answers() { "$python" -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)' "$1"; }
+
+ended() {
+    "$python" manage.py shell -v0 -c 'import sys; from jobs.models import Job, Delivery
+sys.exit(not Job.objects.exists() or Job.objects.active().exists() or Delivery.objects.unsettled().exists())'
+}
+
+scripts/setup.sh
+scripts/engine.sh
+free_port "$port" PORT
+free_port "$server_port" SERVER_PORT
+export DOCKER_REGISTRY=jobrunner-demo
+"$python" scripts/images.py jobrunner-demo/python:v2 jobrunner-demo/r:v2
+scripts/demo_study.sh
+
+# Settings of its own: nothing of this installation is read or touched.
+export DOTENV_FILE="" JOB_RUNNER_MODE=development BACKEND=demo
+export WORK_DIR=${DEMO_WORK_DIR:-$PWD/workdir/demo-server} INSTANCE=demo-server-$port
+unset DATABASE_URL HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE GIT_REPO_DIR HOST_WORK_DIR EXECUTOR
+rm -rf "$WORK_DIR"
+mkdir -p "$WORK_DIR"
+token=$(secret)
+server=(-m tests.fakes.job_server --port "$server_port" --backend demo --token "$token" --repo-url "$PWD/demo/repo" --ask)
+if [ "${RAP:-}" ]; then
+    RAP_API_TOKENS=$(secret)
+    export RAP_API_TOKENS
+    unset JOB_SERVER_ENDPOINT JOB_SERVER_TOKEN
+    server+=(--runner-url "http://127.0.0.1:$port/controller/v1/" --runner-token "$RAP_API_TOKENS")
+else
+    export JOB_SERVER_ENDPOINT=http://127.0.0.1:$server_port/api/v2/ JOB_SERVER_TOKEN=$token
+fi
+"$python" manage.py migrate --no-input --verbosity 0
+password=$(secret)
+DJANGO_SUPERUSER_PASSWORD=$password "$python" manage.py createsuperuser --no-input --username demo \
+    --email demo@example.org >/dev/null
+
+trap end EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+begin web "$python" manage.py runserver --noreload "127.0.0.1:$port"
+begin sync "$python" manage.py sync
+begin run "$python" manage.py run
+until_true 60 "An answer of the pages" answers "http://127.0.0.1:$port/admin/login/"
+begin job-server "$python" "${server[@]}"
+until_true 30 "An answer of the job-server" answers "http://127.0.0.1:$server_port/"
+say "The job-server: http://127.0.0.1:$server_port/ (ask for actions there, cancel them, watch their states)"
+say "The job runner: http://127.0.0.1:$port/ (log in as demo with the password $password)"
+say "Health:         http://127.0.0.1:$port/healthz/   Logs: $WORK_DIR/*.log"
+say "A request of the demo study is on its way. Ctrl-C ends everything."
+if [ "${ONCE:-}" ]; then
+    until_true 300 "The end of the request" ended
+    say "The request has ended after $SECONDS s."
+else
+    wait -n "${pids[@]}" || true
+    stop "One of the processes has ended: see the logs in $WORK_DIR."
+fi
