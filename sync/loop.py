@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
 
 from jobs.models import Delivery, Heartbeat, JobRequest
@@ -86,9 +87,13 @@ class Poller:
         except JobServerError as error:
             if str(error) != self.failure:
                 log.warning("%s", error)
-            self.failure, self.failing_since = str(error), self.failing_since or timezone.now()
-            self._backoff.fail()
-            return False
+            return self._fail(str(error))
+        except DatabaseError:
+            raise
+        except Exception as error:
+            # Plans and posts go on, and so does the next poll.
+            log.exception("the poll failed because of a fault of the job runner")
+            return self._fail(f"A fault of the job runner: {type(error).__name__}; see the log of sync.")
         if self._backoff.failures:
             log.warning("the job-server answers polls again")
         self._backoff.succeed()
@@ -96,6 +101,11 @@ class Poller:
         self._next = time.monotonic() + settings.POLL_INTERVAL
         self._tell_unusable(set(found.unusable))
         return True
+
+    def _fail(self, reason: str) -> bool:
+        self.failure, self.failing_since = reason, self.failing_since or timezone.now()
+        self._backoff.fail()
+        return False
 
     def _tell_unusable(self, unusable: set[str]) -> None:
         for sentence in sorted(unusable - self._unusable):

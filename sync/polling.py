@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 
 from jobs.models import Delivery, Flag, Heartbeat, JobRequest
 from sync.formats import NotOurs, Unusable, flags_header, request_from_remote
@@ -90,14 +90,26 @@ def _store(results: Iterable[object], found: Poll) -> None:
     if new:
         found.new += len(new)
         log.info("%d new request(s) from the job-server", len(new))
-        with transaction.atomic():
-            # Somebody else may have stored one just now: a call of the RAP API.
-            JobRequest.objects.bulk_create(new[::-1], ignore_conflicts=True, batch_size=100)
+        _insert(new)
         known = _known(requests)
         # "Ignore conflicts" also ignores what else may be wrong with a row.
         found.unusable += [f"{identifier} cannot be stored" for identifier in requests.keys() - known.keys()]
     _note_listed(known.values())
     _pass_on_cancellations(requests, known)
+
+
+def _insert(new: list[JobRequest]) -> None:
+    """All at once; if the database refuses one of them, one by one without that one."""
+    try:
+        with transaction.atomic():
+            # Somebody else may have stored one just now: a call of the RAP API. The list begins with the newest.
+            JobRequest.objects.bulk_create(new[::-1], ignore_conflicts=True, batch_size=100)
+    except (DataError, IntegrityError):
+        if len(new) == 1:
+            log.exception("request %s cannot be stored", new[0].identifier)
+            return
+        for request in new[::-1]:
+            _insert([request])
 
 
 def _known(requests: Iterable[str]) -> dict[str, JobRequest]:

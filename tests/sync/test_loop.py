@@ -109,6 +109,19 @@ def test_failures_are_counted_with_their_reason_and_end_with_a_success(fake, loo
     assert len(told) == 2, "once when it begins, once when it ends"
 
 
+def test_a_fault_of_ours_in_a_poll_is_reported_and_plans_and_posts_go_on(fake, looping, monkeypatch, caplog):
+    def broken(server):
+        raise KeyError("oops")
+
+    monkeypatch.setattr(loop, "poll", broken)
+    request = make_request(identifier=fake.add_request().identifier, backend=fake.backend)
+    make_job(StatusCode.SUCCEEDED, request=request, action="extract")
+    Delivery.objects.begin([request.pk])
+    until(looping, lambda: fake.lost_requests() == [] and looping.report()["poll_failures"])
+    assert "KeyError" in looping.report()["poll_failure"]
+    assert "oops" in caplog.text
+
+
 def test_the_report_goes_into_the_heartbeat_and_survives_a_restart(fake, server, looping, ask):
     ask("extract")
     until(looping, lambda: looping.report()["last_post_at"])

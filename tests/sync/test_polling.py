@@ -1,7 +1,7 @@
 """One poll: what is listed becomes rows, once; cancellations are passed on; nothing is undone for not being listed."""
 
 import pytest
-from django.db import connection
+from django.db import DataError, connection
 from django.test.utils import CaptureQueriesContext
 
 from jobs.models import Delivery, Job, JobRequest
@@ -155,6 +155,24 @@ def test_the_flags_header_is_sent_with_every_poll(fake, server):
     poll(server)
     assert '"mode"' in fake.journal.gets[0].headers["flags"]
     assert fake.journal.complaints() == []
+
+
+def test_a_request_that_the_database_refuses_does_not_cost_the_others(fake, server, monkeypatch, caplog):
+    """As PostgreSQL does with what it cannot store; SQLite takes nearly everything."""
+    real = type(JobRequest.objects.all()).bulk_create
+
+    def refuses(self, rows, **options):
+        if any(row.workspace == "poison" for row in rows):
+            raise DataError("value too long")
+        return real(self, rows, **options)
+
+    monkeypatch.setattr(type(JobRequest.objects.all()), "bulk_create", refuses)
+    good = [fake.add_request().identifier for _ in range(2)]
+    fake.add_request(workspace="poison")
+    good.append(fake.add_request().identifier)
+    found = poll(server)
+    assert [request.identifier for request in JobRequest.objects.waiting()] == good
+    assert "cannot be stored" in found.unusable[0]
 
 
 # --- cancellation (§1.5)
