@@ -5,19 +5,23 @@ No redirects, no cookies, no compression, no settings from the environment; a pr
 named. Nothing here knows what is sent or asked. No error text holds a header, so none holds the token.
 """
 
+import errno
+import http.client
+import os
+import socket
+import ssl
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from socket import SHUT_RDWR, socket
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, IncompleteRead, ProxyError
+from urllib3.exceptions import TimeoutError as NoAnswerInTime
 
 from jobs.text import size_in_words
 
@@ -45,13 +49,14 @@ class Answer:
 
 
 class _Cutter:
-    """Ends an exchange at its deadline by shutting its socket down, whatever its thread waits for."""
+    """Ends an exchange at its deadline by shutting its connection down, whatever its thread waits for."""
 
     def __init__(self, seconds: float):
+        self.seconds = seconds
         self.has_cut = False
-        self._end = time.monotonic() + seconds
-        self._socket: socket | None = None
-        self._connection: HTTPConnection | None = None
+        self.was_sent = False  # as far as we know: its first byte was handed over to a connection
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
 
@@ -63,20 +68,31 @@ class _Cutter:
     def __exit__(self, *error) -> None:
         _this_thread.cutter = None
         self._timer.cancel()
-        self._socket = self._connection = None
+        with self._lock:
+            self._let_go()
 
-    def watch(self, connection: HTTPConnection) -> None:
-        self._connection = connection
-        # http.client lets go of the socket once it knows that the answer ends with the connection.
-        self._socket = connection.sock or self._socket
+    def watch(self, watched: socket.socket) -> None:
+        """By a second handle: the first one changes hands in a TLS handshake and at the end of an answer."""
+        with self._lock:
+            self._let_go()
+            self._socket = socket.socket(fileno=os.dup(watched.fileno()))
+            if self.has_cut:
+                self._shut()
 
     def _cut(self) -> None:
-        self.has_cut = True
-        connection, found = self._connection, self._socket
-        for each in (found, connection.sock if connection is not None else None):
-            if each is not None:
-                with suppress(OSError):
-                    each.shutdown(SHUT_RDWR)
+        with self._lock:
+            self.has_cut = True
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _let_go(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 _this_thread = threading.local()
@@ -85,17 +101,20 @@ _this_thread = threading.local()
 class _Watched:
     """A connection that shows itself to the cutter of the exchange that uses it."""
 
-    def request(self, *args, **kwargs):
-        self._show()
+    def _new_conn(self) -> socket.socket:
+        # The bare socket: a proxy and TLS are spoken to before there is a request.
+        bare = super()._new_conn()
+        _this_thread.cutter.watch(bare)
+        return bare
+
+    def request(self, *args, **kwargs) -> None:
+        cutter = _this_thread.cutter
+        if self.sock is None:
+            self.connect()
+        cutter.watch(self.sock)
+        cutter.was_sent = True
+        self.timeout = cutter.seconds  # a large body may take longer than a connection may
         return super().request(*args, **kwargs)
-
-    def getresponse(self):
-        self._show()
-        return super().getresponse()
-
-    def _show(self) -> None:
-        if cutter := getattr(_this_thread, "cutter", None):
-            cutter.watch(self)
 
 
 class _HTTPConnection(_Watched, HTTPConnection):
@@ -135,14 +154,18 @@ class Transport:
         """The whole answer, whatever its status. Raises TransportError and AnswerTooLarge."""
         with _Cutter(self._seconds) as cutter:
             try:
-                answer = self._exchange(method, url, params, body, headers, most_bytes)
+                answer, failure = self._exchange(method, url, params, body, headers, most_bytes), None
+            except TransportError as error:
+                failure = error
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-                if not cutter.has_cut:
-                    raise TransportError(_reason(error), was_sent=_was_sent(error)) from None
+                failure = self._failure(_reason(error), cutter)
             # A connection that was cut gives all kinds of errors, or none where its end is the answer's end.
             if cutter.has_cut:
-                raise TransportError(f"no whole answer within {self._seconds:g} seconds", was_sent=True)
-            return answer
+                failure = self._failure(f"no whole answer within {self._seconds:g} seconds", cutter)
+        if failure:
+            # Not in the handler: the libraries' errors hold the request with its headers, and would hang on this one.
+            raise failure
+        return answer
 
     def close(self) -> None:
         """Of the calling thread."""
@@ -167,6 +190,10 @@ class Transport:
             content = _read(response.raw, most_bytes)
             content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             return Answer(response.status_code, content_type, content)
+
+    def _failure(self, reason: str, cutter: _Cutter) -> TransportError:
+        way = " (JOB_SERVER_PROXY is set)" if self._proxies and not cutter.was_sent else ""
+        return TransportError(reason + way, was_sent=cutter.was_sent)
 
     def _session(self) -> requests.Session:
         if not hasattr(self._sessions, "session"):
@@ -199,32 +226,39 @@ def _read(raw, most_bytes: int) -> bytes:
     return bytes(content)
 
 
-def _was_sent(error: Exception) -> bool:
-    """False only where it is certain that no server has seen the request."""
-    never_connected = (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
-    text = repr(error)
-    return not (isinstance(error, never_connected) or "NewConnectionError" in text or "NameResolutionError" in text)
-
-
-_REASONS = (
-    ("ProxyError", "the proxy (JOB_SERVER_PROXY) does not let us through"),
-    ("refused", "it refuses the connection"),
-    ("Name or service not known", "its name is not known here"),
-    ("Temporary failure in name resolution", "its name cannot be looked up now"),
-    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted (JOB_SERVER_CA_FILE names a private authority's)"),
-    ("SSL", "no secure connection comes about"),
-    ("timed out", "it does not answer in time"),
-    ("unreachable", "the network does not reach it"),
-    ("No route to host", "the network does not reach it"),
-    ("reset by peer", "it closed the connection"),
-    ("IncompleteRead", "the connection ended in the middle of its answer"),
-    ("InvalidChunkLength", "the connection ended in the middle of its answer"),
-    ("closed", "it closed the connection"),
-    ("aborted", "it closed the connection"),
+_UNTRUSTED = "its certificate is not trusted: %s (JOB_SERVER_CA_FILE names a private authority's)"
+_OTHER_NAME = "its certificate is for another name (is JOB_SERVER_ENDPOINT right?)"
+_NAME_MISMATCHES = (62, 63, 64)  # of OpenSSL: host name, e-mail, address
+_CUT_OFF = "the connection ended in the middle of its answer"
+# The first kind of which an error, or one that it came from, is.
+_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (ProxyError, "the proxy does not let us through"),
+    (ConnectionRefusedError, "it refuses the connection"),
+    (socket.gaierror, "its name cannot be looked up"),
+    ((TimeoutError, NoAnswerInTime), "it does not answer in time"),
+    ((IncompleteRead, http.client.IncompleteRead), _CUT_OFF),
+    ((ConnectionError, ssl.SSLEOFError), "it closed the connection"),
+    (http.client.HTTPException, "what it says is no HTTP"),
 )
 
 
 def _reason(error: Exception) -> str:
     """A sentence's end in words of our own: the libraries' texts may quote addresses with passwords."""
-    text = repr(error)
-    return next((reason for sign, reason in _REASONS if sign in text), f"no answer ({type(error).__name__})")
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            is_other_name = cause.verify_code in _NAME_MISMATCHES
+            return _OTHER_NAME if is_other_name else _UNTRUSTED % cause.verify_message
+        if isinstance(cause, OSError) and cause.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+            return "the network does not reach it"
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            return f"no secure connection comes about ({cause.reason})"
+    found = (reason for kind, reason in _REASONS for cause in causes if isinstance(cause, kind))
+    return next(found, f"no answer ({type(error).__name__})")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        inside = next((each for each in error.args if isinstance(each, BaseException)), None)
+        error = error.__cause__ or error.__context__ or inside
