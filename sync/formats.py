@@ -5,6 +5,7 @@ becomes a request that is refused from the start, so that its author is told.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,11 +20,9 @@ from jobs.wire import clean, moment
 # Both names of the one database (§1.2): `full` until 2023-09-13.
 _SAME_DATABASE = {"full": "default", "": "default"}
 _UNSAFE = re.compile(f"[{CONTROLS}]")
-# As json.dumps writes it; an even number of backslashes before it are characters of their own.
-_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MOST_IDENTIFIER = 255
-_MOST_ORIGINAL_CHARACTERS = 100_000
+_MOST_ORIGINAL_CHARACTERS, _MOST_DEPTH = 100_000, 20
 _LENGTHS = {
     name: JobRequest._meta.get_field(name).max_length
     for name in ("workspace", "repo_url", "branch", "commit", "database_name", "created_by", "project")
@@ -50,7 +49,7 @@ def request_from_remote(result: object, backend: str) -> JobRequest:
         raise NotOurs
     reader = _Reader(result)
     request = JobRequest(identifier=identifier, source=JobRequest.Source.POLLING, backend=backend, **reader.columns())
-    request.original = _cleaned(result)
+    request.original = _for_the_audit(result)
     request.outcome = JobRequest.Outcome.WAITING
     if reader.faults:
         request.outcome = JobRequest.Outcome.REFUSED
@@ -69,7 +68,7 @@ class _Reader:
         self.faults: list[str] = []
 
     def columns(self) -> dict[str, object]:
-        database = self._text("database_name") or self._text("workspace.db")
+        database = self._text("database_name") or self._text("workspace.db", "database_name")
         return {
             "workspace": self._text("workspace.name", "workspace", is_needed=True),
             "repo_url": self._text("workspace.repo", "repo_url", is_needed=True),
@@ -99,7 +98,7 @@ class _Reader:
         if not isinstance(value, str):
             self.faults.append(f"{name} is no text")
             return ""
-        longest = _LENGTHS.get(column or name.rpartition(".")[2], 255)
+        longest = _LENGTHS[column or name]
         if len(value) > longest or _UNSAFE.search(value):
             self.faults.append(
                 f"{name} is longer than {longest} characters"
@@ -118,7 +117,7 @@ class _Reader:
             return []
         if is_needed and not value:
             self.faults.append(f"{name} names nothing")
-        return [clean(each, 1000) for each in dict.fromkeys(value)]
+        return list(dict.fromkeys(clean(each, 1000) for each in value))
 
     def _flag(self, name: str, *, default: bool) -> bool:
         value = self._value(name)
@@ -141,12 +140,26 @@ class _Reader:
         return found if timezone.is_aware(found) else found.replace(tzinfo=UTC)
 
 
-def _cleaned(value: object) -> object:
-    """For the audit: what PostgreSQL could not store is replaced, and a giant is not kept."""
-    text = json.dumps(value, ensure_ascii=False)
-    if len(text) > _MOST_ORIGINAL_CHARACTERS:
-        return {"not kept": f"{len(text)} characters"}
-    return json.loads(_ESCAPED_NUL.sub("\\1\ufffd", _SURROGATE.sub("\ufffd", text)))
+def _for_the_audit(result: object) -> object:
+    """What came in, but for what a database could not store; a giant is not kept."""
+    storable = _storable(result, _MOST_DEPTH)
+    size = len(json.dumps(storable, ensure_ascii=False))
+    return storable if size <= _MOST_ORIGINAL_CHARACTERS else {"not kept": f"{size} characters"}
+
+
+def _storable(value: object, depth: int) -> object:
+    """JSON for any database: no NUL, no lone surrogates, no infinity (which 1e999 becomes), nothing deeply nested."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict | list) and depth == 0:
+        return "not kept: nested too deeply"
+    if isinstance(value, dict):
+        return {_storable(key, 0): _storable(each, depth - 1) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_storable(each, depth - 1) for each in value]
+    return value
 
 
 def flags_header(flags: Mapping[str, Flag], last_seen: datetime | None) -> str:

@@ -18,6 +18,11 @@ MOST_PAGE_BYTES = 10_000_000
 MOST_REPLY_BYTES = 1_000_000
 _MOST_ERROR_CHARACTERS = 500
 _JSON = "application/json"
+# They speak of the server or of us, never of one request.
+_OF_ALL_REQUESTS = (401, 403, 429, 503)
+# Said by a gateway; the server behind it may still be at work.
+_DOUBTFUL = (502, 504)
+_UNKNOWN_REQUEST = b'["Unknown JobRequest'
 
 
 class JobServerError(Exception):
@@ -32,7 +37,7 @@ class JobServerError(Exception):
 
 
 class Unreachable(JobServerError):
-    """No usable answer: network, time, size. Nobody else's request would fare better now."""
+    """No usable answer: network, time, size, a token that does not count. No other request would fare better now."""
 
 
 class Refused(JobServerError):
@@ -97,7 +102,8 @@ class JobServer:
             answer = self._exchange("POST", "jobs/", MOST_REPLY_BYTES, body=body, headers=headers)
         except TransportError as error:
             raise Unreachable(f"The job-server was not told: {error}.", is_doubtful=error.was_sent) from error
-        if answer.status == 400 and b"Unknown JobRequest" in answer.body:
+        # At its beginning: what a server quotes of a message must not pass for it.
+        if answer.status == 400 and answer.body.lstrip().startswith(_UNKNOWN_REQUEST):
             raise UnknownRequest("The job-server does not know the request (any more).")
         found = self._json(answer, "The post of jobs")
         if not isinstance(found, dict) or found.get("status") != "success":
@@ -113,7 +119,9 @@ class JobServer:
 
     def _json(self, answer: Answer, what: str) -> object:
         if answer.status != 200:
-            raise Refused(f"{what} was answered with {answer.status}{_hint(answer.status)}: {_shown(answer)}")
+            error = Unreachable if answer.status in _OF_ALL_REQUESTS else Refused
+            message = f"{what} was answered with {answer.status}{_hint(answer.status)}: {_shown(answer)}"
+            raise error(message, is_doubtful=answer.status in _DOUBTFUL)
         if answer.content_type != _JSON:
             kind = clean(answer.content_type, 100) or "something without a type"
             raise Refused(f"{what} was answered with {kind} instead of JSON. Is JOB_SERVER_ENDPOINT right?")
@@ -139,7 +147,8 @@ def _hint(status: int) -> str:
 
 def _shown(answer: Answer) -> str:
     """The beginning of a body, opaque as it is. A server that repeats our token must not bring it into the log."""
-    text = answer.body[: 4 * _MOST_ERROR_CHARACTERS].decode("utf-8", "replace")
+    body = answer.body
     if token := settings.JOB_SERVER_TOKEN:
-        text = text.replace(token, "***")
+        body = body.replace(token.encode(), b"***")  # all of it: a part of the token could stand at the end of a part
+    text = body[: 4 * _MOST_ERROR_CHARACTERS].decode("utf-8", "replace")
     return clean(" ".join(text.split()), _MOST_ERROR_CHARACTERS) or "(nothing)"

@@ -1,4 +1,4 @@
-"""A server that says exactly the bytes that a test wants, when it wants: for what no well-behaved HTTP server can do."""
+"""A server that says exactly the bytes that a test wants, when it wants: what no well-behaved HTTP server can do."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""One HTTP exchange: bounded in time and size whatever the server does, without a memory, without a secret in a text."""
+"""One HTTP exchange: bounded in time and size whatever the server does, no memory, no secret in any text."""
 
 import gc
 import gzip
@@ -113,19 +113,21 @@ def hold(line: Line) -> None:
 
 
 def test_a_handshake_of_tls_that_never_ends_has_the_deadline_too(new_transport):
-    with RawServer(hold) as server:
-        with pytest.raises(
-            TransportError, match=r"no whole answer within 0.4 seconds|does not answer in time"
-        ) as error:
-            new_transport(seconds=0.4).exchange("GET", f"https://{HOST}:{server.port}/", most_bytes=MOST)
+    with (
+        RawServer(hold) as server,
+        pytest.raises(TransportError, match=r"no whole answer within 0.4 seconds|does not answer in time") as error,
+    ):
+        new_transport(seconds=0.4).exchange("GET", f"https://{HOST}:{server.port}/", most_bytes=MOST)
     assert not error.value.was_sent
 
 
 def test_a_handshake_of_tls_that_drips_has_the_deadline_too(new_transport):
     # A record of a handshake, 16 KB long: each byte resets the time-out of a socket.
-    with RawServer(lambda line: line.drip(b"\x16\x03\x03\x40\x00" + ENDLESS)) as server:
-        with pytest.raises(TransportError, match=r"no whole answer within 0.4 seconds") as error:
-            new_transport(seconds=0.4).exchange("GET", f"https://{HOST}:{server.port}/", most_bytes=MOST)
+    with (
+        RawServer(lambda line: line.drip(b"\x16\x03\x03\x40\x00" + ENDLESS)) as server,
+        pytest.raises(TransportError, match=r"no whole answer within 0.4 seconds") as error,
+    ):
+        new_transport(seconds=0.4).exchange("GET", f"https://{HOST}:{server.port}/", most_bytes=MOST)
     assert not error.value.was_sent
 
 
@@ -135,9 +137,11 @@ def test_a_server_that_does_not_read_a_large_body_has_the_deadline_too(new_trans
             if line.is_stopping(0.05):
                 return
 
-    with RawServer(talk) as server:
-        with pytest.raises(TransportError, match="no whole answer within 0.4 seconds|in time") as error:
-            new_transport(seconds=0.4).exchange("POST", server.url, most_bytes=MOST, body=b"x" * 20_000_000)
+    with (
+        RawServer(talk) as server,
+        pytest.raises(TransportError, match=r"no whole answer within 0.4 seconds|in time") as error,
+    ):
+        new_transport(seconds=0.4).exchange("POST", server.url, most_bytes=MOST, body=b"x" * 20_000_000)
     assert error.value.was_sent
 
 

@@ -109,9 +109,11 @@ def test_a_drip_through_tls_has_the_deadline_too(ask, authority):
         line.say(answer(length=200))
         line.drip(b"x" * 198)
 
-    with RawServer(talk, authority.server()) as server:
-        with pytest.raises(TransportError, match=r"no whole answer within 0.6 seconds"):
-            ask(server.url, seconds=0.6, ca_file=str(authority.file))
+    with (
+        RawServer(talk, authority.server()) as server,
+        pytest.raises(TransportError, match=r"no whole answer within 0.6 seconds"),
+    ):
+        ask(server.url, seconds=0.6, ca_file=str(authority.file))
 
 
 def test_an_answer_that_tls_cuts_off_is_not_taken_for_whole(ask, authority):
@@ -119,9 +121,11 @@ def test_an_answer_that_tls_cuts_off_is_not_taken_for_whole(ask, authority):
         line.read_request()
         line.say(answer(length=200))
 
-    with RawServer(talk, authority.server()) as server:
-        with pytest.raises(TransportError, match=r"ended in the middle|closed the connection") as error:
-            ask(server.url, ca_file=str(authority.file))
+    with (
+        RawServer(talk, authority.server()) as server,
+        pytest.raises(TransportError, match=r"ended in the middle|closed the connection") as error,
+    ):
+        ask(server.url, ca_file=str(authority.file))
     assert error.value.was_sent
 
 
