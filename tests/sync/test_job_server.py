@@ -7,7 +7,6 @@ import logging
 import pytest
 
 from sync.job_server import JobServer, JobServerError, Page, PageTooLarge, Refused, UnknownRequest, Unreachable, encode
-from sync.transport import Transport
 from tests import recordings
 from tests.raw_server import RawServer, answer, saying
 from tests.site import wait_until
