@@ -7,7 +7,7 @@ request) is told as jobs that exist only on the wire.
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
 from jobs.models import Heartbeat, Job, JobRequest
@@ -27,9 +27,10 @@ SHARED_KEYS = (
 )
 # What makes a state another one; a sentence or a sign of life that changes alone can wait.
 _STATE_KEYS = ("identifier", "action", "status", "status_code", "started_at", "completed_at")
+_STATE_COLUMNS = ("request_id", "identifier", "action", "state", "status_code", "started_at", "completed_at")
 _COLUMNS = (
-    *("request_id", "identifier", "backend", "action", "run_command", "state", "status_code", "status_message"),
-    *("created_at", "updated_at", "started_at", "completed_at", "trace_context", "metrics", "requires_db"),
+    *_STATE_COLUMNS,
+    *("run_command", "status_message", "created_at", "updated_at", "trace_context", "metrics", "requires_db"),
 )
 _UNWANTED = re.compile(f"(?![\n\t])[{CONTROLS}]")
 
@@ -42,7 +43,9 @@ def clean(text: str, most: int = MOST_MESSAGE) -> str:
 
 def moment(time: datetime | None) -> str | None:
     """YYYY-MM-DDTHH:MM:SS.ffffffZ."""
-    return None if time is None else f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def remote_jobs(requests: Iterable[JobRequest]) -> dict[int, list[RemoteJob]]:
@@ -51,28 +54,23 @@ def remote_jobs(requests: Iterable[JobRequest]) -> dict[int, list[RemoteJob]]:
     A fixed number of queries, however many requests and jobs.
     """
     requests = list(requests)
-    told = stored_jobs(request.pk for request in requests)
-    joined = _joined_by(requests)
-    instead = {
-        JobRequest.Outcome.REFUSED: _refusal,
-        JobRequest.Outcome.NOTHING_TO_DO: _nothing_to_do,
-        JobRequest.Outcome.ALREADY_SCHEDULED: lambda request: _mirrored(request, joined),
-    }
-    for request in requests:
-        if request.source != JobRequest.Source.RAP_API and request.outcome in instead:
-            # Whoever called rap/create has had these as an answer, and jobs of such names would contradict it (§2.6).
-            told[request.pk] = instead[request.outcome](request)
-    return told
+    return _told(requests, stored_jobs(request.pk for request in requests))
+
+
+def digests(requests: Iterable[JobRequest]) -> dict[int, str]:
+    """Primary key of each request -> `digest` of what it is to be told; without those that wait to be planned.
+
+    Sync asks for it in each turn, so it reads only what makes a state.
+    """
+    requests = list(requests)
+    told = _told(requests, _by_request((request.pk for request in requests), _STATE_COLUMNS, _state))
+    return {pk: digest(jobs) for pk, jobs in told.items() if jobs}
 
 
 def stored_jobs(request_pks: Iterable[int]) -> dict[int, list[RemoteJob]]:
     """Primary key of each request -> its jobs in the order of creation."""
-    told: dict[int, list[RemoteJob]] = {pk: [] for pk in request_pks}
     alive_at = _alive_at()
-    for chunk in _chunks(list(told)):
-        for row in Job.objects.filter(request__in=chunk).order_by("pk").values(*_COLUMNS):
-            told[row["request_id"]].append(_remote(row, alive_at))
-    return told
+    return _by_request(request_pks, _COLUMNS, lambda row: _remote(row, alive_at))
 
 
 def digest(jobs: Iterable[RemoteJob]) -> str:
@@ -85,29 +83,61 @@ def is_final(jobs: Collection[RemoteJob]) -> bool:
     return all(job["status"] in FINAL_STATES for job in jobs)
 
 
+def _told(requests: list[JobRequest], told: dict[int, list[RemoteJob]]) -> dict[int, list[RemoteJob]]:
+    """With what is told instead of jobs."""
+    joined = _joined_by(requests)
+    alive_at = _alive_at() if joined else None
+    instead = {
+        JobRequest.Outcome.REFUSED: _refusal,
+        JobRequest.Outcome.NOTHING_TO_DO: _nothing_to_do,
+        JobRequest.Outcome.ALREADY_SCHEDULED: lambda request: _mirrored(request, joined, alive_at),
+    }
+    for request in requests:
+        if request.source != JobRequest.Source.RAP_API and request.outcome in instead:
+            # Whoever called rap/create has had these as an answer, and jobs of such names would contradict it (§2.6).
+            told[request.pk] = instead[request.outcome](request)
+    return told
+
+
+def _by_request(
+    request_pks: Iterable[int], columns: tuple[str, ...], read: Callable[[Mapping], RemoteJob]
+) -> dict[int, list[RemoteJob]]:
+    told: dict[int, list[RemoteJob]] = {pk: [] for pk in request_pks}
+    for chunk in _chunks(list(told)):
+        for row in Job.objects.filter(request__in=chunk).order_by("pk").values(*columns):
+            told[row["request_id"]].append(read(row))
+    return told
+
+
 def _alive_at() -> datetime | None:
     return Heartbeat.objects.filter(name="run").values_list("at", flat=True).first()
 
 
-def _remote(row: Mapping, alive_at: datetime | None) -> RemoteJob:
+def _state(row: Mapping) -> RemoteJob:
+    """The part of a remote job that makes its state."""
     state = row["state"]
-    updated_at = row["updated_at"]
-    if state not in FINAL_STATES and alive_at is not None:
-        # A job that waits for hours changes nothing, yet it is looked after as long as the runner lives: a job-server
-        # warns of active jobs whose `updated_at` stands still (§1.4).
-        updated_at = max(updated_at, alive_at)
     return {
         "identifier": row["identifier"],
         "action": clean(row["action"]),
-        "run_command": clean(row["run_command"], MOST_COMMAND),
-        "status": str(state),
-        "status_code": str(row["status_code"]),
-        "status_message": clean(row["status_message"]),
-        "created_at": moment(row["created_at"]),
-        "updated_at": moment(updated_at),
+        "status": state,
+        "status_code": row["status_code"],
         # A further attempt that waits has not started.
         "started_at": None if state == State.PENDING else moment(row["started_at"]),
         "completed_at": moment(row["completed_at"]),
+    }
+
+
+def _remote(row: Mapping, alive_at: datetime | None) -> RemoteJob:
+    updated_at = row["updated_at"]
+    if row["state"] not in FINAL_STATES and alive_at is not None:
+        # A job that waits for hours changes nothing, yet it is looked after as long as the runner lives: a job-server
+        # warns of active jobs whose `updated_at` stands still (§1.4).
+        updated_at = max(updated_at, alive_at)
+    return _state(row) | {
+        "run_command": clean(row["run_command"], MOST_COMMAND),
+        "status_message": clean(row["status_message"]),
+        "created_at": moment(row["created_at"]),
+        "updated_at": moment(updated_at),
         "trace_context": row["trace_context"],
         "metrics": row["metrics"] or {},
         "requires_db": row["requires_db"],
@@ -145,12 +175,11 @@ def _nothing_to_do(request: JobRequest) -> list[RemoteJob]:
     return [_instead_of_a_job(request, action, State.SUCCEEDED, StatusCode.SUCCEEDED.value, request.outcome_message)]
 
 
-def _mirrored(request: JobRequest, joined: Mapping[str, Mapping]) -> list[RemoteJob]:
+def _mirrored(request: JobRequest, joined: Mapping[str, Mapping], alive_at: datetime | None) -> list[RemoteJob]:
     """The jobs of other requests that do it, under identifiers of this request: "succeeded" only once they have.
 
     An action that was cancelled for this request is told as cancelled; the other request's job goes on.
     """
-    alive_at = _alive_at()
     told = []
     for identifier in request.joined_jobs:
         row = joined.get(identifier)
@@ -158,7 +187,7 @@ def _mirrored(request: JobRequest, joined: Mapping[str, Mapping]) -> list[Remote
             message = f"Job {identifier}, which did this for another request, was removed."
             told.append(_instead_of_a_job(request, identifier, State.FAILED, StatusCode.INTERNAL_ERROR.value, message))
             continue
-        if row["action"] in request.cancelled_actions:
+        if identifier in request.withdrawn_jobs:
             message = "Cancelled by user. The job, which belongs to another request, goes on."
             code = StatusCode.CANCELLED_BY_USER.value
             told.append(_instead_of_a_job(request, row["action"], State.FAILED, code, message))

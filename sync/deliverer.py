@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from jobs.models import Delivery, JobRequest, StatusChange
 from jobs.service import let_go_of_database
-from jobs.wire import digest, remote_jobs
+from jobs.wire import digests
 from sync.backoff import Backoff
 from sync.delivering import Delivered, deliver
 from sync.job_server import JobServer, Refused, Unreachable
@@ -138,10 +138,10 @@ class Deliverer:
         rows = [row for row in rows if not row.is_told or _is_to_be_repeated(row, now)]
         for start in range(0, len(rows), LOOKED_AT_TOGETHER):
             some = rows[start : start + LOOKED_AT_TOGETHER]
-            told = remote_jobs(JobRequest.objects.told_from().filter(pk__in=[row.pk for row in some]))
+            states = digests(JobRequest.objects.told_from().filter(pk__in=[row.pk for row in some]))
             for row in some:
-                if jobs := told.get(row.pk):
-                    self._judge(row, digest(jobs), now, moment)
+                if state := states.get(row.pk):
+                    self._judge(row, state, now, moment)
 
     def _judge(self, row: Delivery, state: str, now: datetime, moment: float) -> None:
         pace = self._paces.setdefault(row.pk, _Pace())

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 # Servers of 2026 refuse bodies from 2.5 MiB on (§1.3).
 MOST_BODY_BYTES = 2_000_000
 _SHORTER = (500, 100, 0)
+_NO_EXTRAS = {"metrics": {}, "trace_context": None}
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,6 @@ def _to_remote(request: JobRequest, jobs: Sequence[RemoteJob]) -> list[RemoteJob
         if len(encode(told)) <= MOST_BODY_BYTES:
             return told
         # Never in two POSTs: the second would delete the jobs of the first.
-        told = [
-            {**job, "status_message": job["status_message"][:most], "run_command": job["run_command"][:most]}
-            for job in told
-        ]
+        texts = ("status_message", "run_command")
+        told = [{**job, **_NO_EXTRAS, **{key: job[key][:most] for key in texts}} for job in told]
     return told

@@ -69,6 +69,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="jobrequest",
+            name="withdrawn_jobs",
+            field=models.JSONField(
+                blank=True,
+                default=list,
+                help_text="those of joined_jobs that were cancelled here while they were active",
+            ),
+        ),
+        migrations.AddField(
+            model_name="jobrequest",
             name="outcome",
             field=models.CharField(
                 choices=[

@@ -26,7 +26,7 @@ class JobRequestQuerySet(models.QuerySet):
     def told_from(self) -> "JobRequestQuerySet":
         """Only what a job-server is told of a request itself; there may be thousands."""
         columns = ("identifier", "source", "outcome", "outcome_message", "outcome_at", "error_name", "received_at")
-        return self.only(*columns, "joined_jobs", "requested_actions", "cancelled_actions")
+        return self.only(*columns, "joined_jobs", "withdrawn_jobs", "requested_actions")
 
     def with_jobs_in(self, backend: str, workspace: str) -> "JobRequestQuerySet":
         """Those that have jobs in the workspace."""
@@ -80,6 +80,9 @@ class JobRequest(models.Model):
     outcome_at = models.DateTimeField(null=True, blank=True)
     error_name = models.CharField(max_length=64, blank=True, help_text="what kind of error refused it")
     joined_jobs = models.JSONField(default=list, blank=True, help_text="identifiers of the jobs that already do it")
+    withdrawn_jobs = models.JSONField(
+        default=list, blank=True, help_text="those of joined_jobs that were cancelled here while they were active"
+    )
 
     objects = JobRequestQuerySet.as_manager()
 
@@ -111,6 +114,8 @@ class JobRequest(models.Model):
             return False
         for column, value in columns.items():
             setattr(self, column, value)
+        if self.joined_jobs:
+            self._withdraw()
         return True
 
     def revive(self) -> bool:
@@ -143,6 +148,7 @@ class JobRequest(models.Model):
         if self.cancelled_actions != stored:
             JobRequest.objects.filter(pk=self.pk).update(cancelled_actions=self.cancelled_actions)
         self.jobs.filter(action__in=self.cancelled_actions).request_cancel(by, CANCELLED_THERE)
+        self._withdraw()
 
     def cancel_from_the_start(self) -> None:
         """What was cancelled before there were jobs, and what only that would have needed."""
@@ -150,6 +156,18 @@ class JobRequest(models.Model):
             is_unwanted = set(self.requested_actions) <= set(cancelled)
             jobs = self.jobs if is_unwanted else self.jobs.filter(action__in=cancelled)
             jobs.request_cancel("job-server", CANCELLED_THERE)
+
+    def _withdraw(self) -> None:
+        """Note for good which jobs of other requests this one no longer wants. What had finished by then stays so."""
+        columns = ("joined_jobs", "withdrawn_jobs", "cancelled_actions")
+        joined, before, cancelled = JobRequest.objects.values_list(*columns).get(pk=self.pk)
+        if not (joined and cancelled):
+            return
+        wanted = self.jobs.model.objects.filter(identifier__in=joined, action__in=cancelled).active()
+        withdrawn = [*before, *wanted.exclude(identifier__in=before).values_list("identifier", flat=True)]
+        if withdrawn != before:
+            JobRequest.objects.filter(pk=self.pk).update(withdrawn_jobs=withdrawn)
+            self.withdrawn_jobs = withdrawn
 
     def _cancelled(self) -> list[str]:
         return JobRequest.objects.values_list("cancelled_actions", flat=True).get(pk=self.pk)
