@@ -221,8 +221,6 @@ def _read(raw, most_bytes: int) -> bytes:
         content += chunk
         if len(content) > most_bytes:
             raise AnswerTooLarge(f"its answer is larger than {size_in_words(most_bytes)}", was_sent=True)
-    if raw.length_remaining:
-        raise TransportError("the connection ended in the middle of its answer", was_sent=True)
     return bytes(content)
 
 

@@ -15,6 +15,7 @@ class Line:
 
     def __init__(self, connection: socket.socket, stopping: threading.Event):
         self.connection, self._stopping = connection, stopping
+        self.heard_out = False  # somebody has waited for the end of a drip
 
     def read_request(self) -> bytes:
         """One request with its body; empty if the client has gone."""
@@ -38,6 +39,7 @@ class Line:
             if self._stopping.wait(seconds):
                 return
             self.say(content[place : place + 1])
+        self.heard_out = bool(content)
 
     def is_stopping(self, seconds: float) -> bool:
         """Wait so long at most."""
@@ -64,6 +66,12 @@ class RawServer:
         self.port = self._listener.getsockname()[1]
         self.accepted = 0
         self.requests: list[bytes] = []
+        self._lines: list[Line] = []
+
+    @property
+    def was_heard_out(self) -> bool:
+        """Whether somebody has waited for the end of a drip."""
+        return any(line.heard_out for line in self._lines)
 
     @property
     def url(self) -> str:
@@ -102,7 +110,8 @@ class RawServer:
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection:
-                self._talk(Line(connection, self._stopping))
+                self._lines.append(Line(connection, self._stopping))
+                self._talk(self._lines[-1])
                 # To close is not enough: `__exit__` has a second handle.
                 connection.shutdown(socket.SHUT_RDWR)
 

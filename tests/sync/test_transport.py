@@ -103,6 +103,7 @@ SLOW = {
 def test_the_whole_answer_has_one_deadline_however_it_drips(new_transport, talk):
     with RawServer(talk) as server:
         error = failure(new_transport(seconds=0.4), server)
+        assert not server.was_heard_out
     # A server that says nothing at all may also be noticed by the time-out of the socket.
     assert str(error) in {"no whole answer within 0.4 seconds", "it does not answer in time"}
     assert error.was_sent
@@ -123,11 +124,10 @@ def test_a_handshake_of_tls_that_never_ends_has_the_deadline_too(new_transport):
 
 def test_a_handshake_of_tls_that_drips_has_the_deadline_too(new_transport):
     # A record of a handshake, 16 KB long: each byte resets the time-out of a socket.
-    with (
-        RawServer(lambda line: line.drip(b"\x16\x03\x03\x40\x00" + ENDLESS)) as server,
-        pytest.raises(TransportError, match=r"no whole answer within 0.4 seconds") as error,
-    ):
-        new_transport(seconds=0.4).exchange("GET", f"https://{HOST}:{server.port}/", most_bytes=MOST)
+    with RawServer(lambda line: line.drip(b"\x16\x03\x03\x40\x00" + ENDLESS)) as server:
+        with pytest.raises(TransportError, match=r"no whole answer within 0.4 seconds") as error:
+            new_transport(seconds=0.4).exchange("GET", f"https://{HOST}:{server.port}/", most_bytes=MOST)
+        assert not server.was_heard_out
     assert not error.value.was_sent
 
 
@@ -143,6 +143,36 @@ def test_a_server_that_does_not_read_a_large_body_has_the_deadline_too(new_trans
     ):
         new_transport(seconds=0.4).exchange("POST", server.url, most_bytes=MOST, body=b"x" * 20_000_000)
     assert error.value.was_sent
+
+
+def test_a_kept_connection_has_the_deadline_too(new_transport):
+    transport = new_transport(seconds=0.6)
+
+    def talk(line: Line) -> None:
+        line.read_request()
+        line.say(answer())
+        line.read_request()
+        line.drip(b"HTTP/1.1 200 OK\r\nX: " + ENDLESS)
+
+    with RawServer(talk) as server:
+        get(transport, server)
+        error = failure(transport, server)
+        assert not server.was_heard_out
+    assert str(error) == "no whole answer within 0.6 seconds"
+    assert server.accepted == 1
+
+
+def test_a_large_body_may_take_longer_than_a_connection(new_transport, monkeypatch):
+    monkeypatch.setattr("sync.transport.CONNECT_SECONDS", 0.2)
+
+    def talk(line: Line) -> None:
+        line.is_stopping(0.7)
+        line.read_request()
+        line.say(answer(b'"well"'))
+
+    with RawServer(talk) as server:
+        found = new_transport().exchange("POST", server.url, most_bytes=MOST, body=b"x" * 20_000_000)
+    assert found.body == b'"well"'
 
 
 def test_an_exchange_after_one_that_was_cut_is_whole(new_transport):

@@ -214,4 +214,5 @@ def test_a_proxy_that_never_answers_has_the_deadline_too(ask):
 def test_a_proxy_that_drips_has_the_deadline_too(ask):
     with RawServer(lambda line: line.drip(b"HTTP/1.1 200 " + b"x" * 200)) as proxy:
         found = refusal(ask, "https://job-server.example/", seconds=0.4, proxy=proxy_url(proxy))
+        assert not proxy.was_heard_out
     assert found == "no whole answer within 0.4 seconds (JOB_SERVER_PROXY is set)"
