@@ -123,7 +123,7 @@ def test_a_handshake_of_tls_that_never_ends_has_the_deadline_too(new_transport):
 
 
 def test_a_handshake_of_tls_that_drips_has_the_deadline_too(new_transport):
-    # A record of a handshake, 16 KB long: each byte resets the time-out of a socket.
+    # A record of a handshake, 16 KB long.
     with RawServer(lambda line: line.drip(b"\x16\x03\x03\x40\x00" + ENDLESS)) as server:
         with pytest.raises(TransportError, match=r"no whole answer within 0.4 seconds") as error:
             new_transport(seconds=0.4).exchange("GET", f"https://{HOST}:{server.port}/", most_bytes=MOST)
