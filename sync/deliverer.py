@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from jobs.models import Delivery, JobRequest, StatusChange
@@ -40,11 +41,11 @@ FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 2.0, 300.0
 LONGEST_OUTAGE_SECONDS = 60.0
 
 
-@dataclass
+@dataclass(slots=True)
 class _Pace:
     """What is kept of one request between its posts."""
 
-    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS))
+    backoff: Backoff | None = None  # while the server refuses it
     refused: str = ""  # the digest of the state that was refused
     next_at: float = 0.0
     undelivered_since: datetime | None = None
@@ -77,11 +78,9 @@ class Deliverer:
     def look_at_all(self) -> None:
         """The truth: every request that may have something to tell. Costs a fixed number of queries."""
         self._seen_change = StatusChange.objects.newest() or 0
-        rows = list(Delivery.objects.to_look_at())
-        known = {row.pk for row in rows}
+        known = self._look(Delivery.objects.to_look_at())
         self._paces = {pk: pace for pk, pace in self._paces.items() if pk in known or pk in self._work}
         self._due = {pk: state for pk, state in self._due.items() if pk in known}
-        self._look(rows)
         since = [pace.undelivered_since for pace in self._paces.values() if pace.undelivered_since]
         self.backlog = Backlog(len(since), min(since, default=None))
 
@@ -93,7 +92,7 @@ class Deliverer:
             changed |= StatusChange.objects.requests_changed_since(self._seen_change)
             self._seen_change = newest
         if changed:
-            self._look(list(Delivery.objects.to_look_at().filter(pk__in=changed)))
+            self._look(Delivery.objects.to_look_at().filter(pk__in=changed))
 
     def tick(self) -> None:
         """Take in what has been answered, then post what is due as far as pace, back-off and threads allow."""
@@ -132,16 +131,25 @@ class Deliverer:
             time.sleep(0.01)
         return not self._work
 
-    def _look(self, rows: list[Delivery]) -> None:
-        now, moment = timezone.now(), time.monotonic()
-        # What is settled was acknowledged as it stands: its jobs need not be read to know that.
-        rows = [row for row in rows if not row.is_told or _is_to_be_repeated(row, now)]
-        for start in range(0, len(rows), LOOKED_AT_TOGETHER):
-            some = rows[start : start + LOOKED_AT_TOGETHER]
-            states = digests(JobRequest.objects.told_from().filter(pk__in=[row.pk for row in some]))
-            for row in some:
-                if state := states.get(row.pk):
-                    self._judge(row, state, now, moment)
+    def _look(self, deliveries: QuerySet) -> set[int]:
+        """Find out which of them are due. Returns the primary keys of all of them."""
+        now, known, some = timezone.now(), set(), []
+        for row in deliveries.iterator(chunk_size=LOOKED_AT_TOGETHER):
+            known.add(row.pk)
+            # What is settled was acknowledged as it stands: its jobs need not be read to know that.
+            if not row.is_told or _is_to_be_repeated(row, now):
+                some.append(row)
+            if len(some) == LOOKED_AT_TOGETHER:
+                self._judge_all(some, now)
+                some = []
+        self._judge_all(some, now)
+        return known
+
+    def _judge_all(self, rows: list[Delivery], now: datetime) -> None:
+        states = digests(JobRequest.objects.told_from().filter(pk__in=[row.pk for row in rows]))
+        for row in rows:
+            if state := states.get(row.pk):
+                self._judge(row, state, now, time.monotonic())
 
     def _judge(self, row: Delivery, state: str, now: datetime, moment: float) -> None:
         pace = self._paces.setdefault(row.pk, _Pace())
@@ -151,8 +159,8 @@ class Deliverer:
         elif pace.undelivered_since is None:
             pace.undelivered_since = row.failing_since or now
         if is_new and pace.refused and state != pace.refused:
-            pace.backoff.succeed()  # another state may fare better
-            pace.refused, pace.next_at = "", min(pace.next_at, moment + 1.0)
+            # Another state may fare better.
+            pace.backoff, pace.refused, pace.next_at = None, "", min(pace.next_at, moment + 1.0)
         if is_new or _is_to_be_repeated(row, now):
             self._due[row.pk] = state
 
@@ -185,8 +193,7 @@ class Deliverer:
             self._due.setdefault(pk, "")
             return
         if delivered.error is None:
-            pace.backoff.succeed()
-            pace.refused, pace.undelivered_since = "", None
+            pace.backoff, pace.refused, pace.undelivered_since = None, "", None
             pace.next_at = now + min(
                 max(LEAST_PAUSE_SECONDS, PAUSE_PER_POST * delivered.seconds), LONGEST_PAUSE_SECONDS
             )
@@ -199,6 +206,7 @@ class Deliverer:
             return
         self.failures, self.failure = self.failures + 1, str(delivered.error)
         self.failing_since = self.failing_since or timezone.now()
+        pace.backoff = pace.backoff or Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         pace.backoff.fail()
         pace.refused, pace.next_at = delivered.digest, now + pace.backoff.seconds_left()
         self._due.setdefault(pk, delivered.digest)

@@ -32,34 +32,38 @@ class Poll:
     listed: set[str] = field(default_factory=set)
     new: int = 0
     unusable: list[str] = field(default_factory=list)
-    is_complete: bool = True
+    is_complete: bool = False
 
 
 def poll(server: JobServer) -> Poll:
     """Fetch and store. Raises JobServerError kinds; the pages before the one that failed are stored then."""
     found, flags = Poll(), current_flags()
-    limit, offset = PAGE, 0
-    while True:
+    limit, offset, is_last = PAGE, 0, False
+    while not is_last:
         try:
-            page = server.fetch(limit=limit, offset=offset, flags=flags)
+            came, count = _take_page(server, found, limit=limit, offset=offset, flags=flags)
         except PageTooLarge:
             if limit == LEAST_PAGE:
                 raise
             limit = max(LEAST_PAGE, limit // 4)
             continue
-        for start in range(0, len(page.results), STORED_TOGETHER):
-            _store(page.results[start : start + STORED_TOGETHER], found)
         # By what came, not by what was asked for; `next` is never followed (§1.2).
-        offset += len(page.results)
-        if not page.results or page.count is None or offset >= page.count:
-            break
-        if offset >= MOST_LISTED:
-            found.is_complete = False
+        offset += came
+        is_last = not came or (offset >= count if count is not None else came < limit)
+        if offset >= MOST_LISTED and not is_last:
             log.warning("the job-server lists more than %d requests; the rest is left out", MOST_LISTED)
-            break
-    if found.is_complete:
-        _note_unlisted(found.listed)
+            return found
+    found.is_complete = True
+    _note_unlisted(found.listed)
     return found
+
+
+def _take_page(server: JobServer, found: Poll, **which) -> tuple[int, int | None]:
+    """How many results came, and how many there are. Two pages are never in memory at once."""
+    page = server.fetch(**which)
+    for start in range(0, len(page.results), STORED_TOGETHER):
+        _store(page.results[start : start + STORED_TOGETHER], found)
+    return len(page.results), page.count
 
 
 def current_flags() -> str:

@@ -141,6 +141,19 @@ def test_a_list_without_an_end_is_cut(fake, server, monkeypatch):
     assert JobRequest.objects.count() == 20
 
 
+def test_a_server_that_does_not_say_how_many_there_are_is_asked_until_a_page_is_short(fake, server, monkeypatch):
+    monkeypatch.setattr(polling, "PAGE", 10)
+    for _ in range(25):
+        fake.add_request()
+
+    def without_count(received, act):
+        return json_answer(200, {"results": act().json["results"]})
+
+    fake.fault(without_count, on="GET")
+    assert len(poll(server).listed) == 25
+    assert len(fake.journal.gets) == 3
+
+
 def test_the_pages_before_the_one_that_failed_are_kept(fake, server, monkeypatch):
     monkeypatch.setattr(polling, "PAGE", 10)
     for _ in range(15):
