@@ -86,11 +86,15 @@ def is_final(jobs: Collection[RemoteJob]) -> bool:
 def _told(requests: list[JobRequest], told: dict[int, list[RemoteJob]]) -> dict[int, list[RemoteJob]]:
     """With what is told instead of jobs."""
     joined = _joined_by(requests)
+    # After the jobs: one that was withdrawn while it was active must not be told as succeeded if it has ended since.
+    withdrawn = _withdrawn_by(requests) if joined else {}
     alive_at = _alive_at() if joined else None
     instead = {
         JobRequest.Outcome.REFUSED: _refusal,
         JobRequest.Outcome.NOTHING_TO_DO: _nothing_to_do,
-        JobRequest.Outcome.ALREADY_SCHEDULED: lambda request: _mirrored(request, joined, alive_at),
+        JobRequest.Outcome.ALREADY_SCHEDULED: lambda request: _mirrored(
+            request, joined, withdrawn.get(request.pk, ()), alive_at
+        ),
     }
     for request in requests:
         if request.source != JobRequest.Source.RAP_API and request.outcome in instead:
@@ -175,7 +179,9 @@ def _nothing_to_do(request: JobRequest) -> list[RemoteJob]:
     return [_instead_of_a_job(request, action, State.SUCCEEDED, StatusCode.SUCCEEDED.value, request.outcome_message)]
 
 
-def _mirrored(request: JobRequest, joined: Mapping[str, Mapping], alive_at: datetime | None) -> list[RemoteJob]:
+def _mirrored(
+    request: JobRequest, joined: Mapping[str, Mapping], withdrawn: Collection[str], alive_at: datetime | None
+) -> list[RemoteJob]:
     """The jobs of other requests that do it, under identifiers of this request: "succeeded" only once they have.
 
     An action that was cancelled for this request is told as cancelled; the other request's job goes on.
@@ -187,7 +193,7 @@ def _mirrored(request: JobRequest, joined: Mapping[str, Mapping], alive_at: date
             message = f"Job {identifier}, which did this for another request, was removed."
             told.append(_instead_of_a_job(request, identifier, State.FAILED, StatusCode.INTERNAL_ERROR.value, message))
             continue
-        if identifier in request.withdrawn_jobs:
+        if identifier in withdrawn:
             message = "Cancelled by user. The job, which belongs to another request, goes on."
             code = StatusCode.CANCELLED_BY_USER.value
             told.append(_instead_of_a_job(request, row["action"], State.FAILED, code, message))
@@ -200,13 +206,19 @@ def _mirrored(request: JobRequest, joined: Mapping[str, Mapping], alive_at: date
     return told
 
 
+def _joining(requests: Iterable[JobRequest]) -> list[JobRequest]:
+    return [request for request in requests if request.outcome == JobRequest.Outcome.ALREADY_SCHEDULED]
+
+
+def _withdrawn_by(requests: Iterable[JobRequest]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for chunk in _chunks([request.pk for request in _joining(requests)]):
+        found |= dict(JobRequest.objects.filter(pk__in=chunk).values_list("pk", "withdrawn_jobs"))
+    return found
+
+
 def _joined_by(requests: Iterable[JobRequest]) -> dict[str, Mapping]:
-    wanted = [
-        identifier
-        for request in requests
-        if request.outcome == JobRequest.Outcome.ALREADY_SCHEDULED
-        for identifier in request.joined_jobs
-    ]
+    wanted = [identifier for request in _joining(requests) for identifier in request.joined_jobs]
     found: dict[str, Mapping] = {}
     for chunk in _chunks(wanted):
         found |= {row["identifier"]: row for row in Job.objects.filter(identifier__in=chunk).values(*_COLUMNS)}

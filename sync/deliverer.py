@@ -90,6 +90,7 @@ class Deliverer:
         changed = set(concluded)
         if newest > self._seen_change:
             changed |= StatusChange.objects.requests_changed_since(self._seen_change)
+            changed |= set(Delivery.objects.mirroring().values_list("pk", flat=True))
             self._seen_change = newest
         if changed:
             self._look(Delivery.objects.to_look_at().filter(pk__in=changed))

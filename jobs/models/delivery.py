@@ -4,10 +4,15 @@ Written by sync only, but for `reopen` and `tell_again`, which ask it to go on t
 final state that was not acknowledged must survive any restart, and so that pages can show what waits to be delivered.
 """
 
+from typing import TYPE_CHECKING
+
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+
+if TYPE_CHECKING:
+    from jobs.models.job import Job
 
 
 class DeliveryQuerySet(models.QuerySet):
@@ -18,6 +23,10 @@ class DeliveryQuerySet(models.QuerySet):
     def to_look_at(self) -> "DeliveryQuerySet":
         """Those that may have something to tell: unsettled, or still listed by the server although settled."""
         return self.filter(Q(settled=False) | Q(is_listed=True)).exclude(request__outcome="waiting")
+
+    def mirroring(self) -> "DeliveryQuerySet":
+        """Unsettled ones of requests whose actions other requests' jobs do: those jobs' changes are theirs as well."""
+        return self.filter(settled=False, request__outcome="already_scheduled")
 
     def listed(self) -> "DeliveryQuerySet":
         return self.filter(is_listed=True)
@@ -77,7 +86,17 @@ class DeliveryQuerySet(models.QuerySet):
 
     def reopen(self, request_pk: int) -> None:
         """A job of the request lives again."""
-        self.filter(pk=request_pk).update(settled=False, reopened=F("reopened") + 1)
+        self._reopen([request_pk])
+
+    def reopen_for(self, job: "Job") -> None:
+        """The job lives again: its request and those that have joined it have something new to tell."""
+        place = {"request__backend": job.backend, "request__workspace": job.workspace}
+        joining = self.filter(request__outcome="already_scheduled", **place).values_list("pk", "request__joined_jobs")
+        self._reopen([job.request_id, *(pk for pk, joined in joining if job.identifier in joined)])
+
+    def _reopen(self, request_pks: list[int]) -> None:
+        for chunk in _chunks(request_pks):
+            self.filter(pk__in=chunk).update(settled=False, reopened=F("reopened") + 1)
 
 
 def _chunks(pks: list[int], size: int = 500) -> list[list[int]]:

@@ -165,7 +165,7 @@ class Job(models.Model):
                 attempt=attempt,
             )
             if state_of(old) in FINAL_STATES:
-                Delivery.objects.reopen(self.request_id)
+                Delivery.objects.reopen_for(self)
         for column, value in changes.items():
             setattr(self, column, value)
         level = logging.INFO if code in TOLD_CODES else logging.DEBUG

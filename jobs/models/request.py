@@ -26,7 +26,7 @@ class JobRequestQuerySet(models.QuerySet):
     def told_from(self) -> "JobRequestQuerySet":
         """Only what a job-server is told of a request itself; there may be thousands."""
         columns = ("identifier", "source", "outcome", "outcome_message", "outcome_at", "error_name", "received_at")
-        return self.only(*columns, "joined_jobs", "withdrawn_jobs", "requested_actions")
+        return self.only(*columns, "joined_jobs", "requested_actions")
 
     def with_jobs_in(self, backend: str, workspace: str) -> "JobRequestQuerySet":
         """Those that have jobs in the workspace."""
@@ -110,12 +110,13 @@ class JobRequest(models.Model):
             **more,
         }
         waiting = JobRequest.objects.filter(pk=self.pk, outcome=self.Outcome.WAITING)
-        if not waiting.update(**columns):
-            return False
+        with transaction.atomic():
+            if not waiting.update(**columns):
+                return False
+            if columns["joined_jobs"]:
+                self._withdraw()  # what was cancelled before it was known that others do it
         for column, value in columns.items():
             setattr(self, column, value)
-        if self.joined_jobs:
-            self._withdraw()
         return True
 
     def revive(self) -> bool:
