@@ -70,6 +70,7 @@ class Deliverer:
         self._due: dict[int, str] = {}  # digests of the states to tell, in the order in which they became due
         self._outage = Backoff(1.0, LONGEST_OUTAGE_SECONDS)
         self._is_out = threading.Event()  # known to the threads at once, before the next turn
+        self._reached_at = 0.0  # when it last answered anything, on the monotonic clock
         self._seen_change = 0
         self.backlog = Backlog()
         self.last_post_at: datetime | None = None
@@ -110,7 +111,8 @@ class Deliverer:
                 self._work[pk] = self._threads.submit(self._deliver, pk)
 
     def reachable(self) -> None:
-        """The server has answered a poll: posts need not wait for the end of an outage's pause."""
+        """The server has answered something: posts need not wait for the end of an outage's pause."""
+        self._reached_at = time.monotonic()
         self._outage.succeed()
         self._is_out.clear()
 
@@ -207,13 +209,18 @@ class Deliverer:
             return
         self.failures, self.failure = self.failures + 1, str(delivered.error)
         self.failing_since = self.failing_since or timezone.now()
-        pace.backoff = pace.backoff or Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
-        pace.backoff.fail()
-        pace.refused, pace.next_at = delivered.digest, now + pace.backoff.seconds_left()
+        pace.refused = delivered.digest
         self._due.setdefault(pk, delivered.digest)
-        if isinstance(delivered.error, Unreachable):
+        is_unreachable = isinstance(delivered.error, Unreachable)
+        if is_unreachable and self._reached_at <= now - delivered.seconds:
             self._outage.fail()
             pace.next_at = now  # nothing is wrong with this request
+            return
+        pace.backoff = pace.backoff or Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
+        pace.backoff.fail()
+        pace.next_at = now + pace.backoff.seconds_left()
+        if is_unreachable:
+            self._is_out.clear()  # others were answered meanwhile
         else:
             self.reachable()
 
@@ -224,4 +231,5 @@ def _is_to_be_repeated(row: Delivery, now: datetime) -> bool:
     pause = REPEAT_SECONDS
     if row.settled:
         pause = min(REPEAT_SECONDS * 2 ** min(row.repeats, 10), LONGEST_REPEAT_SECONDS)
-    return (now - row.acknowledged_at).total_seconds() >= pause
+    # A clock that was set back must not silence what is running.
+    return not 0 <= (now - row.acknowledged_at).total_seconds() < pause

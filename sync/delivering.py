@@ -47,22 +47,23 @@ def deliver(server: JobServer, request_pk: int) -> Delivered:
         server.post(_to_remote(request, jobs), flags=current_flags())
     except UnknownRequest as error:
         if not Delivery.objects.forget(request_pk, digest=told, is_final=is_final(jobs)):
-            return _failed(request, told, error)
+            return _failed(request, told, error, began)
         log.info("request %s is forgotten: %s", request.identifier, error)
         return Delivered(digest=told)
     except JobServerError as error:
-        return _failed(request, told, error)
+        return _failed(request, told, error, began)
     seconds = time.monotonic() - began
     Delivery.objects.acknowledge(request_pk, digest=told, is_final=is_final(jobs), reopened=reopened)
     log.debug("request %s: the job-server has acknowledged %d job(s)", request.identifier, len(jobs))
     return Delivered(digest=told, seconds=seconds)
 
 
-def _failed(request: JobRequest, told: str, error: JobServerError) -> Delivered:
+def _failed(request: JobRequest, told: str, error: JobServerError, began: float) -> Delivered:
+    seconds = time.monotonic() - began
     is_new = request.delivery.failure != str(error)
     log.log(logging.WARNING if is_new else logging.DEBUG, "request %s: %s", request.identifier, error)
     Delivery.objects.fail(request.pk, str(error), is_doubtful=error.is_doubtful)
-    return Delivered(error, told)
+    return Delivered(error, told, seconds)
 
 
 def _to_remote(request: JobRequest, jobs: Sequence[RemoteJob]) -> list[RemoteJob]:

@@ -1,5 +1,6 @@
 """Every state is told until it is acknowledged, at the right pace, and no request holds up another."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -194,6 +195,15 @@ def test_an_unchanged_request_is_told_again_only_after_a_minute(fake, telling, r
     assert posts_of(fake, request) == 2
 
 
+def test_a_clock_that_was_set_back_does_not_silence_what_is_running(fake, telling, request_of):
+    request = request_of(StatusCode.EXECUTING)
+    until_idle(telling)
+    earlier(request, -3600)
+    until_idle(telling)
+    until_idle(telling)
+    assert posts_of(fake, request) == 2
+
+
 def test_a_new_state_is_told_at_once(fake, telling, request_of):
     request = request_of(StatusCode.PREPARED)
     until_idle(telling)
@@ -361,6 +371,31 @@ def test_while_the_server_is_down_one_post_tries_for_all(fake, telling, request_
     until_idle(telling)
     assert fake.lost_requests() == []
     assert telling.failures == 0
+
+
+def test_requests_whose_posts_hang_pause_by_themselves_when_others_are_answered_meanwhile(
+    fake, telling, request_of, server, monkeypatch
+):
+    """As many of them as there are threads would otherwise take all of the time."""
+    monkeypatch.setattr(deliverer, "FIRST_BACKOFF_SECONDS", 3600.0)
+    monkeypatch.setattr(server._transport, "_seconds", 0.3)
+    poison = [request_of(StatusCode.SUCCEEDED) for _ in range(deliverer.THREADS)]
+    gate = threading.Event()
+    fake.fault(
+        faults.held(gate), on="POST", when=lambda post: any(each.identifier in post.request_ids for each in poison)
+    )
+    telling.look_at_all()
+
+    def polled() -> None:
+        telling.reachable()
+        telling.tick()
+
+    wait_until(lambda: polled() or telling.failures >= deliverer.THREADS)
+    good = request_of(StatusCode.SUCCEEDED)
+    telling.look_at_all()
+    wait_until(lambda: polled() or Delivery.objects.get(pk=good.pk).settled)
+    assert telling.backlog.requests == len(poison) + 1
+    assert [posts_of(fake, each) for each in poison] == [1] * len(poison)
 
 
 def test_what_waits_to_be_delivered_is_counted_with_its_age(fake, telling, request_of):
