@@ -103,12 +103,18 @@ def _store(results: Iterable[object], found: Poll) -> None:
 
 
 def _insert(new: list[JobRequest]) -> None:
-    """All at once; if the database refuses one of them, one by one without that one."""
+    """All at once; if the database refuses one of them, one by one without that one.
+
+    Each with its delivery or not at all: nobody would be told of what a killed process has left without one, should the
+    server not list it again.
+    """
     try:
         with transaction.atomic():
             # Somebody else may have stored one just now: a call of the RAP API. The list begins with the newest.
             JobRequest.objects.bulk_create(new[::-1], ignore_conflicts=True, batch_size=100)
-    except (DataError, IntegrityError):
+            stored = _known(request.identifier for request in new)
+            Delivery.objects.begin([request.pk for request in stored.values()])
+    except (DataError, IntegrityError, ValueError):  # a ValueError is a text that it cannot encode
         if len(new) == 1:
             log.exception("request %s cannot be stored", new[0].identifier)
             return

@@ -1,7 +1,7 @@
 """One poll: what is listed becomes rows, once; cancellations are passed on; nothing is undone for not being listed."""
 
 import pytest
-from django.db import DataError, connection
+from django.db import DataError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from jobs.models import Delivery, Job, JobRequest
@@ -10,7 +10,7 @@ from sync import polling
 from sync.job_server import JobServerError
 from sync.polling import poll
 from tests.factories import make_job
-from tests.fakes import faults
+from tests.fakes import faults, spoiled
 from tests.fakes.messages import json_answer
 
 pytestmark = pytest.mark.django_db
@@ -303,3 +303,60 @@ def test_the_oldest_request_waits_first_whatever_the_order_of_the_list(fake, ser
     fake.fault(listing(lambda results: results[::-1]), on="GET")
     poll(server)
     assert [request.identifier for request in JobRequest.objects.waiting()] == [first, second]
+
+
+# --- poison
+
+
+def adding(text: str):
+    """A fault: every result has this, too."""
+    return spoiled.changed_text(lambda page: page.replace('"backend"', f'{text}, "backend"'))
+
+
+@pytest.mark.parametrize("depth", [49, 51, 500, *range(900, 1000, 12)])
+def test_an_unknown_key_may_be_nested_as_deeply_as_can_be_read(fake, server, depth):
+    """Where reading just succeeds, writing the row, from deeper down the stack, did not."""
+    fake.add_request()
+    fake.fault(adding('"deep": ' + "[" * depth + "]" * depth), on="GET")
+    try:
+        assert poll(server).unusable == []
+    except JobServerError as error:
+        assert depth > 500 and "broken JSON" in str(error)
+    else:
+        assert JobRequest.objects.get().is_waiting
+
+
+def test_a_number_that_is_too_large_for_json_does_not_cost_its_request(fake, server):
+    fake.add_request()
+    fake.fault(adding('"large": [1e999, -1e999]'), on="GET")
+    assert poll(server).unusable == []
+    assert JobRequest.objects.get().original["large"] == ["inf", "-inf"]
+
+
+def test_a_row_that_the_database_does_not_take_costs_no_other_row(fake, server, monkeypatch):
+    good, bad, also_good = (fake.add_request().identifier for _ in range(3))
+    read = polling.request_from_remote
+
+    def spoil(result, backend):
+        request = read(result, backend)
+        if request.identifier == bad:
+            request.branch = "\ud800"  # as if a check had been forgotten
+        return request
+
+    monkeypatch.setattr(polling, "request_from_remote", spoil)
+    assert poll(server).unusable == [f"{bad} cannot be stored"]
+    assert set(JobRequest.objects.values_list("identifier", flat=True)) == {good, also_good}
+    assert Delivery.objects.count() == 2
+
+
+def test_a_request_is_stored_with_its_delivery_or_not_at_all(fake, server, monkeypatch):
+    """Without one nobody would be told of it, should the server not list it again."""
+    fake.add_request()
+
+    def locked(self, request_pks):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(type(Delivery.objects.all()), "begin", locked)
+    with pytest.raises(OperationalError):
+        poll(server)
+    assert not JobRequest.objects.exists()
