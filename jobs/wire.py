@@ -190,9 +190,8 @@ def _mirrored(
     for identifier in request.joined_jobs:
         row = joined.get(identifier)
         if row is None:
-            message = f"Job {identifier}, which did this for another request, was removed."
-            told.append(_instead_of_a_job(request, identifier, State.FAILED, StatusCode.INTERNAL_ERROR.value, message))
-            continue
+            # Somebody has deleted it. What was told of it stays true, and a list without it would delete it there.
+            return []
         if identifier in withdrawn:
             message = "Cancelled by user. The job, which belongs to another request, goes on."
             code = StatusCode.CANCELLED_BY_USER.value

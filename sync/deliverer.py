@@ -24,7 +24,9 @@ from sync.job_server import JobServer, Refused, Unreachable
 
 log = logging.getLogger(__name__)
 
-THREADS = 3
+THREADS = 4
+# Of requests whose last post failed: one that hangs holds a thread for the whole time limit, and others must not wait.
+MOST_SUSPECTS = 1
 # So that the threads need not wait for the next turn; a post is built only when a thread takes it.
 MOST_QUEUED = 30
 # Bounds memory, whatever is listed.
@@ -50,6 +52,10 @@ class _Pace:
     next_at: float = 0.0
     undelivered_since: datetime | None = None
 
+    @property
+    def is_suspect(self) -> bool:
+        return self.backoff is not None
+
 
 @dataclass(frozen=True)
 class Backlog:
@@ -70,6 +76,7 @@ class Deliverer:
         self._due: dict[int, str] = {}  # digests of the states to tell, in the order in which they became due
         self._outage = Backoff(1.0, LONGEST_OUTAGE_SECONDS)
         self._is_out = threading.Event()  # known to the threads at once, before the next turn
+        self._has_answered = False  # the outage is one of answers such as 503
         self._reached_at = 0.0  # when it last answered anything, on the monotonic clock
         self._seen_change = 0
         self.backlog = Backlog()
@@ -102,17 +109,30 @@ class Deliverer:
         if not self._outage.is_over():
             return
         room = 1 if self._outage.failures else MOST_QUEUED
+        suspects = sum(self._paces[pk].is_suspect for pk in self._work)
         now = time.monotonic()
         for pk in list(self._due):
             if len(self._work) >= room:
                 return
-            if pk not in self._work and self._paces[pk].next_at <= now:
-                del self._due[pk]
-                self._work[pk] = self._threads.submit(self._deliver, pk)
+            pace = self._paces[pk]
+            if pk in self._work or pace.next_at > now or (pace.is_suspect and suspects >= MOST_SUSPECTS):
+                continue
+            suspects += pace.is_suspect
+            del self._due[pk]
+            self._work[pk] = self._threads.submit(self._deliver, pk)
 
     def reachable(self) -> None:
-        """The server has answered something: posts need not wait for the end of an outage's pause."""
+        """The server has answered a poll: posts need not wait for the end of an outage's pause.
+
+        Unless it is posts that it does not take now: then only a post shows that it does again.
+        """
         self._reached_at = time.monotonic()
+        if not self._has_answered:
+            self._end_outage()
+
+    def _end_outage(self) -> None:
+        self._reached_at = time.monotonic()
+        self._has_answered = False
         self._outage.succeed()
         self._is_out.clear()
 
@@ -193,7 +213,7 @@ class Deliverer:
     def _take_in(self, pk: int, delivered: Delivered) -> None:
         pace, now = self._paces.setdefault(pk, _Pace()), time.monotonic()
         if delivered.was_skipped:
-            self._due.setdefault(pk, "")
+            self._due = {pk: "", **self._due}  # it has not had its turn
             return
         if delivered.error is None:
             pace.backoff, pace.refused, pace.undelivered_since = None, "", None
@@ -205,14 +225,20 @@ class Deliverer:
             if delivered.digest:
                 self.last_post_at = timezone.now()
                 self.failures, self.failure, self.failing_since = 0, "", None
-                self.reachable()
+                self._end_outage()
             return
-        self.failures, self.failure = self.failures + 1, str(delivered.error)
+        self.failures, self.failure = self.failures + 1, delivered.error.summary
         self.failing_since = self.failing_since or timezone.now()
         pace.refused = delivered.digest
         self._due.setdefault(pk, delivered.digest)
-        is_unreachable = isinstance(delivered.error, Unreachable)
-        if is_unreachable and self._reached_at <= now - delivered.seconds:
+        self._pause(pace, delivered)
+
+    def _pause(self, pace: _Pace, delivered: Delivered) -> None:
+        """After a failure: all of them if no other would fare better, else only this one."""
+        error, now = delivered.error, time.monotonic()
+        is_unreachable = isinstance(error, Unreachable)
+        if is_unreachable and (error.has_answered or self._reached_at <= now - delivered.seconds):
+            self._has_answered = error.has_answered
             self._outage.fail()
             pace.next_at = now  # nothing is wrong with this request
             return
@@ -222,7 +248,7 @@ class Deliverer:
         if is_unreachable:
             self._is_out.clear()  # others were answered meanwhile
         else:
-            self.reachable()
+            self._end_outage()
 
 
 def _is_to_be_repeated(row: Delivery, now: datetime) -> bool:

@@ -60,7 +60,8 @@ def deliver(server: JobServer, request_pk: int) -> Delivered:
 
 def _failed(request: JobRequest, told: str, error: JobServerError, began: float) -> Delivered:
     seconds = time.monotonic() - began
-    is_new = request.delivery.failure != str(error)
+    # What the server says beside it may hold a number or a clock.
+    is_new = not request.delivery.failure.startswith(error.summary.removesuffix("."))
     log.log(logging.WARNING if is_new else logging.DEBUG, "request %s: %s", request.identifier, error)
     Delivery.objects.fail(request.pk, str(error), is_doubtful=error.is_doubtful)
     return Delivered(error, told, seconds)

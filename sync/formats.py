@@ -22,6 +22,8 @@ _SAME_DATABASE = {"full": "default", "": "default"}
 _UNSAFE = re.compile(f"[{CONTROLS}]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MOST_IDENTIFIER = 255
+# More than any study has actions that somebody would name one by one.
+MOST_NAMES = 10_000
 _MOST_ORIGINAL_CHARACTERS, _MOST_DEPTH = 100_000, 20
 _LENGTHS = {
     name: JobRequest._meta.get_field(name).max_length
@@ -117,7 +119,10 @@ class _Reader:
             return []
         if is_needed and not value:
             self.faults.append(f"{name} names nothing")
-        return list(dict.fromkeys(clean(each, 1000) for each in value))
+        if len(value) > MOST_NAMES:
+            self.faults.append(f"{name} has more than {MOST_NAMES} names")
+            value = value[:MOST_NAMES]
+        return list(dict.fromkeys(clean(each, 255) for each in value))
 
     def _flag(self, name: str, *, default: bool) -> bool:
         value = self._value(name)

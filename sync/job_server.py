@@ -5,6 +5,7 @@ of different years shape those differently.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from sync.transport import Answer, AnswerTooLarge, Transport, TransportError
 MOST_PAGE_BYTES = 10_000_000
 MOST_REPLY_BYTES = 1_000_000
 _MOST_ERROR_CHARACTERS = 500
+# Python refuses to read more than 4,300, and a database holds 19.
+_MOST_DIGITS = 18
 _JSON = "application/json"
 # They speak of the server or of us, never of one request.
 _OF_ALL_REQUESTS = (401, 403, 429, 503)
@@ -28,12 +31,15 @@ _UNKNOWN_REQUEST = b'["Unknown JobRequest'
 class JobServerError(Exception):
     """The job-server has not done what it was asked; `str(error)` is a sentence for the operator, without secrets.
 
-    `is_doubtful`: it may have done it all the same.
+    `summary` is that sentence without what the server has said: the same as long as the trouble is the same, and fit
+    for everybody. `is_doubtful`: it may have done it all the same. `has_answered`: with a status that is no success.
     """
 
-    def __init__(self, message: str, *, is_doubtful: bool = False):
-        super().__init__(message)
+    def __init__(self, summary: str, *, said: str = "", is_doubtful: bool = False, has_answered: bool = False):
+        super().__init__(f"{summary.removesuffix('.')}: {said}" if said else summary)
+        self.summary = summary
         self.is_doubtful = is_doubtful
+        self.has_answered = has_answered
 
 
 class Unreachable(JobServerError):
@@ -108,7 +114,7 @@ class JobServer:
         found = self._json(answer, "The post of jobs")
         if not isinstance(found, dict) or found.get("status") != "success":
             # A page of some proxy must not pass for an acknowledgement.
-            raise Refused(f"The post of jobs was answered with 200, but not with success: {_shown(answer)}")
+            raise Refused("The post of jobs was answered with 200, but not with success.", said=_shown(answer))
 
     def close(self) -> None:
         """Of the calling thread's connections."""
@@ -120,29 +126,36 @@ class JobServer:
     def _json(self, answer: Answer, what: str) -> object:
         if answer.status != 200:
             error = Unreachable if answer.status in _OF_ALL_REQUESTS else Refused
-            message = f"{what} was answered with {answer.status}{_hint(answer.status)}: {_shown(answer)}"
-            raise error(message, is_doubtful=answer.status in _DOUBTFUL)
+            summary = f"{what} was answered with {answer.status}{_hint(answer.status)}."
+            doubt = answer.status in _DOUBTFUL
+            raise error(summary, said=_shown(answer), is_doubtful=doubt, has_answered=True)
         if answer.content_type != _JSON:
-            kind = clean(answer.content_type, 100) or "something without a type"
+            is_a_type = re.fullmatch(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}", answer.content_type)
+            kind = answer.content_type if is_a_type else "something without a type"
             raise Refused(f"{what} was answered with {kind} instead of JSON. Is JOB_SERVER_ENDPOINT right?")
         try:
-            return json.loads(answer.body, parse_constant=_refuse)
+            return json.loads(answer.body, parse_constant=_nothing, parse_int=_integer)
         except (ValueError, RecursionError):
-            raise Refused(f"{what} was answered with broken JSON: {_shown(answer)}") from None
+            raise Refused(f"{what} was answered with broken JSON.", said=_shown(answer)) from None
 
 
 def encode(jobs: Iterable[Mapping]) -> bytes:
     return json.dumps(list(jobs), separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+def _nothing(constant: str) -> None:
+    """NaN and its like are no JSON; as a null they cost the result that holds them, and not the whole page."""
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
 
 
 def _hint(status: int) -> str:
     if 300 <= status < 400:
         return " (a redirect, which is never followed: is JOB_SERVER_ENDPOINT right?)"
-    return {401: " (is JOB_SERVER_TOKEN right?)", 403: " (is JOB_SERVER_TOKEN right?)"}.get(status, "")
+    setting = {401: "JOB_SERVER_TOKEN", 403: "JOB_SERVER_TOKEN", 404: "JOB_SERVER_ENDPOINT"}.get(status)
+    return f" (is {setting} right?)" if setting else ""
 
 
 def _shown(answer: Answer) -> str:

@@ -21,7 +21,7 @@ from jobs.wire import moment
 from sync.backoff import Backoff
 from sync.deliverer import Deliverer
 from sync.delivering import deliver
-from sync.job_server import JobServer, JobServerError
+from sync.job_server import JobServer, JobServerError, Unreachable
 from sync.planner import Planner, plan
 from sync.polling import Poll, poll
 
@@ -85,9 +85,9 @@ class Poller:
         try:
             found = future.result()
         except JobServerError as error:
-            if str(error) != self.failure:
+            if error.summary != self.failure:  # what the server says beside it may hold a number or a clock
                 log.warning("%s", error)
-            return self._fail(str(error))
+            return self._fail(error.summary)
         except DatabaseError:
             raise
         except Exception as error:
@@ -95,11 +95,11 @@ class Poller:
             log.exception("the poll failed because of a fault of the job runner")
             return self._fail(f"A fault of the job runner: {type(error).__name__}; see the log of sync.")
         if self._backoff.failures:
-            log.warning("the job-server answers polls again")
+            log.info("the job-server answers polls again")
         self._backoff.succeed()
         self.last_poll_at, self.failure, self.failing_since = moment(timezone.now()), "", None
         self._next = time.monotonic() + settings.POLL_INTERVAL
-        self._tell_unusable(set(found.unusable))
+        self._tell_unusable(set(found.unusable) | _strangers(found))
         return True
 
     def _fail(self, reason: str) -> bool:
@@ -109,8 +109,14 @@ class Poller:
 
     def _tell_unusable(self, unusable: set[str]) -> None:
         for sentence in sorted(unusable - self._unusable):
-            log.warning("the job-server lists a request that cannot be used: %s", sentence)
+            log.warning("the job-server lists what cannot be used: %s", sentence)
         self._unusable = unusable
+
+
+def _strangers(found: Poll) -> set[str]:
+    if found.listed or not found.others:
+        return set()
+    return {f"its requests are of other backends than {settings.BACKEND} (is BACKEND, or JOB_SERVER_TOKEN, right?)"}
 
 
 class Sync:
@@ -193,25 +199,30 @@ def _last_words() -> Mapping[str, str]:
 
 def sync_once(server: JobServer | None) -> list[str]:
     """Poll, plan all that waits and tell all that is not acknowledged, once each. Sentences about what went wrong."""
-    troubles = []
+    troubles, is_reached = [], True
     if server:
         try:
             troubles += [
                 f"The job-server lists a request that cannot be used: {each}." for each in poll(server).unusable
             ]
         except JobServerError as error:
+            is_reached = not isinstance(error, Unreachable)
             troubles.append(str(error))
     for request in JobRequest.objects.waiting():
         if not plan(request):
             troubles.append(f"Request {request.identifier} still waits to be planned: {request.outcome_message}")
-    if server:
-        troubles += _tell_once(server)
-    return troubles
+    return troubles + (_tell_once(server, is_reached) if server else [])
 
 
-def _tell_once(server: JobServer) -> list[str]:
+def _tell_once(server: JobServer, is_reached: bool) -> list[str]:
+    """A server that has answered neither the poll nor a post is not asked again for each of the others."""
     found = []
-    for row in Delivery.objects.unsettled().select_related("request"):
-        if error := deliver(server, row.pk).error:
-            found.append(f"Request {row.request.identifier}: {error}")
+    untold = list(Delivery.objects.unsettled().values_list("pk", "request__identifier"))
+    for number, (pk, identifier) in enumerate(untold, start=1):
+        error = deliver(server, pk).error
+        is_reached = is_reached or not isinstance(error, Unreachable)
+        if error:
+            found.append(f"Request {identifier}: {error}")
+        if not is_reached and number < len(untold):
+            return [*found, f"{len(untold) - number} more request(s) were not told."]
     return found

@@ -2,7 +2,8 @@
 
 Requests come from the poll and from calls of the RAP API alike; the web reaches no git, so this process plans for both.
 Of one workspace one request is planned at a time, the oldest first, because what is decided about one depends on the
-jobs of those before. What is under way or pauses is kept in memory only: a row that still waits is simply taken again.
+jobs of those before; but one that pauses, because its host is silent, holds up no other. What is under way or pauses is
+kept in memory only: a row that still waits is simply taken again.
 """
 
 import logging
@@ -27,8 +28,10 @@ from sync.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
-THREADS = 4
-# Of polled requests; one thread is kept for calls of the RAP API, whose callers wait for the answer.
+THREADS = 6
+# Polled requests leave threads for calls of the RAP API, whose callers wait for the answer; and neither those nor these
+# may fill all of theirs with one silent host.
+POLLED_THREADS = 3
 MOST_PER_HOST = 2
 # As many are planned in one go before others of the same host have their turn.
 MOST_IN_LANE = 20
@@ -143,7 +146,8 @@ class _Room:
     def __init__(self, lanes: list[_Lane]):
         self.chosen: list[list[_Waiting]] = []
         self._lanes = len(lanes)
-        self._hosts = Counter(lane.requests[0].host for lane in lanes)
+        self._polled = sum(not lane.requests[0].is_call for lane in lanes)
+        self._hosts = Counter((lane.requests[0].host, lane.requests[0].is_call) for lane in lanes)
         # A request that builds on another one comes after it in the same lane, or not in this round.
         self._lane_of: dict[tuple[str, str], list[_Waiting] | None] = {
             request.place: None for lane in lanes for request in lane.requests
@@ -161,15 +165,15 @@ class _Room:
         self._lane_of[request.place] = lane
 
     def _has_room_for(self, request: _Waiting) -> bool:
-        lanes = self._lanes + len(self.chosen)
-        if request.is_call:
-            return lanes < THREADS
-        return lanes < THREADS - 1 and self._hosts[request.host] < MOST_PER_HOST
+        if self._lanes + len(self.chosen) >= THREADS or self._hosts[request.host, request.is_call] >= MOST_PER_HOST:
+            return False
+        return request.is_call or self._polled < POLLED_THREADS
 
     def _new_lane(self, request: _Waiting) -> list[_Waiting]:
         lane: list[_Waiting] = []
         self.chosen.append(lane)
-        self._hosts[request.host] += 1
+        self._polled += not request.is_call
+        self._hosts[request.host, request.is_call] += 1
         return lane
 
     def _shortest_lane(self, request: _Waiting) -> list[_Waiting] | None:
@@ -203,7 +207,9 @@ class Planner:
 
     def seconds_to_next(self) -> float:
         """Until a pause ends; an hour if there is none."""
-        return min((pause.seconds_left() for pause in self._pauses.values()), default=3600.0)
+        left = (pause.seconds_left() for pause in self._pauses.values())
+        # One that is over waits for room, and a thread that becomes free ends the pause of the loop.
+        return min((seconds for seconds in left if seconds > 0), default=3600.0)
 
     def close(self, seconds: float) -> bool:
         """End what is under way; it is planned by the next process. False if a thread was still busy after that."""

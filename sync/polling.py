@@ -18,7 +18,9 @@ from sync.job_server import JobServer, PageTooLarge
 log = logging.getLogger(__name__)
 
 PAGE = 1000
-LEAST_PAGE = 10
+# Giants are stepped over one by one; a server that sends too much whatever it is asked for is not.
+MOST_SKIPPED = 10
+MOST_UNUSABLE = 100
 STORED_TOGETHER = 200
 # More than any job-server has; a list that never ends must not fill the database.
 MOST_LISTED = 100_000
@@ -33,35 +35,49 @@ class Poll:
     new: int = 0
     unusable: list[str] = field(default_factory=list)
     is_complete: bool = False
+    others: int = 0  # requests of other backends
+
+    def tell_unusable(self, why: str) -> None:
+        if len(self.unusable) < MOST_UNUSABLE:
+            self.unusable.append(why)
 
 
 def poll(server: JobServer) -> Poll:
     """Fetch and store. Raises JobServerError kinds; the pages before the one that failed are stored then."""
     found, flags = Poll(), current_flags()
-    limit, offset, is_last = PAGE, 0, False
+    limit, offset, is_last, skipped = PAGE, 0, False, 0
     while not is_last:
         try:
             came, count = _take_page(server, found, limit=limit, offset=offset, flags=flags)
         except PageTooLarge:
-            if limit == LEAST_PAGE:
+            if limit > 1:
+                limit = max(1, limit // 10)
+                continue
+            skipped += 1
+            if skipped > MOST_SKIPPED:
                 raise
-            limit = max(LEAST_PAGE, limit // 4)
+            found.tell_unusable(f"number {offset + 1} of the list is too large to be read")
+            offset, limit = offset + 1, PAGE
             continue
         # By what came, not by what was asked for; `next` is never followed (§1.2).
         offset += came
         is_last = not came or (offset >= count if count is not None else came < limit)
-        if offset >= MOST_LISTED and not is_last:
-            log.warning("the job-server lists more than %d requests; the rest is left out", MOST_LISTED)
+        if came > limit or (offset >= MOST_LISTED and not is_last):
+            log.warning(
+                "the job-server lists more requests than it was asked for, or than anybody has; no more are read"
+            )
             return found
-    found.is_complete = True
-    _note_unlisted(found.listed)
+    found.is_complete = not skipped
+    if found.is_complete:
+        _note_unlisted(found.listed)
     return found
 
 
 def _take_page(server: JobServer, found: Poll, **which) -> tuple[int, int | None]:
     """How many results came, and how many there are. Two pages are never in memory at once."""
     page = server.fetch(**which)
-    for start in range(0, len(page.results), STORED_TOGETHER):
+    # A server that gives more than was asked for must not keep cancellations waiting for minutes.
+    for start in range(0, min(len(page.results), PAGE), STORED_TOGETHER):
         _store(page.results[start : start + STORED_TOGETHER], found)
     return len(page.results), page.count
 
@@ -78,13 +94,14 @@ def _store(results: Iterable[object], found: Poll) -> None:
         try:
             request = request_from_remote(result, settings.BACKEND)
         except NotOurs:
+            found.others += 1
             continue
         except Unusable as error:
-            found.unusable.append(str(error))
+            found.tell_unusable(str(error))
             continue
         except Exception:
             log.exception("a request of the job-server cannot be read because of a fault of the job runner")
-            found.unusable.append("a fault of the job runner")
+            found.tell_unusable("a fault of the job runner")
             continue
         if request.identifier not in found.listed:
             requests.setdefault(request.identifier, request)
@@ -97,9 +114,10 @@ def _store(results: Iterable[object], found: Poll) -> None:
         _insert(new)
         known = _known(requests)
         # "Ignore conflicts" also ignores what else may be wrong with a row.
-        found.unusable += [f"{identifier} cannot be stored" for identifier in requests.keys() - known.keys()]
+        for identifier in requests.keys() - known.keys():
+            found.tell_unusable(f"{identifier} cannot be stored")
     _note_listed(known.values())
-    _pass_on_cancellations(requests, known)
+    _pass_on_cancellations(requests, known, found)
 
 
 def _insert(new: list[JobRequest]) -> None:
@@ -139,14 +157,19 @@ def _note_listed(requests: Iterable[JobRequest]) -> None:
             Delivery.objects.revive(revived)
 
 
-def _pass_on_cancellations(requests: dict[str, JobRequest], known: dict[str, JobRequest]) -> None:
+def _pass_on_cancellations(requests: dict[str, JobRequest], known: dict[str, JobRequest], found: Poll) -> None:
     """Only ever added: that an action is no longer named means nothing (§1.5)."""
     for identifier, request in requests.items():
         stored = known.get(identifier)
         if stored is None or set(request.cancelled_actions) <= set(stored.cancelled_actions):
             continue
-        with transaction.atomic():
-            stored.ask_to_cancel(request.cancelled_actions, by=CANCELLER)
+        try:
+            with transaction.atomic():
+                stored.ask_to_cancel(request.cancelled_actions, by=CANCELLER)
+        except (DataError, IntegrityError):
+            log.exception("request %s: its cancellation cannot be stored", identifier)
+            found.tell_unusable(f"the cancellation of {identifier} cannot be stored")
+            continue
         log.info("request %s: the job-server cancels %d action(s)", identifier, len(request.cancelled_actions))
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -148,15 +148,23 @@ class JobRequest(models.Model):
         self.cancelled_actions = list(dict.fromkeys([*stored, *actions]))
         if self.cancelled_actions != stored:
             JobRequest.objects.filter(pk=self.pk).update(cancelled_actions=self.cancelled_actions)
-        self.jobs.filter(action__in=self.cancelled_actions).request_cancel(by, CANCELLED_THERE)
+        self._cancel_jobs(self.cancelled_actions, by)
         self._withdraw()
 
     def cancel_from_the_start(self) -> None:
         """What was cancelled before there were jobs, and what only that would have needed."""
         if cancelled := self._cancelled():
-            is_unwanted = set(self.requested_actions) <= set(cancelled)
-            jobs = self.jobs if is_unwanted else self.jobs.filter(action__in=cancelled)
-            jobs.request_cancel("job-server", CANCELLED_THERE)
+            if set(self.requested_actions) <= set(cancelled):
+                self.jobs.request_cancel("job-server", CANCELLED_THERE)
+            else:
+                self._cancel_jobs(cancelled, "job-server")
+
+    def _cancel_jobs(self, actions: Collection[str], by: str) -> None:
+        """By primary keys: the list comes from outside, and a query takes only so many names."""
+        named = set(actions)
+        pks = [pk for pk, action in self.jobs.active().values_list("pk", "action") if action in named]
+        for start in range(0, len(pks), 500):
+            self.jobs.filter(pk__in=pks[start : start + 500]).request_cancel(by, CANCELLED_THERE)
 
     def _withdraw(self) -> None:
         """Note for good which jobs of other requests this one no longer wants. What had finished by then stays so."""
@@ -164,8 +172,11 @@ class JobRequest(models.Model):
         joined, before, cancelled = JobRequest.objects.values_list(*columns).get(pk=self.pk)
         if not (joined and cancelled):
             return
-        wanted = self.jobs.model.objects.filter(identifier__in=joined, action__in=cancelled).active()
-        withdrawn = [*before, *wanted.exclude(identifier__in=before).values_list("identifier", flat=True)]
+        known, named, withdrawn = set(before), set(cancelled), list(before)
+        for start in range(0, len(joined), 500):
+            active = self.jobs.model.objects.filter(identifier__in=joined[start : start + 500]).active()
+            rows = active.values_list("identifier", "action")
+            withdrawn += [identifier for identifier, action in rows if action in named and identifier not in known]
         if withdrawn != before:
             JobRequest.objects.filter(pk=self.pk).update(withdrawn_jobs=withdrawn)
             self.withdrawn_jobs = withdrawn

@@ -257,14 +257,13 @@ def test_a_mirrored_job_shows_that_the_runner_lives():
     assert told(request)[0]["updated_at"] == wire.moment(Heartbeat.objects.get(name="run").at)
 
 
-def test_a_mirrored_job_whose_original_is_gone_has_failed():
-    job = make_job(StatusCode.CREATED)
-    request = joining(job)
-    job.delete()
-    (remote,) = jobs = told(request)
-    assert_acceptable(request, jobs)
-    assert (remote["status"], remote["status_code"]) == ("failed", "internal_error")
-    assert "was removed" in remote["status_message"]
+def test_nothing_more_is_told_of_a_request_once_a_job_that_it_mirrors_is_gone():
+    """A list without it would delete there what was told of it, and any other word would contradict that."""
+    kept, deleted = make_job(StatusCode.SUCCEEDED), make_job(StatusCode.SUCCEEDED)
+    request = joining(kept, deleted)
+    assert len(told(request)) == 2
+    deleted.delete()
+    assert told(request) == []
 
 
 def statuses(request: JobRequest) -> dict[str, str]:

@@ -398,6 +398,44 @@ def test_requests_whose_posts_hang_pause_by_themselves_when_others_are_answered_
     assert [posts_of(fake, each) for each in poison] == [1] * len(poison)
 
 
+def test_requests_whose_posts_hang_hold_up_no_other_for_long(fake, telling, request_of, server):
+    """At first each may hold a thread for the whole time limit; from then on all of them together hold one."""
+    server._transport._seconds = 0.5
+    hanging = [request_of(StatusCode.SUCCEEDED) for _ in range(deliverer.THREADS)]
+    for request in hanging:
+        fake.fault(faults.never_answers(), on="POST", when=faults.holds(request.identifier))
+    telling.look_at_all()
+    telling.tick()
+    wait_until(lambda: len(fake.journal.received) == len(hanging))
+    telling.reachable()  # polls are answered meanwhile
+    wait_until(lambda: telling.tick() or telling.failures >= len(hanging))
+    server._transport._seconds = 4.0
+    for request in hanging:
+        telling._paces[request.pk].next_at = 0.0
+    telling.tick()
+    other = request_of(StatusCode.SUCCEEDED)
+    telling.look_at_all()
+    wait_until(lambda: telling.tick() or Delivery.objects.get(pk=other.pk).settled, 10)
+    assert len(set(telling._work) & {request.pk for request in hanging}) == 1, "one of them holds a thread"
+
+
+def test_a_poll_that_succeeds_does_not_end_an_outage_of_posts(fake, telling, request_of):
+    for _ in range(5):
+        request_of(StatusCode.SUCCEEDED)
+    fault = fake.fault(faults.status(503), on="POST")
+    telling.look_at_all()
+    wait_until(lambda: telling.tick() or telling.failures)
+    wait_until(lambda: telling.tick() or not telling._work)
+    posts = len(fake.journal.posts)
+    telling.reachable()
+    telling.tick()
+    assert len(fake.journal.posts) == posts and not telling._work
+    fault.stop()
+    telling._outage._next = 0.0
+    until_idle(telling)
+    assert fake.lost_requests() == []
+
+
 def test_what_waits_to_be_delivered_is_counted_with_its_age(fake, telling, request_of):
     request_of(StatusCode.SUCCEEDED)
     fake.fault(faults.status(500), on="POST", times=1)

@@ -106,7 +106,39 @@ def test_failures_are_counted_with_their_reason_and_end_with_a_success(fake, loo
     until(looping, lambda: looping.report()["poll_failures"] == 0)
     assert looping.report()["poll_failure"] == ""
     told = [record.getMessage() for record in caplog.records if record.name == "sync.loop"]
-    assert len(told) == 2, "once when it begins, once when it ends"
+    assert len(told) == 1, "once, when it begins"
+
+
+def test_a_trouble_that_lasts_is_warned_of_once_whatever_the_server_says_beside_it(fake, looping, settings, caplog):
+    """Error pages hold clocks and numbers."""
+    settings.POLL_INTERVAL = 0.01
+    looping._poller._backoff._first = looping._poller._backoff._most = 0.01
+    request = make_request(identifier=fake.add_request().identifier, backend=fake.backend)
+    make_job(StatusCode.SUCCEEDED, request=request, action="extract")
+    Delivery.objects.begin([request.pk])
+    numbers = iter(range(10_000))
+    fake.fault(lambda received, act: faults.json_answer(502, {"detail": f"ray {next(numbers)}"}))
+    until(looping, lambda: looping.report()["poll_failures"] >= 3 and looping.report()["post_failures"] >= 2)
+    warned = [record.name for record in caplog.records if record.levelname == "WARNING"]
+    assert sorted(warned) == ["sync.delivering", "sync.loop"]
+
+
+def test_the_report_holds_our_own_words_and_nothing_that_a_server_says(fake, looping):
+    fake.fault(lambda received, act: faults.json_answer(400, {"detail": "workspace secret-study"}))
+    request = make_request(identifier=fake.add_request().identifier, backend=fake.backend)
+    make_job(StatusCode.SUCCEEDED, request=request, action="extract")
+    Delivery.objects.begin([request.pk])
+    until(looping, lambda: looping.report()["poll_failures"] and looping.report()["post_failures"])
+    report = looping.report()
+    assert "secret-study" not in str(report)
+    assert report["post_failure"] == "The post of jobs was answered with 400."
+    assert "secret-study" in Delivery.objects.get().failure, "who may log in sees more"
+
+
+def test_a_server_whose_requests_are_all_of_other_backends_is_told_of(fake, looping, settings, caplog):
+    fake.add_request()
+    settings.BACKEND = "another"
+    until(looping, lambda: "is BACKEND, or JOB_SERVER_TOKEN, right?" in caplog.text)
 
 
 def test_a_fault_of_ours_in_a_poll_is_reported_and_plans_and_posts_go_on(fake, looping, monkeypatch, caplog):
@@ -162,6 +194,18 @@ def test_a_pause_ends_at_what_is_due_next(looping, monkeypatch):
     assert loop.LEAST_PAUSE_SECONDS <= waits[0] <= 5.0
 
 
+def test_posts_back_off_although_polls_succeed(fake, looping, settings):
+    """A server may refuse to be written to (maintenance: 503) and yet give its list."""
+    settings.POLL_INTERVAL = 0.01
+    for _ in range(5):
+        request = make_request(identifier=fake.add_request().identifier, backend=fake.backend)
+        make_job(StatusCode.SUCCEEDED, request=request, action="extract")
+        Delivery.objects.begin([request.pk])
+    fake.fault(faults.status(503), on="POST")
+    until(looping, lambda: len(fake.journal.gets) >= 20 and fake.journal.posts)
+    assert len(fake.journal.posts) < 10
+
+
 # --- once
 
 
@@ -192,6 +236,17 @@ def test_once_says_everything_that_went_wrong(fake, server, ask, monkeypatch):
     assert waiting in troubles[0] and "git host is silent" in troubles[0]
     assert silent in troubles[1] and "500" in troubles[1]
     assert told not in "".join(troubles)
+
+
+def test_once_gives_up_soon_when_nobody_answers(fake, server):
+    for _ in range(10):
+        request = make_request(identifier=fake.add_request().identifier, backend=fake.backend)
+        make_job(StatusCode.SUCCEEDED, request=request, action="extract")
+        Delivery.objects.begin([request.pk])
+    fake.fault(faults.dropped())
+    troubles = sync_once(server)
+    assert len(fake.journal.posts) == 1
+    assert troubles[-1] == "9 more request(s) were not told."
 
 
 def test_once_tells_also_when_the_poll_fails(fake, server, ask):

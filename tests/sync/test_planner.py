@@ -11,6 +11,7 @@ from jobs.git import GitUnavailable
 from jobs.models import Job, JobRequest
 from jobs.states import StatusCode
 from sync import planner
+from sync.backoff import Backoff
 from sync.planner import Planner, plan
 from tests.factories import make_job, make_output, make_request
 from tests.git_repositories import make_repository
@@ -263,7 +264,7 @@ def test_of_one_workspace_one_request_is_planned_at_a_time_the_oldest_first(many
 
 
 def test_whoever_waits_for_an_answer_comes_first(many, planned):
-    for number in range(planner.THREADS):
+    for number in range(planner.POLLED_THREADS + 1):
         at_host(f"h{number}.example", f"w{number}")
     many.tick()
     begun(planned, "w0", "w1", "w2")
@@ -272,17 +273,49 @@ def test_whoever_waits_for_an_answer_comes_first(many, planned):
     begun(planned, "w0", "w1", "w2", "call")
 
 
-def test_a_request_never_overtakes_an_older_one_of_its_workspace(many, planned):
-    for number in range(5):
-        at_host(f"h{number}.example", f"w{number}")
-    older = at_host("h8.example", "w")
-    at_host("h0.example", "w")
+def test_a_request_never_overtakes_an_older_one_of_its_workspace_that_has_no_room(many, planned):
+    """The host of the older one is busy, that of the younger one is not."""
+    for number in range(planner.MOST_PER_HOST):
+        at_host("busy.example", f"w{number}")
     many.tick()
-    begun(planned, "w0", "w1", "w2")
-    for workspace in ("w0", "w1", "w2", "w3", "w4", "w"):
-        planned.release.setdefault(workspace, threading.Event()).set()
-    wait_until(lambda: older.pk in many.tick() or "w" in planned.begun)
-    wait_until(lambda: many.tick() is not None and planned.begun.count("w") == 2)
+    begun(planned, "w0", "w1")
+    at_host("busy.example", "w")
+    younger = at_host("free.example", "w")
+    many.tick()
+    other = at_host("free.example", "other")
+    many.tick()
+    begun(planned, "w0", "w1", "other")
+    assert JobRequest.objects.waiting().filter(pk__in=[younger.pk, other.pk]).count() == 2
+
+
+def test_one_that_pauses_holds_up_no_other_of_its_workspace(many, planned, monkeypatch):
+    monkeypatch.setattr(
+        planner, "plan", lambda request, should_stop: request.branch != "silent" and planned(request, should_stop)
+    )
+    planned.release["w"] = threading.Event()
+    planned.release["w"].set()
+    at_host("a.example", "w", branch="silent")
+    younger = at_host("a.example", "w")
+    wait_until(lambda: younger.pk in many.tick())
+
+
+def test_calls_for_a_silent_host_leave_room_for_a_call_for_another(many, planned):
+    for number in range(6):
+        at_host("slow.example", f"slow{number}", source="rap_api")
+    many.tick()
+    at_host("fast.example", "fast", source="rap_api")
+    many.tick()
+    begun(planned, "slow0", "slow1", "fast")
+
+
+def test_the_loop_rests_while_the_host_of_an_overdue_request_has_no_room(many, planned):
+    for number in range(planner.MOST_PER_HOST):
+        at_host("slow.example", f"w{number}")
+    overdue = at_host("slow.example", "overdue")
+    many._pauses[overdue.pk] = Backoff(0.0, 0.0)
+    many.tick()
+    begun(planned, "w0", "w1")
+    assert many.seconds_to_next() > 60
 
 
 def test_many_requests_of_one_host_are_planned_in_few_rounds(many, planned, monkeypatch):

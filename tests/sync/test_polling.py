@@ -1,7 +1,7 @@
 """One poll: what is listed becomes rows, once; cancellations are passed on; nothing is undone for not being listed."""
 
 import pytest
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, IntegrityError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from jobs.models import Delivery, Job, JobRequest
@@ -125,11 +125,39 @@ def test_pages_are_smaller_where_they_are_too_large(fake, server, monkeypatch):
     assert JobRequest.objects.count() == 100
 
 
-def test_a_single_giant_request_is_an_error_and_no_endless_loop(fake, server, monkeypatch):
-    monkeypatch.setattr("sync.job_server.MOST_PAGE_BYTES", 2_000)
-    fake.add_request(actions=["x" * 3000])
+def test_a_giant_request_is_stepped_over_and_costs_no_other(fake, server, monkeypatch):
+    monkeypatch.setattr("sync.job_server.MOST_PAGE_BYTES", 20_000)
+    before = {fake.add_request().identifier for _ in range(15)}
+    giant = fake.add_request(actions=["x" * 30_000]).identifier
+    after = {fake.add_request().identifier for _ in range(15)}
+    found = poll(server)
+    assert found.listed == before | after
+    assert "too large to be read" in found.unusable[0]
+    assert not found.is_complete, "so nothing is said of those that were not seen"
+    assert giant not in found.listed
+
+
+def test_a_server_that_sends_too_much_whatever_it_is_asked_for_is_an_error(fake, server, monkeypatch):
+    monkeypatch.setattr("sync.job_server.MOST_PAGE_BYTES", 100)
+    fake.fault(lambda received, act: json_answer(200, {"results": ["x" * 1000], "count": 10**9}), on="GET")
     with pytest.raises(JobServerError, match="larger than"):
         poll(server)
+
+
+def test_a_server_that_sends_more_than_it_was_asked_for_is_not_read_on(fake, server, monkeypatch):
+    monkeypatch.setattr(polling, "PAGE", 10)
+    monkeypatch.setattr(polling, "STORED_TOGETHER", 5)
+    for _ in range(5):
+        fake.add_request()
+    fake.fault(listing(lambda results: results * 20), on="GET")
+    assert not poll(server).is_complete
+    assert len(fake.journal.gets) == 1
+
+
+def test_sentences_about_unusable_results_are_bounded(fake, server):
+    fake.fault(listing(lambda results: [{}] * 500), on="GET")
+    fake.add_request(backend=fake.backend)
+    assert len(poll(server).unusable) <= polling.MOST_UNUSABLE
 
 
 def test_a_list_without_an_end_is_cut(fake, server, monkeypatch):
@@ -241,6 +269,37 @@ def test_a_cancellation_that_is_known_costs_no_write(fake, server):
     fake.cancel(identifier, ["a", "a"])
     poll(server)
     assert writes_of(lambda: poll(server)) == []
+
+
+def test_very_many_names_are_refused_for_a_new_request_and_cut_for_a_cancellation(fake, server):
+    """A query takes only so many values, and one request must not end every poll."""
+    identifier = fake.add_request(actions=["a"]).identifier
+    poll(server)
+    request = jobs_of(identifier, a=StatusCode.EXECUTING)
+    names = ["a", *(f"a{number}" for number in range(250_001))]
+    fake.requests[identifier].cancelled_actions[:] = names
+    new = fake.add_request(actions=names).identifier
+    poll(server)
+    assert cancelled(request) == {"a"}
+    assert "requested_actions has more than" in JobRequest.objects.get(identifier=new).outcome_message
+
+
+def test_a_cancellation_that_the_database_refuses_does_not_cost_the_others(fake, server, monkeypatch, caplog):
+    requests = [fake.add_request(actions=["a"]).identifier for _ in range(3)]
+    poll(server)
+    for identifier in requests:
+        jobs_of(identifier, a=StatusCode.EXECUTING)
+        fake.cancel(identifier, ["a"])
+    real = JobRequest.ask_to_cancel
+
+    def refuses(self, actions, by):
+        if self.identifier == requests[1]:
+            raise IntegrityError("FOREIGN KEY constraint failed")
+        return real(self, actions, by)
+
+    monkeypatch.setattr(JobRequest, "ask_to_cancel", refuses)
+    assert "cancellation" in poll(server).unusable[0]
+    assert Job.objects.stop_requested().count() == 2
 
 
 # --- being listed
