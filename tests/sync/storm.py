@@ -22,6 +22,7 @@ from jobs.states import StatusCode
 from sync.job_server import JobServer
 from sync.loop import Sync
 from sync.transport import Transport
+from tests.fakes import spoiled
 from tests.fakes.job_server import FakeJobServer
 from tests.site import wait_until
 from tests.sync.dice import move
@@ -60,7 +61,7 @@ KINDS: tuple[dict, ...] = (
 )
 # How often a schedule has each step, among all.
 STEPS = {
-    **{"ask": 8, "cancel_some": 3, "cancel_all": 2, "cancel_unknown": 1},
+    **{"ask": 6, "ask_again": 6, "cancel_some": 3, "cancel_all": 3, "cancel_unknown": 1},
     **{"hide": 2, "reveal": 2, "forget": 1, "restore": 2, "evaluate": 2, "lose_the_author": 1},
     **{"cloud": 6, "clear": 7, "down": 3, "restart": 1, "kill": 2, "git_fails": 1, "git_works": 2},
     **{"poll": 10, "turns": 8, "age": 2},
@@ -136,11 +137,19 @@ class Storm:
     def ask(self, number: int) -> None:
         columns = {"workspace": f"{self.word}{number % 3}", "actions": [ACTIONS[number % 5 % 4]]}
         columns |= KINDS[number % len(KINDS)]
-        identifier = self.fake.add_request(
-            **{**columns, "cancelled_actions": list(columns.get("cancelled_actions", ()))}
-        )
-        self.asked[identifier.identifier] = columns
-        self.cancelled |= {(identifier.identifier, action) for action in columns.get("cancelled_actions", ())}
+        self._ask(columns)
+
+    def ask_again(self, number: int) -> None:
+        """Somebody asks for what one of the last requests has asked for: its jobs may be joined or reused."""
+        if self.asked:
+            columns = [*self.asked.values()][-1 - number % min(3, len(self.asked))]
+            self._ask({key: value for key, value in columns.items() if key != "cancelled_actions"})
+
+    def _ask(self, columns: dict) -> None:
+        cancelled = list(columns.get("cancelled_actions", ()))
+        identifier = self.fake.add_request(**columns | {"cancelled_actions": cancelled}).identifier
+        self.asked[identifier] = columns
+        self.cancelled |= {(identifier, action) for action in cancelled}
 
     def cancel_some(self, number: int) -> None:
         if identifier := self._pick(number):
@@ -229,12 +238,14 @@ class Storm:
 
     def restart(self, number: int) -> None:
         """By a signal: posts and plans that are under way have time to end, a poll has none."""
+        self.weather.let_go()
         self._sync.close(60)
         self.kill(number)
 
     def kill(self, number: int, *, begins_again: bool = True) -> None:
         """What is under way at the server goes on there, but nobody hears of it."""
         self._server.is_dead.set()
+        self.weather.let_go()
         self._sync.close(60)
         wait_until(self._sync._poller.is_idle, 60)
         if begins_again:
@@ -279,8 +290,9 @@ class Storm:
     # --- the end
 
     def calm(self, is_over: Callable[[], bool], seconds: float) -> None:
-        """Everything works again: go on until it is over, or for so many seconds."""
+        """Everything works but one request, which stays malformed: go on until it is over, or for so many seconds."""
         self.weather.clear_all()
+        self.fake.fault(spoiled.with_one_malformed(), on="GET")
         if self._is_down:
             self.down(0)
         self.git_works(0)

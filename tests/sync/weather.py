@@ -4,6 +4,7 @@ All of `tests.fakes.faults` and `tests.fakes.spoiled` that a real server may sho
 say that it does not know a request which it keeps, and to list other columns than it has.
 """
 
+import threading
 from collections.abc import Callable
 
 from sync.transport import Transport
@@ -56,7 +57,9 @@ QUICK: dict[str, Callable[[], Change]] = {
     "huge": lambda: spoiled.huge(1),
     "gzipped": spoiled.gzipped,
 }
-ALL = (*QUICK, *SLOW)
+# Answers that come only once the fault is switched off, whatever has happened meanwhile. Twice as likely as others.
+HELD = ("held", "held")
+ALL = (*QUICK, *SLOW, *HELD)
 
 
 class Weather:
@@ -65,14 +68,18 @@ class Weather:
     def __init__(self, server: FakeJobServer, transport: Transport):
         self._server, self._transport = server, transport
         self._on: list[tuple[str, Fault]] = []
+        self._gates: dict[int, threading.Event] = {}  # of those that are held, by the identity of their fault
 
     def turn(self, name: str, number: int) -> None:
         """Switch a fault on: for GET, POST or both, for once, thrice or until it is cleared, as the number says."""
         on = (None, "GET", "POST")[number % 3]
         # What is slow lasts, for every post that comes through would be given up too early.
         times = None if name in SLOW else (1, 3, None)[number // 3 % 3]
-        change = (SLOW | QUICK)[name]()
-        self._on.append((name, self._server.fault(change, on=on, times=times)))
+        gate = threading.Event()
+        change = faults.held(gate) if name in HELD else (SLOW | QUICK)[name]()
+        fault = self._server.fault(change, on=on, times=times)
+        self._gates[id(fault)] = gate
+        self._on.append((name, fault))
         self._set_patience()
 
     def clear(self, number: int) -> None:
@@ -80,7 +87,13 @@ class Weather:
         if self._on:
             _, fault = self._on.pop(number % len(self._on))
             fault.stop()
+            self._gates.pop(id(fault)).set()
             self._set_patience()
+
+    def let_go(self) -> None:
+        """No answer is held any more."""
+        for gate in self._gates.values():
+            gate.set()
 
     def clear_all(self) -> None:
         while self._on:
