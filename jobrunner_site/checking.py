@@ -4,6 +4,7 @@ Values in, problems out: nothing here reads the environment (`settings` does) or
 """
 
 import re
+import ssl
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -138,10 +139,19 @@ def job_server(values: Mapping) -> Iterable[str]:
         yield "JOB_SERVER_ENDPOINT: must be an https:// address without user name, such as https://jobs.example.org/api/v2/."
     elif address.startswith("http://") and not _is_loopback(address) and values["PRODUCTION"]:
         yield "JOB_SERVER_ENDPOINT: http:// would show the token to everybody on the way; production needs https://."
-    if values["JOB_SERVER_CA_FILE"] and not Path(values["JOB_SERVER_CA_FILE"]).is_file():
-        yield f"JOB_SERVER_CA_FILE: there is no file {values['JOB_SERVER_CA_FILE']}."
+    yield from _certificates(values["JOB_SERVER_CA_FILE"])
     if values["JOB_SERVER_PROXY"] and not re.match(r"https?://[^\s/]+", values["JOB_SERVER_PROXY"]):
         yield "JOB_SERVER_PROXY: must be the address of a proxy, such as http://proxy.example.org:3128."
+
+
+def _certificates(path: str) -> Iterable[str]:
+    try:
+        if path:
+            ssl.create_default_context(cafile=path)
+    except FileNotFoundError:
+        yield f"JOB_SERVER_CA_FILE: there is no file {path}."
+    except OSError as error:  # an SSLError is one
+        yield f"JOB_SERVER_CA_FILE: {path} holds no certificates that can be read ({error.strerror or error})."
 
 
 def _is_loopback(address: str) -> bool:

@@ -7,7 +7,6 @@ calls the same verb as every other way in. Flags are added (never edited), becau
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -16,19 +15,9 @@ from django.utils.html import format_html
 
 from jobs import admin_requests, storage
 from jobs.admin_filters import StateFilter, StatusFilter
-from jobs.admin_lists import MOST_IN_PAGE, FewRows, LargeTable, ReadOnly, any_of, beginning_with, link_to
+from jobs.admin_lists import MOST_IN_PAGE, FewRows, LargeTable, ReadOnly, ReasonForm, any_of, beginning_with, link_to
 from jobs.log import escape
 from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
-
-
-class CancelForm(ActionForm):
-    """What stands beside the choice of an action."""
-
-    reason = forms.CharField(
-        label="\u00a0reason:",
-        required=False,
-        widget=forms.TextInput(attrs={"placeholder": "why, for the study's author", "size": 40, "maxlength": 1000}),
-    )
 
 
 @admin.display(description="at")
@@ -97,7 +86,7 @@ class JobAdmin(ReadOnly, LargeTable):
     search_help_text = "the beginning of a job's or request's identifier, or the whole name of an action or workspace"
     inlines = (StatusChanges, Outputs)
     actions = ("cancel",)
-    action_form = CancelForm
+    action_form = ReasonForm
 
     def find(self, word: str) -> QuerySet:
         return any_of(Job, *_choices_of_jobs(word), {"action": word})

@@ -4,7 +4,9 @@ No page may scan a large table: what could be counted, sorted or compared is cou
 first, and is found by the beginning of a column that has an index. Knows nothing of what the rows mean.
 """
 
+from django import forms
 from django.contrib import admin
+from django.contrib.admin.helpers import ActionForm
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
@@ -100,4 +102,14 @@ class ReadOnly:
 def link_to(model: type[Model], choice: str, text: str) -> str:
     return format_html(
         '<a href="{}?{}">{}</a>', reverse(f"admin:jobs_{model._meta.model_name}_changelist"), choice, text
+    )
+
+
+class ReasonForm(ActionForm):
+    """What stands beside the choice of an action."""
+
+    reason = forms.CharField(
+        label="\u00a0reason:",
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "why, for the study's author", "size": 40, "maxlength": 1000}),
     )

@@ -4,7 +4,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from jobs.admin_lists import LargeTable, ReadOnly, any_of, beginning_with, link_to
+from jobs.admin_lists import LargeTable, ReadOnly, ReasonForm, any_of, beginning_with, link_to
+from jobs.log import escape
 from jobs.models import Delivery, Job, JobRequest
 
 
@@ -20,6 +21,9 @@ class JobRequestAdmin(ReadOnly, LargeTable):
         "the beginning of an identifier or commit, or the whole name of a workspace, repository or person"
     )
 
+    actions = ("refuse",)
+    action_form = ReasonForm
+
     def find(self, word: str) -> QuerySet:
         beginnings = [beginning_with(column, word) for column in ("identifier", "commit")]
         return any_of(JobRequest, *beginnings, *({column: word} for column in ("workspace", "repo_url", "created_by")))
@@ -27,6 +31,24 @@ class JobRequestAdmin(ReadOnly, LargeTable):
     @admin.display(description="jobs")
     def its_jobs(self, job_request: JobRequest) -> str:
         return link_to(Job, f"request__id__exact={job_request.pk}", "jobs")
+
+    @admin.action(description="Refuse selected requests that wait to be planned", permissions=["refuse"])
+    def refuse(self, request: HttpRequest, queryset) -> None:
+        """For one whose git host will never answer: whoever asked is told, and it is not tried again."""
+        reason = escape(request.POST.get("reason", "").strip()[:1000])
+        if not reason:
+            self.message_user(request, "Nothing was refused: say why, beside the action.", messages.ERROR)
+            return
+        message = f"Refused by {request.user.get_username()}: {reason}"
+        refused = [
+            row.conclude(JobRequest.Outcome.REFUSED, message, error_name="RefusedByOperator") for row in queryset
+        ]
+        self.message_user(request, f"{sum(refused)} request(s) refused; whoever asked will be told.", messages.SUCCESS)
+        if others := len(refused) - sum(refused):
+            self.message_user(request, f"{others} request(s) did not wait any more.", messages.WARNING)
+
+    def has_refuse_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("jobs.change_jobrequest")
 
 
 @admin.register(Delivery)

@@ -131,6 +131,8 @@ class Deliverer:
             self._end_outage()
 
     def _end_outage(self) -> None:
+        if self._outage.failures:
+            log.info("the job-server can be told again")
         self._reached_at = time.monotonic()
         self._has_answered = False
         self._outage.succeed()
@@ -238,6 +240,8 @@ class Deliverer:
         error, now = delivered.error, time.monotonic()
         is_unreachable = isinstance(error, Unreachable)
         if is_unreachable and (error.has_answered or self._reached_at <= now - delivered.seconds):
+            if not self._outage.failures:
+                log.warning("%s It is tried again; jobs go on meanwhile.", error)
             self._has_answered = error.has_answered
             self._outage.fail()
             pace.next_at = now  # nothing is wrong with this request

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from jobs.models import Delivery, JobRequest
 from jobs.wire import RemoteJob, digest, is_final, remote_jobs
-from sync.job_server import JobServer, JobServerError, UnknownRequest, encode
+from sync.job_server import JobServer, JobServerError, UnknownRequest, Unreachable, encode
 from sync.polling import current_flags
 
 log = logging.getLogger(__name__)
@@ -60,9 +60,10 @@ def deliver(server: JobServer, request_pk: int) -> Delivered:
 
 def _failed(request: JobRequest, told: str, error: JobServerError, began: float) -> Delivered:
     seconds = time.monotonic() - began
-    # What the server says beside it may hold a number or a clock.
+    # What the server says beside it may hold a number or a clock; an outage is told once for all requests.
     is_new = not request.delivery.failure.startswith(error.summary.removesuffix("."))
-    log.log(logging.WARNING if is_new else logging.DEBUG, "request %s: %s", request.identifier, error)
+    is_of_all = isinstance(error, Unreachable) or request.delivery.settled
+    log.log(logging.WARNING if is_new and not is_of_all else logging.DEBUG, "request %s: %s", request.identifier, error)
     Delivery.objects.fail(request.pk, str(error), is_doubtful=error.is_doubtful)
     return Delivered(error, told, seconds)
 

@@ -53,8 +53,10 @@ def plan(request: JobRequest, should_stop: Callable[[], bool] = lambda: False) -
     except JobError as error:
         _refuse(request, str(error), type(error).__name__)
     except Unavailable as error:
-        log.warning("request %s waits: %s", request.identifier, error)
-        request.say(f"{error} It is tried again.")
+        waits_for = f"{error} It is tried again."
+        is_new = request.outcome_message != waits_for
+        log.log(logging.WARNING if is_new else logging.DEBUG, "request %s waits: %s", request.identifier, waits_for)
+        request.say(waits_for)
         return False
     except OperationalError as error:
         if not is_passing(error):

@@ -57,7 +57,7 @@ def contact(
             is_last = failed.is_passing or attempt == _TRIES or pause >= deadline.seconds_left()
             if is_last or not isinstance(error, GitUnavailable):
                 raise error from None
-        log.info("Attempt %d of %d: %s", attempt, _TRIES, error)
+        log.debug("Attempt %d of %d: %s", attempt, _TRIES, error)
         deadline.pause(pause)
     raise AssertionError("the last try returns or raises")
 

@@ -23,9 +23,11 @@ def refusal_of_study(address: str, host: str, path: str) -> str:
     if host not in settings.ALLOWED_GIT_HOSTS:
         what_to_do = _what_to_do_about_host(host, path)
         return f"Repository '{address}' is on {host}, which this site does not read. {what_to_do}"
-    organisation = _steps(path)[0]
+    organisation, *names = _steps(path)
     allowed = [name.lower() for name in settings.ALLOWED_GITHUB_ORGS]
     if _EVERYBODY in allowed or organisation.lower() in allowed:
+        if host == GITHUB and not names:  # other hosts may have repositories at their top
+            return f"'{address}' is an organisation and no repository: add the repository's name."
         return ""
     return (
         f"Repository '{address}' belongs to {quoted(organisation)}, whose code this site does not run: studies must be "

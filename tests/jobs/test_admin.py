@@ -343,3 +343,16 @@ def test_a_request_can_be_told_to_the_job_server_again_by_those_who_may(client, 
     assert "1 request(s) will be told to the job-server again." in answer.content.decode()
     delivery = Delivery.objects.get()
     assert (delivery.acknowledged, delivery.settled) == ("", False)
+
+
+def test_a_request_whose_git_host_never_answers_is_refused_by_those_who_may_with_a_reason(client, rows):
+    waiting = JobRequest.objects.create(outcome="waiting", workspace="w", backend="development")
+    asked = {"action": "refuse", "_selected_action": [waiting.pk, rows[JobRequest].pk]}
+    bob_who_may(client, "view_jobrequest").post(page(JobRequest), asked | {"reason": "no"})
+    client.force_login(User.objects.create_superuser("olive"))
+    assert "say why" in client.post(page(JobRequest), asked, follow=True).content.decode()
+    assert JobRequest.objects.get(pk=waiting.pk).is_waiting
+    answer = client.post(page(JobRequest), asked | {"reason": "that host is gone"}, follow=True).content.decode()
+    assert "1 request(s) refused" in answer and "1 request(s) did not wait any more" in answer
+    waiting.refresh_from_db()
+    assert (waiting.outcome, waiting.outcome_message) == ("refused", "Refused by olive: that host is gone")

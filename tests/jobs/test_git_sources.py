@@ -30,6 +30,7 @@ def test_by_default_studies_of_opensafely_and_its_actions_are_read(repo):
         ("https://github.com/opensafel/study", "belongs to 'opensafel'"),
         ("https://github.com/opensafely%2Fx/study", "belongs to 'opensafely/x'"),
         ("https://github.com/x/opensafely/study", "belongs to 'x'"),
+        ("https://github.com/opensafely", "is an organisation and no repository: add the repository's name"),
         ("https://github.com/opensafely-actions", "belongs to 'opensafely-actions'"),
         ("https://github.com/opensafely-actions%2Fx", "belongs to 'opensafely-actions/x'"),
         ("https://github.com/opensafely-actions-evil/x", "belongs to 'opensafely-actions-evil'"),

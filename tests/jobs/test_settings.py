@@ -433,6 +433,7 @@ def test_the_job_servers_address_ends_in_one_slash(site, given):
         ({"JOB_SERVER_ENDPOINT": "https://u:sesame@jobs.example.org/", "JOB_SERVER_TOKEN": "t"}, "JOB_SERVER_ENDPOINT"),
         ({"JOB_SERVER_ENDPOINT": "https://jobs.example.org/", "JOB_SERVER_TOKEN": "ses ame"}, "JOB_SERVER_TOKEN"),
         ({"JOB_SERVER_CA_FILE": "/nowhere.pem"}, "JOB_SERVER_CA_FILE"),
+        ({"JOB_SERVER_CA_FILE": str(ROOT / "README.md")}, "JOB_SERVER_CA_FILE"),
         ({"JOB_SERVER_PROXY": "proxy:3128"}, "JOB_SERVER_PROXY"),
         ({"RAP_API_TOKENS": "sesame"}, "RAP_API_TOKENS"),
     ],
