@@ -18,7 +18,9 @@ LEAST_MEMORY = 6 * 1024**2
 _HOST = re.compile(r"[a-z0-9_.-]+(:\d+)?|\[[0-9a-f:.]+\](:\d+)?")
 _ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 _ORGANISATION = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*")
-_PROXY = re.compile(r"(https?|socks5h?)://[^\s/]+/?")
+# With a user and a password, in which signs such as / have to be written as %2F.
+_HTTP_PROXY = re.compile(r"https?://([^\s/?#@]+@)?([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?", re.IGNORECASE)
+_SOCKS_PROXY = re.compile(_HTTP_PROXY.pattern.replace("https?", "socks5h?", 1), re.IGNORECASE)
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _LEAST_TOKEN = 16
@@ -105,7 +107,8 @@ def git(values: Mapping) -> Iterable[str]:
             yield f"ALLOWED_GITHUB_ORGS: {name!r} is no organisation's name, such as opensafely (* allows all)."
     if not values["ALLOWED_GITHUB_ORGS"]:
         yield "ALLOWED_GITHUB_ORGS: name at least one organisation, such as opensafely (* allows all)."
-    if values["GIT_PROXY"] and not _PROXY.fullmatch(values["GIT_PROXY"]):
+    proxy = values["GIT_PROXY"]
+    if proxy and not _HTTP_PROXY.fullmatch(proxy) and not _SOCKS_PROXY.fullmatch(proxy):
         yield "GIT_PROXY: must be the address of a proxy, such as http://proxy.example.org:3128 (not shown)."
     address = values["ACTIONS_ORG_URL"]
     is_folder = address.startswith("/") and values["ALLOW_LOCAL_REPOS"]
@@ -140,8 +143,8 @@ def job_server(values: Mapping) -> Iterable[str]:
     elif address.startswith("http://") and not _is_loopback(address) and values["PRODUCTION"]:
         yield "JOB_SERVER_ENDPOINT: http:// would show the token to everybody on the way; production needs https://."
     yield from _certificates(values["JOB_SERVER_CA_FILE"])
-    if values["JOB_SERVER_PROXY"] and not re.match(r"https?://[^\s/]+", values["JOB_SERVER_PROXY"]):
-        yield "JOB_SERVER_PROXY: must be the address of a proxy, such as http://proxy.example.org:3128."
+    if values["JOB_SERVER_PROXY"] and not _HTTP_PROXY.fullmatch(values["JOB_SERVER_PROXY"]):
+        yield "JOB_SERVER_PROXY: must be the address of a proxy, such as http://proxy.example.org:3128 (not shown)."
 
 
 def _certificates(path: str) -> Iterable[str]:

@@ -64,6 +64,7 @@ USE_TZ = True
 FORMAT_MODULE_PATH = ["jobrunner_site.formats"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "jobrunner_site.debug_pages.SecretsHidden"
 # Whether other hosts of the domain speak https is not for this one to say (subdomains, preload).
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True

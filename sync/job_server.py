@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from jobs.wire import RemoteJob, clean
+from sync.redaction import redact
 from sync.transport import Answer, AnswerTooLarge, Transport, TransportError
 
 # A page of 1,000 requests takes about 1 MB; an answer to a POST says one word.
 MOST_PAGE_BYTES = 10_000_000
 MOST_REPLY_BYTES = 1_000_000
 _MOST_ERROR_CHARACTERS = 500
+_MOST_QUOTED_FROM = 100_000
 # Python refuses to read more than 4,300, and a database holds 19.
 _MOST_DIGITS = 18
 _JSON = "application/json"
@@ -160,8 +162,6 @@ def _hint(status: int) -> str:
 
 def _shown(answer: Answer) -> str:
     """The beginning of a body, opaque as it is. A server that repeats our token must not bring it into the log."""
-    body = answer.body
-    if token := settings.JOB_SERVER_TOKEN:
-        body = body.replace(token.encode(), b"***")  # all of it: a part of the token could stand at the end of a part
-    text = body[: 4 * _MOST_ERROR_CHARACTERS].decode("utf-8", "replace")
+    # All of it before it is cut: a part of a secret could stand at the end of a part.
+    text = redact(answer.body[:_MOST_QUOTED_FROM].decode("utf-8", "replace"))[: 4 * _MOST_ERROR_CHARACTERS]
     return clean(" ".join(text.split()), _MOST_ERROR_CHARACTERS) or "(nothing)"

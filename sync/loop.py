@@ -8,7 +8,7 @@ next poll. What is in memory (what is under way, pauses) may be lost at any mome
 import logging
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -68,11 +68,10 @@ class Poller:
             return LONGEST_POLL_BACKOFF_SECONDS
         return max(self._backoff.seconds_left(), self._next - time.monotonic(), 0.0)
 
-    def close(self) -> None:
+    def close(self, seconds: float) -> bool:
+        """Begin nothing more. False if a poll was still under way after that."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def is_idle(self) -> bool:
-        return self._future is None or self._future.done()
+        return self._future is None or not wait([self._future], seconds).not_done
 
     def _poll(self) -> Poll:
         try:
@@ -129,6 +128,7 @@ class Sync:
         self._poller = Poller(server, self.wake, before.get("last_poll_at")) if server else None
         self._deliverer = Deliverer(server, self.wake.set) if server else None
         self._last_post_at = before.get("last_post_at")
+        self._started_at = timezone.now()
         self._next_beat = self._next_look = 0.0
 
     def turn(self) -> bool:
@@ -160,9 +160,8 @@ class Sync:
         is_planned = self._planner.close(seconds / 2)
         if not (self._poller and self._deliverer):
             return is_planned
-        self._poller.close()
-        is_told = self._deliverer.close(seconds / 2)
-        return is_planned and is_told and self._poller.is_idle()
+        is_told = self._deliverer.close(seconds / 4)
+        return self._poller.close(seconds / 4) and is_planned and is_told
 
     def _sign_of_life(self) -> None:
         if time.monotonic() < self._next_beat:
@@ -172,7 +171,10 @@ class Sync:
 
     def report(self) -> dict[str, object]:
         """What the pages show; no secrets."""
-        found: dict[str, object] = {"waiting_to_be_planned": JobRequest.objects.waiting().count()}
+        found: dict[str, object] = {
+            "started_at": moment(self._started_at),
+            "waiting_to_be_planned": JobRequest.objects.waiting().count(),
+        }
         if self._poller and self._deliverer:
             poller, deliverer = self._poller, self._deliverer
             self._last_post_at = moment(deliverer.last_post_at) or self._last_post_at

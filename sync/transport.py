@@ -1,31 +1,26 @@
 """One HTTP exchange with a server that may be slow, lying or broken: bounded in time and size, and with no memory.
 
-The whole answer has one deadline, however slowly it drips (facts F26 of reliability.md): a timer cuts the connection.
+The whole exchange has one deadline (facts F26 of reliability.md; `sync.connecting` says what it cannot cut).
 No redirects, no cookies, no compression, no settings from the environment; a proxy or a private authority only if it is
 named. Nothing here knows what is sent or asked. No error text holds a header, so none holds the token.
 """
 
 import errno
 import http.client
-import os
 import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, IncompleteRead, ProxyError
 from urllib3.exceptions import TimeoutError as NoAnswerInTime
 
 from jobs.text import size_in_words
+from sync.connecting import Adapter, Cutter
 
-CONNECT_SECONDS = 10.0
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -48,90 +43,6 @@ class Answer:
     body: bytes
 
 
-class _Cutter:
-    """Ends an exchange at its deadline by shutting its connection down, whatever its thread waits for."""
-
-    def __init__(self, seconds: float):
-        self.seconds = seconds
-        self.has_cut = False
-        self.was_sent = False  # as far as we know: its first byte was handed over to a connection
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-
-    def __enter__(self) -> "_Cutter":
-        self._timer.start()
-        _this_thread.cutter = self
-        return self
-
-    def __exit__(self, *error) -> None:
-        _this_thread.cutter = None
-        self._timer.cancel()
-        with self._lock:
-            self._let_go()
-
-    def watch(self, watched: socket.socket) -> None:
-        """By a second handle: the first one changes hands in a TLS handshake and at the end of an answer."""
-        with self._lock:
-            self._let_go()
-            self._socket = socket.socket(fileno=os.dup(watched.fileno()))
-            if self.has_cut:
-                self._shut()
-
-    def _cut(self) -> None:
-        with self._lock:
-            self.has_cut = True
-            self._shut()
-
-    def _shut(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _let_go(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-
-_this_thread = threading.local()
-
-
-class _Watched:
-    """A connection that shows itself to the cutter of the exchange that uses it."""
-
-    def _new_conn(self) -> socket.socket:
-        # The bare socket: a proxy and TLS are spoken to before there is a request.
-        bare = super()._new_conn()
-        _this_thread.cutter.watch(bare)
-        return bare
-
-    def request(self, *args, **kwargs) -> None:
-        cutter = _this_thread.cutter
-        if self.sock is None:
-            self.connect()
-        cutter.watch(self.sock)
-        cutter.was_sent = True
-        self.timeout = cutter.seconds  # a large body may take longer than a connection may
-        return super().request(*args, **kwargs)
-
-
-class _HTTPConnection(_Watched, HTTPConnection):
-    pass
-
-
-class _HTTPSConnection(_Watched, HTTPSConnection):
-    pass
-
-
-class _Adapter(HTTPAdapter):
-    def get_connection_with_tls_context(self, *args, **kwargs):
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _HTTPSConnection if isinstance(pool, HTTPSConnectionPool) else _HTTPConnection
-        return pool
-
-
 class Transport:
     """Safe to use from several threads: each has connections of its own."""
 
@@ -152,7 +63,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """The whole answer, whatever its status. Raises TransportError and AnswerTooLarge."""
-        with _Cutter(self._seconds) as cutter:
+        with Cutter(self._seconds) as cutter:
             try:
                 answer, failure = self._exchange(method, url, params, body, headers, most_bytes), None
             except TransportError as error:
@@ -180,7 +91,7 @@ class Transport:
             params=params,
             data=body,
             headers=headers,
-            timeout=(min(CONNECT_SECONDS, self._seconds), self._seconds),
+            timeout=self._seconds,
             allow_redirects=False,
             stream=True,
         ) as response:
@@ -191,7 +102,7 @@ class Transport:
             content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             return Answer(response.status_code, content_type, content)
 
-    def _failure(self, reason: str, cutter: _Cutter) -> TransportError:
+    def _failure(self, reason: str, cutter: Cutter) -> TransportError:
         way = " (JOB_SERVER_PROXY is set)" if self._proxies and not cutter.was_sent else ""
         return TransportError(reason + way, was_sent=cutter.was_sent)
 
@@ -210,7 +121,7 @@ class Transport:
                 }
             )
             for prefix in ("https://", "http://"):
-                session.mount(prefix, _Adapter())
+                session.mount(prefix, Adapter())
             self._sessions.session = session
         return self._sessions.session
 

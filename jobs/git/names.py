@@ -132,7 +132,8 @@ def _https_hint(repo: str) -> str:
 
 def _check_url_path(repo: str, path: str, has_more: object) -> None:
     plain = unquote(path)
-    if has_more or not _URL_PATH.fullmatch(path) or _CONTROL.search(plain) or "\\" in plain:
+    # A "%" that is left could be unpacked a second time by a proxy on the way: "%252e%252e" would become "..".
+    if has_more or not _URL_PATH.fullmatch(path) or _CONTROL.search(plain) or "\\" in plain or "%" in plain:
         raise GitError(f"Repository '{shown(repo)}' is not the plain address of a repository.")
     steps = plain.removeprefix("/").removesuffix("/").split("/")
     if any(step in ("", ".", "..") or step.startswith("-") for step in steps):

@@ -8,6 +8,17 @@ from django.utils import timezone
 
 # Three times as long as a runner takes from one sign of life to the next.
 FRESH = timedelta(seconds=15)
+# Clocks of machines that share a database may differ so much.
+MOST_AHEAD = timedelta(minutes=1)
+
+
+def is_recent(at: datetime, most_age: timedelta) -> bool:
+    """Whether it was so long ago at most.
+
+    A time that lies ahead was written before somebody set the clock back. Nobody knows its age, so it counts as old:
+    otherwise what died at that time would pass for alive until the clock has caught up.
+    """
+    return -MOST_AHEAD <= timezone.now() - at <= most_age
 
 
 class FlagQuerySet(models.QuerySet):
@@ -65,7 +76,8 @@ class Heartbeat(models.Model):
     @classmethod
     def is_fresh(cls, name: str) -> bool:
         """Whether the part has shown a moment ago that it lives."""
-        return cls.objects.filter(name=name, at__gte=timezone.now() - FRESH).exists()
+        beat = cls.objects.filter(name=name).first()
+        return beat is not None and is_recent(beat.at, FRESH)
 
     @classmethod
     def beat(cls, name: str, **detail) -> None:

@@ -16,6 +16,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 
 from jobs.models import Heartbeat, JobRequest
+from jobs.models.flag import MOST_AHEAD
 from jobs.names import address_key
 from jobs.rap.answers import OutcomeUnknown, Refused, done
 from jobs.rap.endpoint import Call
@@ -100,9 +101,10 @@ def _check_that_it_can_be_planned() -> None:
     """Before anything is stored: whether the one who plans is there, and not too many others wait for it."""
     if not Heartbeat.is_fresh("sync"):
         raise Refused(503, "Service unavailable", ASLEEP)
-    # Older rows have nobody any more who waits for the answer.
-    since = timezone.now() - timedelta(seconds=settings.RAP_CREATE_TIMEOUT_SECONDS)
-    waiting = JobRequest.objects.waiting().filter(source=JobRequest.Source.RAP_API, received_at__gte=since)
+    # Other rows have nobody any more who waits for the answer, those that a clock which was set back has left included.
+    now = timezone.now()
+    possible = (now - timedelta(seconds=settings.RAP_CREATE_TIMEOUT_SECONDS), now + MOST_AHEAD)
+    waiting = JobRequest.objects.waiting().filter(source=JobRequest.Source.RAP_API, received_at__range=possible)
     if waiting.count() >= MOST_WAITING:
         details = f"This backend is busy reading {MOST_WAITING} other requests; nothing was started. Try again."
         raise Refused(503, "Service unavailable", details)

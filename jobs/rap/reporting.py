@@ -3,9 +3,10 @@
 import logging
 import re
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from jobs.models import Flag, Heartbeat, JobRequest
+from jobs.models.flag import is_recent
 from jobs.rap.bodies import unstorable
 from jobs.rap.openapi import fault
 from jobs.wire import RemoteJob, moment, stored_jobs
@@ -72,9 +73,13 @@ def _may_be_sent(job: RemoteJob) -> bool:
 
 
 def _agent_last_heard() -> datetime | None:
-    """The older of the two signs of life: without either of them nothing goes on."""
+    """The older of the two signs of life: without either of them nothing goes on.
+
+    None if one was never heard, or only at a time that lies ahead (the clock was set back since, and it is silent).
+    """
     heard = dict(Heartbeat.objects.filter(name__in=_AGENT).values_list("name", "at"))
-    return min(heard.values()) if len(heard) == len(_AGENT) else None
+    is_known = len(heard) == len(_AGENT) and all(is_recent(at, timedelta.max) for at in heard.values())
+    return min(heard.values()) if is_known else None
 
 
 def _switch(flag: Flag | None) -> dict:

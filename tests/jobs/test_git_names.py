@@ -68,6 +68,8 @@ HOSTILE_REPOS = [
     "https://github.com/org/../../etc",
     "https://github.com/org/%2e%2e/x",
     "https://github.com/org/%0a",
+    "https://github.com/org/%252e%252e/repo",
+    "https://github.com/org/re%25po",
     "https://github.com//repo",
     "https://github.com/",
     "https://github.com/org/--upload-pack=x",

@@ -30,7 +30,6 @@ def test_by_default_studies_of_opensafely_and_its_actions_are_read(repo):
         ("https://github.com/opensafel/study", "belongs to 'opensafel'"),
         ("https://github.com/opensafely%2Fx/study", "belongs to 'opensafely/x'"),
         ("https://github.com/x/opensafely/study", "belongs to 'x'"),
-        ("https://github.com/opensafely", "is an organisation and no repository: add the repository's name"),
         ("https://github.com/opensafely-actions", "belongs to 'opensafely-actions'"),
         ("https://github.com/opensafely-actions%2Fx", "belongs to 'opensafely-actions/x'"),
         ("https://github.com/opensafely-actions-evil/x", "belongs to 'opensafely-actions-evil'"),
@@ -117,3 +116,8 @@ def test_what_is_refused_is_shown_on_one_line(settings):
     with pytest.raises(git.GitError) as caught:
         check_repo("https://github.com/%E2%80%AEalice/study")
     assert str(caught.value).isprintable()
+
+
+def test_an_organisation_alone_is_no_repository():
+    with pytest.raises(git.GitError, match="is an organisation and no repository: add the repository's name"):
+        check_study("https://github.com/opensafely")

@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from jobs import health
 from jobs.health import MOST_TEXT, NO_DATABASE, SAID_BY_SYNC
-from jobs.models import Heartbeat
+from jobs.models import Heartbeat, JobRequest
 from jobs.models.flag import FRESH
 from jobs.wire import moment
+from tests.factories import make_request
 
 pytestmark = pytest.mark.django_db
 
@@ -65,6 +66,17 @@ def test_a_process_that_fell_silent_is_named_with_the_command_that_starts_it(nam
     assert "was last heard at" in problem and command in problem
 
 
+@pytest.mark.parametrize("name", ["run", "sync"])
+def test_a_sign_of_life_that_lies_ahead_is_none(name):
+    """The clock was ahead and was set right: who died before that must not pass for alive for days."""
+    all_well()
+    beat(name, -timedelta(days=1), last_poll_at=moment(timezone.now()))
+    (problem,) = problems()
+    assert "was last heard at" in problem
+    beat(name, -timedelta(seconds=30), last_poll_at=moment(timezone.now()))  # clocks differ a little
+    assert problems() == []
+
+
 @pytest.mark.parametrize(
     ("endpoint", "tokens", "is_needed"),
     [("", {}, False), ("https://jobs.example.org/", {}, True), ("", {"token": frozenset({"test"})}, True)],
@@ -76,14 +88,74 @@ def test_sync_is_missed_only_where_it_has_something_to_do(settings, endpoint, to
 
 
 @pytest.mark.parametrize(
-    "last", [None, "", "yesterday", "2026-11-26T12:00:00", "2026-99-99T12:00:00Z", 5, ["x"], "old"]
+    "last",
+    [
+        *(None, "", "yesterday", "2026-11-26T12:00:00", "2026-99-99T12:00:00Z", "0001-01-01T00:00:00+14:00", 5, ["x"]),
+        *(timedelta(minutes=-5, seconds=-1), timedelta(days=1)),
+    ],
 )
 def test_a_job_server_that_was_not_reached_for_minutes_is_a_problem_with_its_reason(last):
     all_well()
-    last = moment(timezone.now() - timedelta(minutes=5, seconds=1)) if last == "old" else last
+    is_a_time = isinstance(last, timedelta)
+    last = moment(timezone.now() + last) if is_a_time else last
     beat("sync", last_poll_at=last, poll_failure="The job-server answers with 502.")
     (problem,) = problems()
-    assert problem.startswith("The job-server has not been reached for 5 minutes (The job-server answers with 502.):")
+    beginning = "has not been reached for 5 minutes" if is_a_time else "has never been reached yet"
+    assert problem.startswith(f"The job-server {beginning} (The job-server answers with 502.):")
+
+
+def test_sync_may_take_a_minute_to_its_first_poll():
+    all_well()
+    beat("sync", started_at=moment(timezone.now()), last_poll_at=None)
+    assert problems() == []
+    beat("sync", started_at=moment(timezone.now() - timedelta(seconds=61)), last_poll_at=None)
+    (problem,) = problems()
+    assert "has never been reached yet" in problem
+
+
+def test_an_engine_that_is_silent_for_a_minute_is_a_problem():
+    all_well()
+    beat("run", engine_unavailable_since=(timezone.now() - timedelta(seconds=50)).timestamp())
+    assert problems() == []
+    beat("run", engine_unavailable_since=(timezone.now() - timedelta(seconds=70)).timestamp())
+    (problem,) = problems()
+    assert "The Docker engine has not answered since" in problem and "docker info" in problem
+
+
+def test_a_request_that_waits_for_long_to_be_planned_is_a_problem():
+    all_well()
+    request = make_request(outcome="waiting")
+    assert problems() == []
+    JobRequest.objects.filter(pk=request.pk).update(received_at=timezone.now() - timedelta(minutes=16))
+    (problem,) = problems()
+    assert "waited to be planned since" in problem and "refuse the request there" in problem
+
+
+@pytest.mark.parametrize("away", [timedelta(minutes=-10, seconds=-1), timedelta(days=1)], ids=["old", "ahead"])
+def test_what_is_not_acknowledged_for_long_is_a_problem_with_its_reason(away):
+    since = timezone.now() + away
+    all_well()
+    beat(
+        "sync",
+        last_poll_at=moment(timezone.now()),
+        waiting_to_be_delivered=3,
+        oldest_undelivered_since=moment(since),
+        post_failure="The post of jobs was answered with 400.",
+    )
+    (problem,) = problems()
+    assert problem.startswith(
+        f"The job-server has not acknowledged the states of 3 request(s) since {since:%Y-%m-%d %H:%M:%S} UTC "
+        "(The post of jobs was answered with 400.), so "
+    )
+    assert "deliveries" in problem
+
+
+@pytest.mark.parametrize("since", [None, "", "long ago", timedelta(minutes=-9)])
+def test_what_is_not_acknowledged_yet_is_no_problem(since):
+    all_well()
+    since = moment(timezone.now() + since) if isinstance(since, timedelta) else since
+    beat("sync", last_poll_at=moment(timezone.now()), waiting_to_be_delivered=3, oldest_undelivered_since=since)
+    assert problems() == []
 
 
 def test_where_nobody_is_polled_no_poll_is_missed(settings):
@@ -110,9 +182,45 @@ def test_a_text_is_short_and_on_one_line_and_what_has_an_inside_is_left_out():
     assert found["sync"]["post_failure"] is None
 
 
-def test_it_takes_one_query(django_assert_num_queries):
+HOSTILE = {
+    "markup": "<script>alert(1)</script>" * 1000,
+    "controls": "a\r\n\x00\u202eb",
+    "a body": {"detail": "job of secret-study"},
+    "a list": ["secret-study"],
+    "a truth": True,
+    "less than nothing": -1,
+    "a part": 1.5,
+    "too many": 10**400,
+    "words": "secret-study",
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
+def test_whatever_a_server_may_have_brought_into_what_sync_says_times_are_times_and_counts_are_counts(value):
     all_well()
-    with django_assert_num_queries(1):
+    said = dict.fromkeys(set(SAID_BY_SYNC) - {"last_poll_at"}, value)
+    Heartbeat.objects.filter(name="sync").update(
+        detail=said | {"last_poll_at": moment(timezone.now()), "<b>secret</b>": value, "answer": value}
+    )
+    answer = Client().get("/healthz/")
+    assert (answer.headers["Content-Type"], answer.headers["X-Content-Type-Options"]) == ("application/json", "nosniff")
+    found = answer.json()
+    assert set(found["sync"]) == {"at", "age_seconds", *SAID_BY_SYNC} and found["problems"] == []
+    texts = {key: text for key, text in found["sync"].items() if isinstance(text, str)}
+    assert set(texts) <= {"at", "last_poll_at", "poll_failure", "post_failure"}
+    assert all(len(text) <= MOST_TEXT and text.isprintable() for text in texts.values())
+    assert len(answer.content) < 2000
+
+
+def test_what_sync_says_may_be_no_object_at_all():
+    all_well()
+    Heartbeat.objects.filter(name="sync").update(detail=["secret-study"])
+    assert b"secret" not in Client().get("/healthz/").content
+
+
+def test_it_takes_two_queries(django_assert_num_queries):
+    all_well()
+    with django_assert_num_queries(2):
         asked()
 
 
@@ -143,6 +251,11 @@ def test_it_is_answered_by_plain_http_and_under_any_name(settings):
 def test_it_makes_no_cookie_and_is_kept_by_nobody():
     answer = Client().get("/healthz/")
     assert not answer.cookies and answer.headers["Cache-Control"] == "no-store"
+
+
+def test_django_logs_no_error_each_time_that_a_monitor_asks(caplog):
+    assert asked()[0] == 503
+    assert caplog.records == []
 
 
 def test_it_can_only_be_looked_at():

@@ -255,6 +255,14 @@ def test_a_database_that_is_lost_at_the_end_is_refused(site, url):
         ("GITHUB_PROXY_DOMAIN", "alice@proxy.example.org", "is not a host"),
         ("GIT_PROXY", "proxy.example.org:3128", "must be the address of a proxy, such as http://"),
         ("GIT_PROXY", "ext://alice:hunter2@proxy", "must be the address of a proxy, such as http://"),
+        ("GIT_PROXY", "http://alice:hunter2@proxy.example.org:3128/path", "must be the address of a proxy"),
+        ("GIT_PROXY", "http://alice:hunter2#@proxy.example.org:3128", "must be the address of a proxy"),
+        ("JOB_SERVER_PROXY", "proxy.example.org:3128", "must be the address of a proxy, such as http://"),
+        ("JOB_SERVER_PROXY", "http://alice:hunter2@proxy.example.org:3128/path", "must be the address of a proxy"),
+        ("JOB_SERVER_PROXY", "http://alice:hunter2/x@proxy.example.org:3128", "must be the address of a proxy"),
+        ("JOB_SERVER_PROXY", "http://alice:hunter2@proxy.example.org:port", "must be the address of a proxy"),
+        ("JOB_SERVER_PROXY", "http://alice:hunter2@proxy.example.org extra", "must be the address of a proxy"),
+        ("JOB_SERVER_PROXY", "socks5h://alice:hunter2@proxy.example.org", "must be the address of a proxy"),
         ("ACTIONS_ORG_URL", "https://github.com", "must be the https:// address of an organisation"),
         ("ACTIONS_ORG_URL", "https://github.com/", "must be the https:// address of an organisation"),
         ("ACTIONS_ORG_URL", "ext::sh -c true", "must be the https:// address"),
@@ -295,6 +303,16 @@ def test_hosts_and_addresses_may_have_ports_and_capitals(site):
         "GIT_PROXY": "http://alice:hunter2@proxy.example.org:3128",
         "ACTIONS_ORG_URL": "/actions",
     }
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://proxy:3128", "HTTPS://Proxy.example.org/", "http://alice:hunter%2F2@10.0.0.1:80", "http://[::1]:3128"],
+)
+def test_a_proxy_may_have_a_user_and_a_port(site, address):
+    given = {"GIT_PROXY": address, "JOB_SERVER_PROXY": address}
+    assert site.show(*given, **given) == given
+    assert site.show("GIT_PROXY", GIT_PROXY="socks5h://proxy:1080") == {"GIT_PROXY": "socks5h://proxy:1080"}
 
 
 def test_every_line_of_the_sample_can_be_uncommented(site):

@@ -1,5 +1,6 @@
 """One HTTP exchange: bounded in time and size whatever the server does, no memory, no secret in any text."""
 
+import contextlib
 import gc
 import gzip
 import json
@@ -163,7 +164,7 @@ def test_a_kept_connection_has_the_deadline_too(new_transport):
 
 
 def test_a_large_body_may_take_longer_than_a_connection(new_transport, monkeypatch):
-    monkeypatch.setattr("sync.transport.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("sync.connecting.CONNECT_SECONDS", 0.2)
 
     def talk(line: Line) -> None:
         line.is_stopping(0.7)
@@ -173,6 +174,79 @@ def test_a_large_body_may_take_longer_than_a_connection(new_transport, monkeypat
     with RawServer(talk) as server:
         found = new_transport().exchange("POST", server.url, most_bytes=MOST, body=b"x" * 20_000_000)
     assert found.body == b'"well"'
+
+
+@pytest.fixture
+def dead() -> Iterator:
+    """Gives addresses that let nobody in and do not say so, with one port: their queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+
+        def make(count: int, port: int) -> list[tuple[str, int]]:
+            for number in range(count):
+                listener = stack.enter_context(socket.socket())
+                listener.bind((f"127.0.0.{number + 2}", port))
+                listener.listen(0)
+                for _ in range(3):
+                    waiting = stack.enter_context(socket.socket())
+                    waiting.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        waiting.connect(listener.getsockname())
+            return [(f"127.0.0.{number + 2}", port) for number in range(count)]
+
+        yield make
+
+
+@pytest.fixture
+def has_addresses(monkeypatch):
+    """Lets a name have these addresses."""
+    look_up = socket.getaddrinfo
+
+    def make(name: str, addresses: list[tuple[str, int]]) -> None:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for address in addresses]
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *more, **options: found if host == name else look_up(host, *more, **options),
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_dead_addresses_share_the_deadline(new_transport, dead, has_addresses, scheme):
+    port = free_port()
+    has_addresses("many.example", dead(4, port))
+    with pytest.raises(TransportError, match=r"no whole answer within 0.4 seconds|does not answer in time") as error:
+        new_transport(seconds=0.4).exchange("GET", f"{scheme}://many.example:{port}/", most_bytes=MOST)
+    assert not error.value.was_sent
+
+
+def test_dead_addresses_leave_time_for_one_that_answers(new_transport, dead, has_addresses):
+    with saying(answer(b'"well"')) as server:
+        has_addresses("many.example", [*dead(3, server.port), (HOST, server.port)])
+        found = new_transport(seconds=2).exchange("GET", f"http://many.example:{server.port}/", most_bytes=MOST)
+    assert found.body == b'"well"'
+
+
+def test_an_address_that_refuses_is_not_the_last_word(new_transport, has_addresses):
+    with saying(answer(b'"well"')) as server:
+        has_addresses("two.example", [("127.0.0.2", server.port), (HOST, server.port)])
+        found = new_transport().exchange("GET", f"http://two.example:{server.port}/", most_bytes=MOST)
+    assert found.body == b'"well"'
+
+
+def test_a_name_that_was_looked_up_for_too_long_is_not_connected_to(new_transport, monkeypatch):
+    look_up = socket.getaddrinfo
+
+    def slowly(host, *more, **options):
+        threading.Event().wait(0.5)
+        return look_up(host, *more, **options)
+
+    with saying(answer()) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", slowly)
+        error = failure(new_transport(seconds=0.2), server)
+    assert (str(error), error.was_sent) == ("no whole answer within 0.2 seconds", False)
+    assert server.accepted == 0
 
 
 def test_an_exchange_after_one_that_was_cut_is_whole(new_transport):

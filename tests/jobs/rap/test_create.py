@@ -123,8 +123,9 @@ def test_a_token_of_another_backend_makes_nothing_here(caller):
 # Before anything is stored ------------------------------------------------------------------------------------------
 
 
-def test_without_the_process_that_plans_a_call_is_refused_at_once(caller):
-    Heartbeat.objects.update(at=timezone.now() - FRESH - timedelta(seconds=1))
+@pytest.mark.parametrize("away", [-FRESH - timedelta(seconds=1), timedelta(days=1)], ids=["old", "ahead"])
+def test_without_the_process_that_plans_a_call_is_refused_at_once(caller, away):
+    Heartbeat.objects.update(at=timezone.now() + away)
     answer = caller.create()
     assert (answer.status_code, answer.json()["details"]) == (503, ASLEEP)
     assert not JobRequest.objects.exists()
@@ -146,7 +147,12 @@ def test_a_call_too_many_is_refused_at_once(caller):
 
 def test_rows_that_nobody_waits_for_any_more_do_not_make_it_busy(caller, settings):
     long_ago = timezone.now() - timedelta(seconds=settings.RAP_CREATE_TIMEOUT_SECONDS + 1)
-    for source, received_at in [("rap_api", long_ago), ("polling", timezone.now())] * MOST_WAITING:
+    tomorrow = timezone.now() + timedelta(days=1)  # as it was before the clock was set back
+    for source, received_at in [
+        ("rap_api", long_ago),
+        ("polling", timezone.now()),
+        ("rap_api", tomorrow),
+    ] * MOST_WAITING:
         make_request(source=source, outcome=Outcome.WAITING, received_at=received_at)
     with planning(lambda request: plan(request) if request.identifier == RAP_ID else None):
         assert caller.create().status_code == 201

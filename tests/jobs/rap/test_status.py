@@ -10,6 +10,7 @@ from django.utils import timezone
 from jobs.models import Flag, Heartbeat, Job, JobRequest
 from jobs.models.job import job_identifier
 from jobs.states import StatusCode
+from jobs.wire import moment
 from tests.factories import make_flag, make_job, make_request
 from tests.rap import OTHER_TOKEN, RAP_ID, Caller
 
@@ -217,11 +218,20 @@ def test_a_token_of_other_backends_is_told_nothing():
 
 @pytest.mark.parametrize(("newer", "older"), [("run", "sync"), ("sync", "run")])
 def test_the_agent_was_last_seen_when_the_first_of_its_processes_fell_silent(caller, newer, older):
-    Heartbeat.objects.create(name=newer, at=NOON)
+    now = timezone.now()
+    Heartbeat.objects.create(name=newer, at=now)
     assert backends(caller)[0]["last_seen"] is None
-    Heartbeat.objects.create(name=older, at=NOON - timedelta(minutes=1))
-    Heartbeat.objects.create(name="something else", at=NOON - timedelta(days=1))
-    assert backends(caller)[0]["last_seen"] == "2026-11-26T11:59:00.250000Z"
+    Heartbeat.objects.create(name=older, at=now - timedelta(minutes=1))
+    Heartbeat.objects.create(name="something else", at=now - timedelta(days=1))
+    assert backends(caller)[0]["last_seen"] == moment(now - timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("silent", ["run", "sync"])
+def test_an_agent_that_was_heard_at_a_time_that_lies_ahead_was_not_heard(caller, silent):
+    """The clock was set back; a job-server would take it for alive until the clock has caught up."""
+    for name in ("run", "sync"):
+        Heartbeat.objects.create(name=name, at=timezone.now() + timedelta(days=1 if name == silent else 0))
+    assert backends(caller)[0]["last_seen"] is None
 
 
 def test_switches_are_told_with_the_time_at_which_they_were_set(caller):
