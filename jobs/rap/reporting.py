@@ -5,16 +5,18 @@ import re
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from jobs.models import Flag, Heartbeat, JobRequest
+from jobs.models import Flag, Heartbeat, Job, JobRequest
 from jobs.models.flag import is_recent
 from jobs.rap.bodies import unstorable
 from jobs.rap.openapi import fault
-from jobs.wire import RemoteJob, moment, stored_jobs
+from jobs.wire import RemoteJob, moment, remote_jobs, stored_jobs
 
 log = logging.getLogger(__name__)
 
 _RAP_ID = re.compile(r"[a-z0-9]{16}")
 _AT_ONCE = 500
+# Those that `remote_jobs` needs of a mirror are among them.
+_COLUMNS = ("identifier", "backend", "source", "outcome", "outcome_at", "received_at", "joined_jobs")
 # The two processes that make up the agent of a backend.
 _AGENT = ("run", "sync")
 
@@ -23,21 +25,30 @@ def jobs_of(rap_ids: Iterable[str], backends: Collection[str]) -> tuple[list[Rem
     """All jobs of the requests, and the identifiers that have none here; each in the order of the question.
 
     One that still waits to be planned is in neither list: an unrecognised one would be failed by a job-server that
-    does not know what became of its call of rap/create.
+    does not know what became of its call of rap/create. A polled one that other requests' jobs do has those under
+    identifiers of its own, as polling tells them.
     """
     asked = list(dict.fromkeys(rap_ids))
     requests = {request.identifier: request for request in _requests(asked, backends)}
     told = stored_jobs(request.pk for request in requests.values())
+    if mirrors := [request for request in requests.values() if _is_mirror(request)]:
+        told |= remote_jobs(mirrors)
     jobs: list[RemoteJob] = []
     unrecognised = []
     for rap_id in asked:
         request = requests.get(rap_id)
-        if request is None or not (told[request.pk] or request.is_waiting):
+        if request is None or not (told[request.pk] or request.is_waiting or _is_mirror(request)):
             unrecognised.append(rap_id)
             continue
         of_request = [job | {"rap_id": rap_id, "backend": request.backend} for job in told[request.pk]]
         jobs += [job for job in of_request if _may_be_sent(job)]
     return jobs, unrecognised
+
+
+def actions_of(request: JobRequest) -> set[str]:
+    """The actions of which `jobs_of` tells a job."""
+    jobs = Job.objects.filter(identifier__in=request.joined_jobs) if _is_mirror(request) else request.jobs
+    return set(jobs.values_list("action", flat=True))
 
 
 def backends(slugs: Collection[str]) -> list[dict]:
@@ -61,7 +72,13 @@ def _requests(rap_ids: list[str], backends: Collection[str]) -> Iterable[JobRequ
     for start in range(0, len(possible), _AT_ONCE):
         chunk = possible[start : start + _AT_ONCE]
         found = JobRequest.objects.filter(identifier__in=chunk, backend__in=backends)
-        yield from found.only("identifier", "backend", "outcome")
+        yield from found.only(*_COLUMNS)
+
+
+def _is_mirror(request: JobRequest) -> bool:
+    """Whether jobs of others stand for it. Not if it was sent by rap/create, whose answer said that it has no jobs."""
+    is_polled = request.source == JobRequest.Source.POLLING
+    return is_polled and request.outcome == JobRequest.Outcome.ALREADY_SCHEDULED and bool(request.joined_jobs)
 
 
 def _may_be_sent(job: RemoteJob) -> bool:

@@ -31,7 +31,7 @@ def cancel(call: Call) -> HttpResponse:
     rap_id, actions = call.body["rap_id"], list(dict.fromkeys(call.body["actions"]))
     with transaction.atomic():
         request = JobRequest.objects.filter(identifier=rap_id, backend__in=call.backends).first()
-        known = set(request.jobs.values_list("action", flat=True)) if request else set()
+        known = reporting.actions_of(request) if request else set()
         if not known:
             raise _not_found(f"No jobs found for rap_id {rap_id}", rap_id=rap_id)
         if missing := [action for action in actions if action not in known]:

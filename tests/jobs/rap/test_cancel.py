@@ -4,12 +4,14 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from jobs.models import Job
+from jobs.models import Job, JobRequest
 from jobs.states import StatusCode
 from tests.factories import make_job, make_request
 from tests.rap import OTHER_TOKEN, RAP_ID, Caller
 
 pytestmark = pytest.mark.django_db
+
+MIRROR = "mirror2345678abc"
 
 
 @pytest.fixture
@@ -85,6 +87,38 @@ def test_a_request_without_jobs_is_not_found(caller):
         }
 
 
+@pytest.fixture
+def mirror(jobs) -> JobRequest:
+    """A polled request whose actions `jobs` of another request do."""
+    joined = [job.identifier for job in jobs.values()]
+    return make_request(
+        identifier=MIRROR, backend="test", source="polling", outcome="already_scheduled", joined_jobs=joined
+    )
+
+
+def test_an_action_that_another_request_does_is_cancelled_for_this_one_only(caller, mirror):
+    """As by polling."""
+    answer = caller.cancel("extract", rap_id=MIRROR)
+    assert (answer.status_code, answer.json()["count"]) == (200, 1)
+    assert wishes() == {"extract": "", "analyse": ""}
+    codes = {job["action"]: job["status_code"] for job in caller.status(MIRROR).json()["jobs"]}
+    assert codes == {"extract": "cancelled_by_user", "analyse": "executing"}
+    assert {job["status_code"] for job in caller.status(RAP_ID).json()["jobs"]} == {"executing"}
+    assert caller.cancel("extract", rap_id=MIRROR).status_code == 200
+
+
+def test_an_action_that_no_other_request_does_either_is_not_found(caller, mirror):
+    assert caller.cancel("extract", "nope", rap_id=MIRROR).json()["not_found"] == ["nope"]
+    mirror.refresh_from_db()
+    assert (mirror.cancelled_actions, mirror.withdrawn_jobs) == ([], [])
+
+
+@pytest.mark.parametrize(("source", "outcome"), [("rap_api", "already_scheduled"), ("polling", "refused")])
+def test_a_request_that_ended_without_jobs_has_none_to_cancel(caller, mirror, source, outcome):
+    JobRequest.objects.filter(pk=mirror.pk).update(source=source, outcome=outcome)
+    assert caller.cancel("extract", rap_id=MIRROR).status_code == 404
+
+
 def test_jobs_of_another_backend_are_not_found(jobs):
     assert Caller(OTHER_TOKEN).cancel("extract").status_code == 404
     assert wishes() == {"extract": "", "analyse": ""}
@@ -95,7 +129,7 @@ def test_a_cancellation_takes_few_queries(caller, jobs):
         connection,
     ) as queries:
         caller.cancel("extract", "analyse")
-    assert len(queries) <= 8
+    assert len(queries) <= 9
 
 
 @pytest.mark.parametrize("actions", [[], "extract", [""], [1], None])

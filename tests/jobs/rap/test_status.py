@@ -10,7 +10,7 @@ from django.utils import timezone
 from jobs.models import Flag, Heartbeat, Job, JobRequest
 from jobs.models.job import job_identifier
 from jobs.states import StatusCode
-from jobs.wire import moment
+from jobs.wire import SHARED_KEYS, moment
 from tests.factories import make_flag, make_job, make_request
 from tests.rap import OTHER_TOKEN, RAP_ID, Caller
 
@@ -95,10 +95,58 @@ def test_the_answer_keeps_the_order_of_the_question_and_names_each_once(caller):
     assert answer.json()["unrecognised_rap_ids"] == [rap_id(9), rap_id(8)]
 
 
-@pytest.mark.parametrize("outcome", ["refused", "nothing_to_do", "already_scheduled"])
-def test_a_request_that_ended_without_jobs_is_unrecognised(caller, outcome):
-    make_rap(1, outcome=outcome)
+ENDED = [
+    *(("rap_api", outcome) for outcome in ("refused", "nothing_to_do", "already_scheduled")),
+    *(("polling", outcome) for outcome in ("refused", "nothing_to_do")),
+]
+
+
+@pytest.mark.parametrize(("source", "outcome"), ENDED)
+def test_a_request_that_ended_without_jobs_is_unrecognised(caller, source, outcome):
+    joined = [make_job(request=make_rap(2)).identifier] if outcome == "already_scheduled" else []
+    make_rap(1, outcome=outcome, source=source, joined_jobs=joined)
     assert caller.status(rap_id(1)).json() == {"jobs": [], "unrecognised_rap_ids": [rap_id(1)]}
+
+
+def make_mirror(number: int, *jobs: Job, **columns) -> JobRequest:
+    """A polled request whose actions jobs of others do."""
+    joined = [job.identifier for job in jobs]
+    return make_rap(number, outcome="already_scheduled", **{"source": "polling", "joined_jobs": joined} | columns)
+
+
+def test_the_jobs_of_others_that_do_a_polled_request_are_told_under_identifiers_of_its_own(caller):
+    """As polling tells them: such a request may be asked for, too, where a job-server uses both protocols."""
+    owner = make_rap(2, "extract")
+    running = make_job(StatusCode.EXECUTING, request=owner, action="analyse", status_message="It runs.")
+    make_mirror(1, owner.jobs.get(action="extract"), running)
+    answer = caller.status(rap_id(2), rap_id(1)).json()
+    assert answer["unrecognised_rap_ids"] == []
+    extract, analyse = (job for job in answer["jobs"] if job["rap_id"] == rap_id(1))
+    assert set(extract) == set(analyse) == {*SHARED_KEYS, "rap_id", "backend"}
+    assert [extract["identifier"], analyse["identifier"]] == [
+        job_identifier(rap_id(1), "extract"),
+        job_identifier(rap_id(1), "analyse"),
+    ]
+    assert (analyse["status_code"], analyse["backend"]) == ("executing", "test")
+    assert analyse["status_message"] == f"It runs. (Job {running.identifier}, scheduled by another request.)"
+
+
+def test_a_polled_request_whose_joined_job_was_deleted_is_not_unrecognised(caller):
+    """What a job-server knows of it stays true."""
+    make_mirror(1, joined_jobs=["abcdefgh12345678"])
+    assert caller.status(rap_id(1)).json() == {"jobs": [], "unrecognised_rap_ids": []}
+
+
+def test_the_number_of_queries_does_not_grow_with_requests_that_jobs_of_others_do(caller):
+    job = make_job(request=make_rap(1))
+    make_mirror(2, job)
+    with CaptureQueriesContext(connection) as of_one:
+        caller.status(rap_id(2))
+    for number in range(3, 40):
+        make_mirror(number, job)
+    with CaptureQueriesContext(connection) as of_many:
+        assert len(caller.status(*map(rap_id, range(2, 40))).json()["jobs"]) == 38
+    assert len(of_many) == len(of_one) <= 8
 
 
 def test_a_request_that_waits_to_be_planned_is_in_neither_list(caller):
