@@ -12,7 +12,7 @@ help: ## show this list
 demo: ## set everything up and run the demo study in real containers
 	@scripts/demo.sh
 
-demo-server: ## a fake job-server, sync, run and the web pages on this machine: watch a request (RAP=1: it calls us)
+demo-server: ## a fake job-server, sync, run and the web pages: watch a request (RAP=1: it calls us; PORT=8000 SERVER_PORT=8001)
 	@scripts/demo_server.sh
 
 test: setup-dev engine images ## set everything up and run every check and test, as CI does

@@ -11,7 +11,14 @@ cd "$(dirname "$0")/.."
 python=$PWD/.venv/bin/python
 port=${PORT:-8000}
 server_port=${SERVER_PORT:-8001}
+is_called=${RAP:-}
+WORK_DIR=${DEMO_WORK_DIR:-$PWD/workdir/demo-server}
+names=()
+logs=()
 pids=()
+# Nothing of this outlives this script, even when it is killed and cannot end anything itself.
+end_with_me=()
+if setpriv --pdeathsig TERM true 2>/dev/null; then end_with_me=(setpriv --pdeathsig TERM --); fi
 
 free_port() {
     # As servers do: what is left of connections that have ended does not matter.
@@ -19,14 +26,34 @@ free_port() {
         stop "Port $1 of this machine is in use. Choose another: $2=… make demo-server."
 }
 
+# The folder is emptied, so nobody may work in it. The processes inherit the lock: the last one that ends gives it back.
+take_folder() {
+    local pid live=
+    mkdir -p "$(dirname "$WORK_DIR")"
+    exec 8>>"$WORK_DIR.lock"
+    if ! flock --nonblock 8; then
+        say "An earlier demo-server still works in $WORK_DIR. Waiting up to 10 s for its end …"
+        if ! flock --wait 10 8; then
+            while read -r pid; do if kill -0 "$pid" 2>/dev/null; then live+=" $pid"; fi; done <"$WORK_DIR.lock"
+            stop "It goes on. End it with Ctrl-C in its terminal, or with 'kill$live'; or choose another folder:" \
+                "DEMO_WORK_DIR=… make demo-server."
+        fi
+    fi
+    echo $$ >"$WORK_DIR.lock"
+    rm -rf "$WORK_DIR"
+    mkdir "$WORK_DIR"
+}
+
 secret() { "$python" -c 'import secrets; print(secrets.token_hex(16))'; }
 
-# begin NAME COMMAND…: in the background, with a log of its own.
+# begin NAME LOG COMMAND…: in the background, with a log of its own.
 begin() {
-    local name=$1
-    shift
-    "$@" >"$WORK_DIR/$name.log" 2>&1 </dev/null &
+    names+=("$1")
+    logs+=("$WORK_DIR/$2.log")
+    shift 2
+    ${end_with_me[@]+"${end_with_me[@]}"} "$@" >"${logs[-1]}" 2>&1 </dev/null &
     pids+=($!)
+    echo $! >>"$WORK_DIR.lock"
 }
 
 end() {
@@ -45,17 +72,39 @@ for found in client.containers.list(all=True, filters={"label": f"org.jobrunner.
     found.remove(force=True)' "$INSTANCE" || true
 }
 
+all_live() {
+    for pid in "${pids[@]}"; do
+        kill -0 "$pid" 2>/dev/null || return 1
+    done
+}
+
+# Which process has ended, how, and where it says why.
+stop_for_ended() {
+    local i how=0
+    for i in "${!pids[@]}"; do
+        if kill -0 "${pids[i]}" 2>/dev/null; then continue; fi
+        wait "${pids[i]}" 2>/dev/null || how=$?
+        if [ $how -gt 128 ]; then how="was killed (signal $((how - 128)))"; else how="has ended (exit code $how)"; fi
+        stop "${names[i]} $how: see ${logs[i]}."
+    done
+}
+
 # until_true SECONDS WHAT COMMAND…
 until_true() {
-    local last=$((SECONDS + $1)) what=$2
+    local last=$((SECONDS + $1)) what=$2 came=yes
     shift 2
-    until "$@" >/dev/null 2>&1; do
-        for pid in "${pids[@]}"; do
-            kill -0 "$pid" 2>/dev/null || stop "One of the processes has ended: see the logs in $WORK_DIR."
+    # The shell's own word about a killed process would stand beside ours.
+    {
+        until "$@" >/dev/null; do
+            if ! all_live || [ $SECONDS -ge $last ]; then
+                came=
+                break
+            fi
+            sleep 0.2
         done
-        [ $SECONDS -lt $last ] || stop "$what did not come about; see the logs in $WORK_DIR."
-        sleep 0.2
-    done
+    } 2>/dev/null
+    [ -n "$came" ] || stop_for_ended
+    [ -n "$came" ] || stop "$what did not come about; see the logs in $WORK_DIR."
 }
 
 answers() { "$python" -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)' "$1"; }
@@ -67,6 +116,7 @@ sys.exit(not Job.objects.exists() or Job.objects.active().exists() or Delivery.o
 
 scripts/setup.sh
 scripts/engine.sh
+take_folder
 free_port "$port" PORT
 free_port "$server_port" SERVER_PORT
 export DOCKER_REGISTRY=jobrunner-demo
@@ -74,17 +124,17 @@ export DOCKER_REGISTRY=jobrunner-demo
 scripts/demo_study.sh
 
 # Settings of its own: nothing of this installation is read or touched.
-export DOTENV_FILE="" JOB_RUNNER_MODE=development BACKEND=demo
-export WORK_DIR=${DEMO_WORK_DIR:-$PWD/workdir/demo-server} INSTANCE=demo-server-$port
+export DOTENV_FILE="" JOB_RUNNER_MODE=development BACKEND=demo WORK_DIR INSTANCE=demo-server-$port
 unset DATABASE_URL HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE GIT_REPO_DIR HOST_WORK_DIR EXECUTOR
-rm -rf "$WORK_DIR"
-mkdir -p "$WORK_DIR"
+unset "${!JOB_SERVER_@}" "${!RAP_@}"
+remove_containers
+
 token=$(secret)
-server=(-m tests.fakes.job_server --port "$server_port" --backend demo --token "$token" --repo-url "$PWD/demo/repo" --ask)
-if [ "${RAP:-}" ]; then
+server=(-m tests.fakes.job_server --port "$server_port" --backend demo --token "$token" --repo-url "$PWD/demo/repo" --ask
+    --example "Fill in an action that takes a minute, to cancel it" "workspace=slow&branch=slow&actions=readings_by_month")
+if [ "$is_called" ]; then
     RAP_API_TOKENS=$(secret)
     export RAP_API_TOKENS
-    unset JOB_SERVER_ENDPOINT JOB_SERVER_TOKEN
     server+=(--runner-url "http://127.0.0.1:$port/controller/v1/" --runner-token "$RAP_API_TOKENS")
 else
     export JOB_SERVER_ENDPOINT=http://127.0.0.1:$server_port/api/v2/ JOB_SERVER_TOKEN=$token
@@ -97,20 +147,24 @@ DJANGO_SUPERUSER_PASSWORD=$password "$python" manage.py createsuperuser --no-inp
 trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-begin web "$python" manage.py runserver --noreload "127.0.0.1:$port"
-begin sync "$python" manage.py sync
-begin run "$python" manage.py run
-until_true 60 "An answer of the pages" answers "http://127.0.0.1:$port/admin/login/"
-begin job-server "$python" "${server[@]}"
+# The job-server first: sync would have to report that it cannot be reached.
+begin "The fake job-server" job-server "$python" "${server[@]}"
 until_true 30 "An answer of the job-server" answers "http://127.0.0.1:$server_port/"
+begin "manage.py runserver" web "$python" manage.py runserver --noreload "127.0.0.1:$port"
+begin "manage.py sync" sync "$python" manage.py sync
+begin "manage.py run" run "$python" manage.py run
+until_true 60 "An answer of the pages" answers "http://127.0.0.1:$port/admin/login/"
 say "The job-server: http://127.0.0.1:$server_port/ (ask for actions there, cancel them, watch their states)"
 say "The job runner: http://127.0.0.1:$port/ (log in as demo with the password $password)"
+if [ "$is_called" ]; then
+    say "The RAP API:    http://127.0.0.1:$port/controller/v1/docs/ (what the job-server calls)"
+fi
 say "Health:         http://127.0.0.1:$port/healthz/   Logs: $WORK_DIR/*.log"
 say "A request of the demo study is on its way. Ctrl-C ends everything."
 if [ "${ONCE:-}" ]; then
     until_true 300 "The end of the request" ended
     say "The request has ended after $SECONDS s."
 else
-    wait -n "${pids[@]}" || true
-    stop "One of the processes has ended: see the logs in $WORK_DIR."
+    wait -n "${pids[@]}" 2>/dev/null || true
+    stop_for_ended
 fi

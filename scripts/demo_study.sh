@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes the git repository demo/repo from demo/study. The same content always gives the same commit, on every machine;
-# nothing is touched when the repository is there already.
+# Makes the git repository demo/repo from demo/study. The same content always gives the same commits, on every machine;
+# nothing is touched when the repository is there already. Its branch `slow` is the same study, but one of its actions
+# takes a minute: long enough for a person to cancel it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/messages.sh
@@ -24,9 +25,13 @@ cp -R "$study/." "$fresh"
 plain_git -C "$fresh" init --quiet --initial-branch=main --object-format=sha1
 plain_git -C "$fresh" add --all --force
 plain_git -C "$fresh" commit --quiet --message "The demo study" --no-verify
-commit=$(plain_git -C "$fresh" rev-parse HEAD)
+plain_git -C "$fresh" checkout --quiet -b slow
+sed 's/sleep 0.1/sleep 5/' "$study/analysis/readings_by_month.sh" >"$fresh/analysis/readings_by_month.sh"
+plain_git -C "$fresh" commit --all --quiet --message "Take a minute for the readings by month" --no-verify
+plain_git -C "$fresh" checkout --quiet main
+commits_of() { plain_git -C "$1" rev-parse HEAD refs/heads/slow 2>/dev/null; }
 
-if [ "$(plain_git -C "$repo" rev-parse HEAD 2>/dev/null)" = "$commit" ] && [ -d "$repo/.git" ]; then
+if [ -d "$repo/.git" ] && [ "$(commits_of "$repo")" = "$(commits_of "$fresh")" ]; then
     rm -rf "$fresh"
     exit 0
 fi
@@ -37,4 +42,5 @@ if [ -d "$repo/.git" ] && [ -n "$(plain_git -C "$repo" status --porcelain 2>/dev
 fi
 rm -rf "$repo"
 mv "$fresh" "$repo"
+commit=$(plain_git -C "$repo" rev-parse HEAD)
 say "Made the study's git repository demo/repo at commit ${commit:0:12}"

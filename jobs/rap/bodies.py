@@ -19,14 +19,21 @@ MOST_DEPTH = 20
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def read(request: HttpRequest, schema: str) -> dict:
-    """The body as an object that keeps to one of the document's schemas. Raises Refused (400)."""
-    body = _parsed(_bytes(request))
+def read(request: HttpRequest) -> object:
+    """The body as JSON, whatever it is. Raises Refused (400)."""
+    try:
+        # NaN and its like are no JSON, although Python reads them. RecursionError: ten thousand brackets.
+        return json.loads(_bytes(request).decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise _invalid("could not parse JSON from request body") from error
+
+
+def check(body: object, schema: str) -> None:
+    """Raises Refused (400) unless the body is an object that keeps to one of the document's schemas."""
     if what := unstorable(body):
         raise _invalid(f"Invalid request body received: {what}")
     if what := fault(schema, body):
         raise _invalid(f"Invalid request body received{what}")
-    return body
 
 
 def unstorable(value: object) -> str:
@@ -58,14 +65,6 @@ def _bytes(request: HttpRequest) -> bytes:
         return request.body
     except UnreadablePostError as error:
         raise _invalid("the request body could not be read to its end") from error
-
-
-def _parsed(body: bytes) -> object:
-    try:
-        # NaN and its like are no JSON, although Python reads them. RecursionError: ten thousand brackets.
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise _invalid("could not parse JSON from request body") from error
 
 
 def _refuse(constant: str) -> None:

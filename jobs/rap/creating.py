@@ -5,10 +5,10 @@ the deadline it concludes the row itself: a conditional update, as planning's ow
 the answer is definite either way. No transaction is held while it waits.
 """
 
-import logging
 import time
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -21,16 +21,16 @@ from jobs.names import address_key
 from jobs.rap.answers import OutcomeUnknown, Refused, done
 from jobs.rap.endpoint import Call
 
-log = logging.getLogger(__name__)
-
 LOOK_EVERY_SECONDS = 0.05
 # Each waiting call holds one of the web's threads, and the pages need some, too.
 MOST_WAITING = 8
-TIMEOUT = "Timeout"
+TIMEOUT, NOT_AT_WORK = "Timeout", "NotAtWork"
 ASLEEP = (
     "The process that reads studies (manage.py sync) is not at work on this backend, so nothing was started. "
     "Ask its operators to start it, then try again."
 )
+# What planning adds to the sentence that a waiting request waits with; no longer true of one that is taken back.
+TRIED_AGAIN = " It is tried again."
 # Once there are jobs these must be the same in a repeat, as at other controllers.
 _IDENTIFIES = ("backend", "workspace", "repo_url", "commit")
 # Before that, all that a plan is made from: one may be under way.
@@ -93,21 +93,21 @@ def _stored(asked: JobRequest) -> JobRequest:
             asked.save(force_insert=True)
     except IntegrityError:
         return JobRequest.objects.get(identifier=asked.identifier)
-    log.info("request %s was sent by the job-server and waits to be planned", asked.identifier)
     return asked
 
 
 def _check_that_it_can_be_planned() -> None:
     """Before anything is stored: whether the one who plans is there, and not too many others wait for it."""
     if not Heartbeat.is_fresh("sync"):
-        raise Refused(503, "Service unavailable", ASLEEP)
+        raise _unavailable(ASLEEP)
     # Other rows have nobody any more who waits for the answer, those that a clock which was set back has left included.
     now = timezone.now()
     possible = (now - timedelta(seconds=settings.RAP_CREATE_TIMEOUT_SECONDS), now + MOST_AHEAD)
     waiting = JobRequest.objects.waiting().filter(source=JobRequest.Source.RAP_API, received_at__range=possible)
     if waiting.count() >= MOST_WAITING:
-        details = f"This backend is busy reading {MOST_WAITING} other requests; nothing was started. Try again."
-        raise Refused(503, "Service unavailable", details)
+        raise _unavailable(
+            f"This backend is busy reading {MOST_WAITING} other requests; nothing was started. Try again."
+        )
 
 
 def _concluded(request: JobRequest, deadline: float) -> JobRequest:
@@ -126,22 +126,33 @@ def _withdraw(request: JobRequest) -> None:
     """Take it back, unless its plan is stored just now. One that is polled as well is not ours to take back."""
     if request.source != JobRequest.Source.RAP_API:
         raise OutcomeUnknown(f"The request {request.identifier} is known from polling and still waits to be planned.")
-    if not request.conclude(Outcome.REFUSED, _why_withdrawn(request), error_name=TIMEOUT):
+    error_name, message = (TIMEOUT, _too_slow(request)) if Heartbeat.is_fresh("sync") else (NOT_AT_WORK, ASLEEP)
+    if not request.conclude(Outcome.REFUSED, message, error_name=error_name):
         request.refresh_from_db()
 
 
-def _why_withdrawn(request: JobRequest) -> str:
-    if not Heartbeat.is_fresh("sync"):
-        return ASLEEP
-    why = f" It waits: {request.outcome_message}" if request.outcome_message else ""
+def _too_slow(request: JobRequest) -> str:
     seconds = f"{settings.RAP_CREATE_TIMEOUT_SECONDS:g}"
-    return f"The study was not read within {seconds} seconds, so nothing was started.{why} Try again."
+    # Before the first try has failed nobody has said anything.
+    why = request.outcome_message.removesuffix(TRIED_AGAIN) or f"it was still waiting for git of {_shown(request)}."
+    return f"The study was not read within {seconds} seconds, so nothing was started. Reason: {why} Try again later."
+
+
+def _shown(request: JobRequest) -> str:
+    """The repository's address, or less of it: it was not looked at yet, and people paste passwords into addresses."""
+    try:
+        parts = urlsplit(request.repo_url)
+    except ValueError:
+        return "its repository"
+    return "its repository" if "@" in request.repo_url else parts._replace(query="", fragment="").geturl()
 
 
 def _answer(request: JobRequest) -> HttpResponse:
     if request.outcome == Outcome.PLANNED:
         details, count = f"Jobs created {_for(request)}", request.jobs.count()
         return done("Success", details, status=201, rap_id=request.identifier, count=count)
+    if request.outcome == Outcome.REFUSED and request.error_name == NOT_AT_WORK:
+        raise _unavailable(request.outcome_message)
     if request.outcome == Outcome.REFUSED:
         raise _not_created(request.outcome_message)
     if request.is_waiting:
@@ -155,3 +166,8 @@ def _for(request: JobRequest) -> str:
 
 def _not_created(details: str) -> Refused:
     return Refused(400, "Error creating jobs", details)
+
+
+def _unavailable(details: str) -> Refused:
+    """Of the site, not of the request: the same from whatever moment it is true."""
+    return Refused(503, "Service unavailable", details)

@@ -2,12 +2,17 @@
 
 The order matters: without a token configured nothing is there, whatever the method; nobody's body is read before they
 are known; and whatever goes wrong with us is answered in a form that no job-server takes for a refusal.
+
+What was refused, left open, created or cancelled is one line of the log, with who has asked for it. Questions that are
+answered are no line: job-servers ask each minute.
 """
 
 import functools
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -15,20 +20,32 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.views.decorators.csrf import csrf_exempt
 
 from jobs.rap.answers import OutcomeUnknown, Refused, failed
-from jobs.rap.bodies import read
+from jobs.rap.bodies import check, read
 from jobs.rap.tokens import authenticate
 
 log = logging.getLogger(__name__)
 
 View = Callable[..., HttpResponse]
+# What of a body tells operators which call it was.
+_TELLING = ("rap_id", "backend", "workspace")
+_MOST_SHOWN = 64
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
-    """A call whose token and body are in order: the backends that it may speak for, and the body (of a GET, none)."""
+    """A call: the address that it came from and, once they are known, the backends that its token may speak for and its
+    body, which keeps to its schema when the call is answered (of a GET, None)."""
 
-    backends: frozenset[str]
-    body: dict
+    address: str
+    backends: frozenset[str] = frozenset()
+    body: Any = None
+
+    def __str__(self) -> str:
+        """For the log. Of the token only whose it is; values as Python writes them, so that they cannot forge words."""
+        who = f"token of {', '.join(sorted(self.backends))}" if self.backends else "no valid token"
+        body = self.body if isinstance(self.body, dict) else {}
+        known = [f"{name} {body[name][:_MOST_SHOWN]!r}" for name in _TELLING if isinstance(body.get(name), str)]
+        return f"{self.address or 'an unknown address'} ({'; '.join([who, *known])})"
 
 
 def public(view: View) -> View:
@@ -44,7 +61,9 @@ def public(view: View) -> View:
     return when_on
 
 
-def endpoint(method: str, schema: str = "") -> Callable[[Callable[[Call], HttpResponse]], View]:
+def endpoint(
+    method: str, schema: str = "", *, logs_success: bool = False
+) -> Callable[[Callable[[Call], HttpResponse]], View]:
     """For callers with a token; `schema` names what the body has to keep to."""
 
     def as_view(answer: Callable[[Call], HttpResponse]) -> View:
@@ -53,21 +72,21 @@ def endpoint(method: str, schema: str = "") -> Callable[[Callable[[Call], HttpRe
         @functools.wraps(answer)
         def view(request: HttpRequest) -> HttpResponse:
             _check_that_it_is_on()
+            call = Call(request.META.get("REMOTE_ADDR", ""))
             if request.method != method:
-                return HttpResponseNotAllowed([method])
+                log.info(
+                    "%s was refused to %s: it takes %s, not %s", request.path, call.address, method, request.method
+                )
+                return _logged(HttpResponseNotAllowed([method]))
             try:
-                return answer(_call(request, schema))
-            except Refused as refusal:
-                # Nothing to do for operators, unless it is a strange token, or we are not up to it.
-                level = logging.INFO if refusal.status in (400, 404) else logging.WARNING
-                log.log(level, "%s was refused: %s", request.path, refusal)
-                return refusal.as_answer()
-            except OutcomeUnknown as unknown:
-                log.warning("%s was left open: %s", request.path, unknown)
-                return unknown.as_answer()
-            except Exception:
-                log.exception("%s failed; the caller has been told that the outcome is not known", request.path)
-                return failed()
+                _take_in(call, request, schema)
+                response = answer(call)
+            except Exception as error:
+                return _logged(_failed(error, request.path, call))
+            if logs_success:
+                details = json.loads(response.content)["details"]
+                log.info("%s by %s: %s", request.path, call, details)
+            return response
 
         return view
 
@@ -87,6 +106,29 @@ def _check_that_it_is_on() -> None:
         raise Http404("This site has not switched on the RAP API.")
 
 
-def _call(request: HttpRequest, schema: str) -> Call:
-    backends = authenticate(request.headers.get("Authorization", ""), settings.RAP_API_TOKENS)
-    return Call(backends, read(request, schema) if schema else {})
+def _take_in(call: Call, request: HttpRequest, schema: str) -> None:
+    """Raises Refused; what was known by then stays in the call."""
+    call.backends = authenticate(request.headers.get("Authorization", ""), settings.RAP_API_TOKENS)
+    if schema:
+        call.body = read(request)
+        check(call.body, schema)
+
+
+def _failed(error: Exception, path: str, call: Call) -> HttpResponse:
+    """Log the one line (with a traceback where it is our fault), and what the caller gets. Call while it is handled."""
+    if isinstance(error, Refused):
+        # Nothing to do for operators, unless it is a strange token, or we are not up to it.
+        level = logging.INFO if error.status in (400, 404) else logging.WARNING
+        log.log(level, "%s was refused with %d to %s: %s", path, error.status, call, error)
+        return error.as_answer()
+    if isinstance(error, OutcomeUnknown):
+        log.warning("%s was left open for %s: %s", path, call, error)
+        return error.as_answer()
+    log.exception("%s failed for %s; the caller has been told that the outcome is not known", path, call)
+    return failed()
+
+
+def _logged(response: HttpResponse) -> HttpResponse:
+    """Django would log each error that is answered once more, with less in it ("Bad Request: …")."""
+    response._has_been_logged = True
+    return response

@@ -21,12 +21,12 @@ def backend_status(call: Call) -> HttpResponse:
     return JsonResponse({"backends": reporting.backends(call.backends & {settings.BACKEND})})
 
 
-@endpoint("POST", schema="CreateRequest")
+@endpoint("POST", schema="CreateRequest", logs_success=True)
 def create(call: Call) -> HttpResponse:
     return creating.create(call)
 
 
-@endpoint("POST", schema="CancelRequest")
+@endpoint("POST", schema="CancelRequest", logs_success=True)
 def cancel(call: Call) -> HttpResponse:
     rap_id, actions = call.body["rap_id"], list(dict.fromkeys(call.body["actions"]))
     with transaction.atomic():

@@ -7,7 +7,9 @@ FakeJobServer from here.
 """
 
 import argparse
+import contextlib
 import signal
+import sys
 import threading
 
 from tests.fakes.eras import ERAS, NEWEST
@@ -15,24 +17,46 @@ from tests.fakes.page import Page
 from tests.fakes.rap_client import AnswerRefused, NoAnswer, RapClient, UpdateStopped
 from tests.fakes.server import FakeJobServer
 
+SECONDS_BETWEEN_LOOKS = 0.2
+
 
 def main() -> None:
     options = arguments()
     server = FakeJobServer(options.era, {options.backend: options.token}, options.port)
     client = server.rap_client(options.runner_url, options.runner_token) if options.runner_url else None
     defaults = {name: getattr(options, name) for name in ("workspace", "repo_url", "branch", "actions")}
-    server.page = Page(server, client, defaults)
+    server.page = Page(server, client, defaults, options.example)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with server:
-        if options.ask:
-            server.page.ask(defaults | {"codelists_ok": "on"})
-        print(f"A fake job-server of {options.era} is on http://127.0.0.1:{server.port}/ and polled at {server.url}")
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            until_the_end.enter_context(server)
+        except OSError as error:
+            sys.exit(f"The port {options.port} cannot be used ({error.strerror}): choose another with --port.")
+        way = f"calls the runner at {client.url}" if client else f"is polled at {server.url}"
+        print(f"A fake job-server of {options.era} is on http://127.0.0.1:{server.port}/ and {way}")
         print("Stop it with Ctrl-C; it forgets everything then.", flush=True)
+        if client and options.ask:
+            wait_for_runner(server, client, stop)
+        if options.ask and not stop.is_set():
+            server.page.ask(defaults | {"codelists_ok": "on"})
         while not stop.wait(options.poll_seconds):
             if client:
                 ask_runner(client)
+
+
+def wait_for_runner(server: FakeJobServer, client: RapClient, stop: threading.Event) -> None:
+    """Until both of its processes have shown that they live, or a stop: before that it could only refuse a request."""
+    said = ""
+    while not stop.is_set() and server.store.backends[server.backend].last_seen_at is None:
+        try:
+            client.backend_status()
+        except (NoAnswer, AnswerRefused, UpdateStopped) as trouble:
+            if str(trouble) != said:
+                said = str(trouble)
+                print(f"Waiting for the runner: {said}", flush=True)
+        stop.wait(SECONDS_BETWEEN_LOOKS)
 
 
 def ask_runner(client: RapClient) -> None:
@@ -60,6 +84,14 @@ def arguments() -> argparse.Namespace:
     form.add_argument("--repo-url", default="https://github.com/opensafely/study")
     form.add_argument("--branch", default="main")
     form.add_argument("--actions", default="run_all")
+    form.add_argument(
+        "--example",
+        action="append",
+        default=[],
+        nargs=2,
+        metavar=("WORDS", "FORM"),
+        help="a link on the page that fills the form in: 'A slow one' 'branch=slow&actions=run_all'",
+    )
     form.add_argument("--ask", action="store_true", help="ask for this once at the start")
     options = parser.parse_args()
     if options.runner_url and options.era != NEWEST:

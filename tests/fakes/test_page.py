@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.fakes.job_server import FakeJobServer
 from tests.fakes.page import Page
 from tests.fakes.scripted_runner import scripted_runner
 from tests.fakes.talking import ask, job, listed, post
+from tests.git_repositories import make_repository
+from tests.site import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEFAULTS = {"workspace": "demo", "repo_url": "https://example.org/study", "branch": "main", "actions": "run_all"}
@@ -55,6 +58,46 @@ def test_a_request_is_asked_for_watched_and_cancelled(server):
     shown = text_of(server, "/requests")
     assert "Cancel</button>" not in shown and "cancelled: two" in shown
     assert server.status(identifier) == "failed", "looking at the page recomputes it"
+
+
+@pytest.mark.parametrize("statuses", [(), ("succeeded",), ("failed", "succeeded")])
+def test_what_has_no_unfinished_jobs_cannot_be_cancelled(server, statuses):
+    server.add_request("r")
+    post(server, *[job("r", f"action{number}", status) for number, status in enumerate(statuses)])
+    shown = text_of(server, "/requests")
+    assert "<h2>r " in shown
+    assert "Cancel</button>" not in shown
+
+
+def test_a_request_without_jobs_has_no_table(server):
+    server.add_request("r")
+    assert "<table" not in text_of(server, "/requests")
+    post(server, job("r"))
+    assert "<table" in text_of(server, "/requests")
+
+
+def test_times_are_whole_seconds(server):
+    server.add_request("r")
+    post(server, job("r", updated_at="2026-11-26T11:00:00.123456+01:00"))
+    assert "<td>2026-11-26 10:00:00 UTC" in text_of(server, "/requests")
+
+
+def test_only_failures_are_shown_in_the_colour_of_trouble(server):
+    server.add_request("r", stored_status="nothing_to_do", status_message="Nothing to do: it is scheduled.")
+    server.add_request("s", stored_status="failed", status_message="No such action.")
+    shown = text_of(server, "/requests")
+    assert '<p class="nothing_to_do">Nothing to do: it is scheduled.' in shown
+    assert ".nothing_to_do" not in shown
+    assert '<p class="failed">No such action.' in shown
+
+
+def test_the_form_is_filled_in_as_the_address_says(server):
+    server.page = Page(server, None, DEFAULTS, [("a <slow> one", "branch=slow&actions=one")])
+    page = text_of(server, "/")
+    assert '<a href="/?branch=slow&amp;actions=one">a &lt;slow&gt; one</a>' in page
+    page = text_of(server, "/?branch=slow&actions=one&unknown=%3Cx%3E")
+    assert all(f'value="{value}"' in page for value in ("slow", "one", "demo"))
+    assert 'value="main"' not in page and "unknown" not in page
 
 
 def test_nothing_that_people_or_runners_wrote_is_markup(server):
@@ -137,6 +180,32 @@ def test_the_program_serves_until_it_is_told_to_stop():
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")
+
+
+def test_the_program_says_that_its_port_is_in_use():
+    with socket.create_server(("127.0.0.1", 0)) as other, program("--port", str(other.getsockname()[1])) as process:
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (1, "")
+    assert "in use" in errors and "--port" in errors and errors.count("\n") == 1
+
+
+def test_the_program_asks_a_runner_when_it_has_shown_that_it_lives(tmp_path):
+    slug = {"slug": "test", "db_maintenance": {"status": "off", "since": None}}
+    with FakeJobServer() as unused, scripted_runner(unused) as (runner, client):
+        runner.will_answer({"status": 401, "json": {"error": "Unauthorized", "details": "Invalid token"}})
+        make_repository(tmp_path / "study", {"project.yaml": ""})
+        options = ("--runner-url", client.url, "--ask", "--repo-url", str(tmp_path / "study"))
+        with program("--port", "0", *options) as process:
+            told = process.stdout.readline()
+            assert f"calls the runner at {client.url}" in told and "polled" not in told
+            process.stdout.readline()
+            assert "Waiting for the runner" in process.stdout.readline()
+            calls = len(runner.calls)
+            runner.will_answer({"status": 200, "json": {"backends": [slug | {"last_seen": None}]}})
+            wait_until(lambda: len(runner.calls) > calls + 1)
+            assert {call.path for call in runner.calls} == {"/controller/v1/backend/status/"}
+            runner.will_answer({"status": 200, "json": {"backends": [slug | {"last_seen": "2026-11-26T10:00:00Z"}]}})
+            wait_until(lambda: "/controller/v1/rap/create/" in [call.path for call in runner.calls])
 
 
 @pytest.mark.parametrize(

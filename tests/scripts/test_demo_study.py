@@ -60,6 +60,17 @@ def test_the_same_content_is_the_same_commit_wherever_and_by_whomever_it_is_made
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_branch_holds_the_same_study_with_an_action_that_can_be_cancelled_in_time(checkout):
+    make_repository(checkout)
+    before = git(checkout, "rev-parse", "main", "slow")
+
+    assert git(checkout, "diff", "--name-only", "main", "slow") == "analysis/readings_by_month.sh"
+    assert "sleep 5" in git(checkout, "show", "slow:analysis/readings_by_month.sh")
+    git(checkout, "branch", "-D", "slow")  # a repository of before there was such a branch
+    make_repository(checkout)
+    assert git(checkout, "rev-parse", "main", "slow") == before
+
+
 def test_a_changed_study_becomes_another_commit(checkout):
     make_repository(checkout)
     before = git(checkout, "rev-parse", "main")

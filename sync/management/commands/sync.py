@@ -13,7 +13,8 @@ class Command(BaseCommand):
     help = (
         "Fetch requests from the job-server (JOB_SERVER_ENDPOINT, JOB_SERVER_TOKEN), plan their jobs, and tell it "
         "every state of them; plan what calls of the RAP API (RAP_API_TOKENS) ask for. Runs until SIGTERM or Ctrl-C; "
-        "it can be killed and started again at any moment. `manage.py run` runs the jobs."
+        "it can be killed and started again at any moment. `manage.py run` runs the jobs. Exit codes: 0 stopped by a "
+        "signal, or (--once) all succeeded; 1 trouble; 2 settings need attention; 3 another one is at work."
     )
 
     def add_arguments(self, parser) -> None:

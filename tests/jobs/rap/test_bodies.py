@@ -87,7 +87,7 @@ def test_a_body_that_says_it_is_too_long_is_not_read(length):
     request = Unread()
     request.META["CONTENT_LENGTH"] = length
     with pytest.raises(Refused) as refused:
-        read(request, "StatusRequest")
+        read(request)
     assert refused.value.status == 400
 
 

@@ -6,11 +6,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from jobs.errors import Unavailable
 from jobs.models import Heartbeat, Job, JobRequest
 from jobs.models.flag import FRESH
 from jobs.rap import creating
 from jobs.rap.creating import ASLEEP, MOST_WAITING
 from jobs.states import StatusCode
+from sync import planner
 from tests.factories import make_job, make_output, make_request
 from tests.rap import COMMIT, OTHER_TOKEN, RAP_ID, Caller, at_once, create_body, plan, planning
 from tests.site import wait_until
@@ -271,17 +273,60 @@ def test_whoever_stores_the_row_second_waits_for_the_first_ones(caller, monkeypa
 # The deadline -------------------------------------------------------------------------------------------------------
 
 
-def test_at_the_deadline_the_request_is_taken_back_and_the_answer_says_what_it_waited_for(caller, settings):
+def silent(request: JobRequest) -> None:
+    """A planner that waits for git and says nothing."""
+
+
+def says(request: JobRequest) -> None:
+    request.say("github.com does not answer.")
+
+
+def has_tried(request: JobRequest) -> None:
+    """What sync's own planner does with a host that does not answer."""
+    planner.plan(request)
+
+
+@pytest.mark.parametrize(
+    ("play", "reason"),
+    [
+        (says, "github.com does not answer."),
+        (has_tried, "github.com does not answer."),
+        (silent, "it was still waiting for git of https://github.com/opensafely/example-study."),
+    ],
+)
+def test_at_the_deadline_the_request_is_taken_back_and_the_answer_says_why(caller, settings, monkeypatch, play, reason):
+    def unavailable(*arguments, **options) -> None:
+        raise Unavailable("github.com does not answer.")
+
+    monkeypatch.setattr(planner.planning, "submit", unavailable)
     settings.RAP_CREATE_TIMEOUT_SECONDS = 0.1
-    with planning(lambda request: request.say("github.com does not answer.")):
+    with planning(play):
         answer = caller.create()
     assert answer.status_code == 400
     assert answer.json() == {
         "error": "Error creating jobs",
-        "details": "The study was not read within 0.1 seconds, so nothing was started. It waits: "
-        "github.com does not answer. Try again.",
+        "details": "The study was not read within 0.1 seconds, so nothing was started. "
+        f"Reason: {reason} Try again later.",
     }
     assert (row().outcome, row().error_name) == (Outcome.REFUSED, "Timeout")
+
+
+@pytest.mark.parametrize(
+    "repo_url",
+    [
+        "https://alice:hunter2@github.com/opensafely/example-study",
+        "https://alice:hunt@er2/x@github.com/opensafely/example-study",
+        "https://github.com/opensafely/example-study?token=hunter2",
+        "https://github.com/opensafely/example-study#hunter2",
+        "alice:hunter2@github.com:opensafely/example-study",
+        "https://[hunter2/opensafely/example-study",
+    ],
+)
+def test_what_may_be_a_password_in_an_address_is_not_repeated(caller, settings, repo_url):
+    settings.RAP_CREATE_TIMEOUT_SECONDS = 0.05
+    details = caller.create(repo_url=repo_url).json()["details"]
+    assert "waiting for git of" in details
+    assert "hunt" not in details and "er2" not in details
 
 
 def test_what_was_taken_back_is_never_started(caller, settings):
@@ -331,8 +376,18 @@ def test_a_row_that_waits_although_nobody_plans_is_taken_back_at_once(caller, mo
     concluded(Outcome.WAITING)
     Heartbeat.objects.all().delete()
     answer = caller.create()
-    assert (answer.status_code, answer.json()["details"]) == (400, ASLEEP)
+    assert (answer.status_code, answer.json()["details"]) == (503, ASLEEP)
     assert row().outcome == Outcome.REFUSED
+
+
+def test_when_the_one_who_plans_goes_while_a_call_waits_the_answer_is_as_if_it_had_gone_before(caller, settings):
+    settings.RAP_CREATE_TIMEOUT_SECONDS = 0.1
+    with planning(lambda request: Heartbeat.objects.all().delete()):
+        answer = caller.create()
+    assert (answer.status_code, answer.json()) == (503, {"error": "Service unavailable", "details": ASLEEP})
+    Heartbeat.beat("sync")
+    with planning():
+        assert caller.create().status_code == 201
 
 
 def test_a_request_that_is_polled_as_well_is_not_taken_back(caller, settings):

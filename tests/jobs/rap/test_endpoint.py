@@ -57,7 +57,7 @@ def test_a_token_opens_no_other_page(caller):
 
 
 def test_the_body_of_a_stranger_is_not_read(monkeypatch):
-    monkeypatch.setattr("jobs.rap.endpoint.read", lambda *arguments: pytest.fail("it was read"))
+    monkeypatch.setattr("jobs.rap.endpoint.read", lambda request: pytest.fail("it was read"))
     assert Caller("not-a-token-of-ours").post("/rap/status/", {"rap_ids": []}).status_code == 401
 
 
