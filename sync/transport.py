@@ -141,7 +141,6 @@ _NAME_MISMATCHES = (62, 63, 64)  # of OpenSSL: host name, e-mail, address
 _CUT_OFF = "the connection ended in the middle of its answer"
 # The first kind of which an error, or one that it came from, is.
 _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-    (ProxyError, "the proxy does not let us through"),
     (ConnectionRefusedError, "it refuses the connection"),
     (socket.gaierror, "its name cannot be looked up"),
     ((TimeoutError, NoAnswerInTime), "it does not answer in time"),
@@ -162,8 +161,14 @@ def _reason(error: Exception) -> str:
             return "the network does not reach it"
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
             return f"no secure connection comes about ({cause.reason})"
-    found = (reason for kind, reason in _REASONS for cause in causes if isinstance(cause, kind))
-    return next(found, f"no answer ({type(error).__name__})")
+    found = next((reason for kind, reason in _REASONS for cause in causes if isinstance(cause, kind)), "")
+    if any(isinstance(cause, ProxyError) for cause in causes):
+        return (
+            f"its proxy (JOB_SERVER_PROXY): {found}"
+            if found
+            else "the proxy (JOB_SERVER_PROXY) does not let us through"
+        )
+    return found or f"no answer ({type(error).__name__})"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -466,3 +466,10 @@ def test_metrics_are_left_out_before_a_body_is_too_large():
     sent = _to_remote(request, jobs)
     assert len(encode(sent)) <= MOST_BODY_BYTES
     assert all(job["metrics"] == {} and job["trace_context"] is None for job in sent)
+
+
+def test_a_sign_of_life_from_a_clock_that_was_ahead_counts_as_now():
+    job = make_job(StatusCode.EXECUTING)
+    Heartbeat.objects.create(name="run", at=clock.now() + timedelta(days=1))
+    (remote,) = told(job.request)
+    assert datetime.fromisoformat(remote["updated_at"]) <= clock.now()
