@@ -239,7 +239,7 @@ class Deliverer:
         """After a failure: all of them if no other would fare better, else only this one."""
         error, now = delivered.error, time.monotonic()
         is_unreachable = isinstance(error, Unreachable)
-        if is_unreachable and (error.has_answered or self._reached_at <= now - delivered.seconds):
+        if is_unreachable and (error.has_answered or self._reached_at <= delivered.began):
             if not self._outage.failures:
                 log.warning("%s It is tried again; jobs go on meanwhile.", error)
             self._has_answered = error.has_answered

@@ -25,11 +25,15 @@ _NO_EXTRAS = {"metrics": {}, "trace_context": None}
 
 @dataclass(frozen=True)
 class Delivered:
-    """What became of one post, and how long the server took. Nothing was sent if there is nothing to tell yet."""
+    """What became of one post, and how long the server took. Nothing was sent if there is nothing to tell yet.
+
+    `began` is when a post that failed was sent, on the monotonic clock: the answer may be taken in much later.
+    """
 
     error: JobServerError | None = None
     digest: str = ""
     seconds: float = 0.0
+    began: float = 0.0
     was_skipped: bool = False
 
 
@@ -59,13 +63,12 @@ def deliver(server: JobServer, request_pk: int) -> Delivered:
 
 
 def _failed(request: JobRequest, told: str, error: JobServerError, began: float) -> Delivered:
-    seconds = time.monotonic() - began
     # What the server says beside it may hold a number or a clock; an outage is told once for all requests.
     is_new = not request.delivery.failure.startswith(error.summary.removesuffix("."))
     is_of_all = isinstance(error, Unreachable) or request.delivery.settled
     log.log(logging.WARNING if is_new and not is_of_all else logging.DEBUG, "request %s: %s", request.identifier, error)
     Delivery.objects.fail(request.pk, str(error), is_doubtful=error.is_doubtful)
-    return Delivered(error, told, seconds)
+    return Delivered(error, told, began=began)
 
 
 def _to_remote(request: JobRequest, jobs: Sequence[RemoteJob]) -> list[RemoteJob]:

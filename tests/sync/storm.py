@@ -24,7 +24,6 @@ from sync.loop import Sync
 from sync.transport import Transport
 from tests.fakes import spoiled
 from tests.fakes.job_server import FakeJobServer
-from tests.site import wait_until
 from tests.sync.dice import move
 from tests.sync.weather import ALL, PATIENCE_SECONDS, Weather
 
@@ -237,17 +236,16 @@ class Storm:
         self._sync.turn()
 
     def restart(self, number: int) -> None:
-        """By a signal: posts and plans that are under way have time to end, a poll has none."""
+        """By a signal: what is under way has time to end."""
         self.weather.let_go()
-        self._sync.close(60)
+        assert self._sync.close(120)
         self.kill(number)
 
     def kill(self, number: int, *, begins_again: bool = True) -> None:
         """What is under way at the server goes on there, but nobody hears of it."""
         self._server.is_dead.set()
         self.weather.let_go()
-        self._sync.close(60)
-        wait_until(self._sync._poller.is_idle, 60)
+        assert self._sync.close(120)
         if begins_again:
             self._begin()
 
