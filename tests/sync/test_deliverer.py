@@ -1,6 +1,7 @@
 """Every state is told until it is acknowledged, at the right pace, and no request holds up another."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -111,8 +112,8 @@ def test_what_was_not_acknowledged_is_not_settled_and_the_reason_is_kept(fake, s
 def test_the_reason_goes_with_the_next_acknowledgement(fake, server, request_of):
     request = request_of(StatusCode.SUCCEEDED)
     fake.fault(faults.status(500), on="POST", times=2)
-    for _ in range(3):
-        deliver(server, request.pk)
+    failures = [deliver(server, request.pk) and Delivery.objects.get().failures for _ in range(3)]
+    assert failures == [1, 2, 0]
     delivery = Delivery.objects.get()
     assert (delivery.settled, delivery.failures, delivery.failure, delivery.failing_since) == (True, 0, "", None)
 
@@ -133,6 +134,20 @@ def test_a_job_that_is_revived_while_its_end_is_being_told_stays_to_be_told(fake
         return act()
 
     fake.fault(revived, on="POST", times=1)
+    deliver(server, request.pk)
+    assert not Delivery.objects.get().settled
+
+
+def test_a_job_that_is_revived_right_after_its_end_was_read_stays_to_be_told(server, request_of, monkeypatch):
+    request = request_of(StatusCode.INTERNAL_ERROR)
+    real = delivering.remote_jobs
+
+    def revived(requests):
+        jobs = real(requests)
+        move(request, StatusCode.EXECUTED)
+        return jobs
+
+    monkeypatch.setattr(delivering, "remote_jobs", revived)
     deliver(server, request.pk)
     assert not Delivery.objects.get().settled
 
@@ -239,6 +254,15 @@ def test_what_is_settled_and_still_listed_is_told_again_less_and_less_often(fake
     assert posts == [1, 2, 2, 3, 3, 4]
 
 
+def test_what_is_settled_is_told_once_an_hour_however_long_it_stays_listed(fake, telling, request_of):
+    request = request_of(StatusCode.SUCCEEDED)
+    until_idle(telling)
+    Delivery.objects.update(repeats=1000)
+    earlier(request, 3601)
+    until_idle(telling)
+    assert posts_of(fake, request) == 2
+
+
 def test_an_end_is_delivered_although_the_server_no_longer_lists_the_request(fake, telling, request_of):
     request = request_of(StatusCode.EXECUTING)
     Delivery.objects.update(is_listed=False)
@@ -292,6 +316,16 @@ def test_changes_since_the_last_look_are_found_without_looking_at_all(fake, tell
     telling.look_at_changed()
     wait_until(lambda: telling.tick() or telling.is_idle())
     assert (posts_of(fake, changed), posts_of(fake, unchanged)) == (2, 1)
+
+
+def test_a_request_that_was_just_refused_is_told_without_looking_at_all(fake, telling, request_of):
+    """It has no job whose change would tell of it."""
+    request = request_of(outcome="waiting")
+    until_idle(telling)
+    request.conclude(JobRequest.Outcome.REFUSED, "no such action", error_name="UnknownAction")
+    telling.look_at_changed([request.pk])
+    wait_until(lambda: telling.tick() or telling.is_idle())
+    assert posts_of(fake, request) == 1
 
 
 def test_the_number_of_queries_of_a_look_does_not_grow_with_the_requests(telling, request_of):
@@ -371,6 +405,41 @@ def test_while_the_server_is_down_one_post_tries_for_all(fake, telling, request_
     until_idle(telling)
     assert fake.lost_requests() == []
     assert telling.failures == 0
+
+
+def test_when_the_pause_of_an_outage_ends_a_single_post_tries(fake, telling, request_of):
+    """Several would each keep the others from trying."""
+    telling._outage = Backoff(3600.0, 3600.0)
+    for _ in range(3):
+        request_of(StatusCode.SUCCEEDED)
+    fake.fault(faults.status(503), on="POST")
+    telling.look_at_all()
+    wait_until(lambda: telling.tick() or (telling.failures and not telling._work))
+    telling._outage._next = 0.0
+    telling.tick()
+    assert len(telling._work) == 1
+
+
+def test_a_request_that_an_outage_kept_from_being_tried_keeps_its_turn(fake, server, request_of, monkeypatch):
+    """Those that were tried, or are not yet queued, come after it."""
+    monkeypatch.setattr(deliverer, "THREADS", 1)
+    monkeypatch.setattr(deliverer, "MOST_QUEUED", 3)
+    telling = Deliverer(server, lambda: None)
+    telling._outage = Backoff(3600.0, 3600.0)
+    tried, *skipped, _, _ = [request_of(StatusCode.SUCCEEDED).identifier for _ in range(5)]
+    gate = threading.Event()
+    fault = fake.fault(lambda received, act: replace(faults.json_answer(503, {}), gate=gate), on="POST")
+    telling.look_at_all()
+    telling.tick()
+    gate.set()
+    wait_until(lambda: all(future.done() for future in telling._work.values()))
+    telling.tick()
+    fault.stop()
+    telling._outage._next = 0.0
+    until_idle(telling)
+    assert telling.close(5)
+    first, *others = [each for post in fake.journal.posts for each in post.request_ids]
+    assert (first, set(others[:2])) == (tried, set(skipped))
 
 
 def test_requests_whose_posts_hang_pause_by_themselves_when_others_are_answered_meanwhile(

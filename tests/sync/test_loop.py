@@ -7,6 +7,7 @@ import pytest
 from jobs.models import Delivery, Heartbeat, Job, JobRequest
 from jobs.states import StatusCode
 from sync import loop
+from sync.backoff import Backoff
 from sync.loop import Sync, sync_once
 from tests.factories import make_job, make_request
 from tests.fakes import faults
@@ -204,6 +205,28 @@ def test_posts_back_off_although_polls_succeed(fake, looping, settings):
     fake.fault(faults.status(503), on="POST")
     until(looping, lambda: len(fake.journal.gets) >= 20 and fake.journal.posts)
     assert len(fake.journal.posts) < 10
+
+
+def test_a_poll_that_succeeds_ends_an_outage_of_posts(fake, looping, settings):
+    settings.POLL_INTERVAL = looping._poller._backoff._first = 0.01
+    looping._deliverer._outage = Backoff(3600.0, 3600.0)
+    request = make_request(identifier=fake.add_request().identifier, backend=fake.backend)
+    make_job(StatusCode.SUCCEEDED, request=request, action="extract")
+    Delivery.objects.begin([request.pk])
+    fault = fake.fault(faults.dropped())
+    until(looping, lambda: looping.report()["post_failures"])
+    fault.stop()
+    until(looping, lambda: not fake.lost_requests())
+
+
+def test_a_refusal_is_told_at_once_and_not_at_the_next_look_at_all(fake, looping, settings, monkeypatch):
+    monkeypatch.setattr(loop, "LOOK_SECONDS", 3600.0)
+    settings.POLL_INTERVAL = 3600.0
+    until(looping, lambda: looping._poller.last_poll_at)
+    identifier = fake.add_request().identifier
+    request = make_request(identifier=identifier, backend=fake.backend, outcome="waiting", requested_actions=[])
+    Delivery.objects.begin([request.pk])
+    until(looping, lambda: fake.statuses(identifier) == {"__error__": "failed"})
 
 
 # --- once

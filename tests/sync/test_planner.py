@@ -308,6 +308,34 @@ def test_calls_for_a_silent_host_leave_room_for_a_call_for_another(many, planned
     begun(planned, "slow0", "slow1", "fast")
 
 
+def test_a_call_that_finds_no_room_does_not_wait_for_the_plan_of_another_one(many, planned):
+    for number in range(planner.MOST_PER_HOST + 1):
+        at_host("a.example", f"call{number}", source="rap_api")
+    many.tick()
+    begun(planned, "call0", "call1")
+    planned.release["call1"].set()
+
+    def next_begun() -> bool:
+        many.tick()
+        return "call2" in planned.begun
+
+    wait_until(next_begun)
+
+
+def test_a_polled_request_never_takes_the_thread_of_a_call(many, planned):
+    for number in range(planner.POLLED_THREADS):
+        at_host(f"h{number}.example", f"w{number}")
+    many.tick()
+    begun(planned, "w0", "w1", "w2")
+    call = at_host("a.example", "call", source="rap_api")
+    at_host("a.example", "polled")
+    many.tick()
+    begun(planned, "w0", "w1", "w2", "call")
+    planned.release["call"].set()
+    wait_until(lambda: call.pk in many.tick())
+    assert "polled" not in planned.begun
+
+
 def test_the_loop_rests_while_the_host_of_an_overdue_request_has_no_room(many, planned):
     for number in range(planner.MOST_PER_HOST):
         at_host("slow.example", f"w{number}")
@@ -364,6 +392,23 @@ def test_the_end_of_the_process_ends_plans_that_are_under_way(many, planned):
     begun(planned, "w")
     assert many.close(5)
     assert JobRequest.objects.waiting().count() == 1
+
+
+def test_no_plan_begins_once_the_process_ends(many, monkeypatch):
+    """Even if the one before it in the same thread still succeeds."""
+    plans = []
+
+    def succeeds_at_the_end(request, should_stop) -> bool:
+        plans.append(request.workspace)
+        return wait_until(should_stop)
+
+    monkeypatch.setattr(planner, "plan", succeeds_at_the_end)
+    for number in range(planner.MOST_PER_HOST * 2):
+        at_host("a.example", f"w{number}")
+    many.tick()
+    wait_until(lambda: len(plans) == planner.MOST_PER_HOST)
+    assert many.close(5)
+    assert len(plans) == planner.MOST_PER_HOST
 
 
 def test_a_silent_git_server_is_given_up_at_the_deadline_of_the_whole_request(settings, study, caplog, tmp_path):

@@ -117,6 +117,12 @@ def test_more_requests_than_a_page_holds_all_arrive(fake, server, monkeypatch):
     assert len(fake.journal.gets) == 4
 
 
+def test_a_server_that_sends_fewer_than_it_was_asked_for_is_read_to_the_end(fake, server):
+    identifiers = {fake.add_request().identifier for _ in range(25)}
+    fake.fault(listing(lambda results: results[:10]), on="GET")
+    assert poll(server).listed == identifiers
+
+
 def test_pages_are_smaller_where_they_are_too_large(fake, server, monkeypatch):
     monkeypatch.setattr("sync.job_server.MOST_PAGE_BYTES", 20_000)
     for _ in range(100):
@@ -339,6 +345,25 @@ def test_an_incomplete_list_says_nothing_of_those_that_are_missing(fake, server,
     with pytest.raises(JobServerError):
         poll(server)
     assert Delivery.objects.listed().count() == 15
+
+
+def test_a_list_with_a_gap_says_nothing_of_those_that_are_missing(fake, server, monkeypatch):
+    identifier = fake.add_request().identifier
+    poll(server)
+    monkeypatch.setattr("sync.job_server.MOST_PAGE_BYTES", 20_000)
+    fake.requests[identifier].requested_actions[:] = ["x" * 30_000]
+    assert poll(server).listed == set()
+    assert Delivery.objects.listed().count() == 1
+
+
+def test_a_list_that_was_cut_says_nothing_of_those_that_are_missing(fake, server, monkeypatch):
+    monkeypatch.setattr(polling, "PAGE", 10)
+    for _ in range(25):
+        fake.add_request()
+    poll(server)
+    monkeypatch.setattr(polling, "MOST_LISTED", 10)
+    assert len(poll(server).listed) == 10
+    assert Delivery.objects.listed().count() == 25
 
 
 def test_a_request_that_came_by_the_rap_api_is_the_same_when_it_is_polled(fake, server):
