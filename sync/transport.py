@@ -163,11 +163,7 @@ def _reason(error: Exception) -> str:
             return f"no secure connection comes about ({cause.reason})"
     found = next((reason for kind, reason in _REASONS for cause in causes if isinstance(cause, kind)), "")
     if any(isinstance(cause, ProxyError) for cause in causes):
-        return (
-            f"its proxy (JOB_SERVER_PROXY): {found}"
-            if found
-            else "the proxy (JOB_SERVER_PROXY) does not let us through"
-        )
+        return f"its proxy: {found}" if found else "the proxy does not let us through"
     return found or f"no answer ({type(error).__name__})"
 
 
