@@ -27,6 +27,7 @@ class Cutter:
         self.seconds = seconds
         self.has_cut = False
         self.was_sent = False  # as far as we know: its first byte was handed over to a connection
+        self.is_on_kept_connection = False  # which the server may just have closed
         self._ends = time.monotonic() + seconds
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -92,6 +93,7 @@ class _Watched:
 
     def request(self, *args, **kwargs) -> None:
         cutter = _this_thread.cutter
+        cutter.is_on_kept_connection = self.sock is not None
         if self.sock is None:
             self.connect()
         cutter.watch(self.sock)

@@ -36,6 +36,10 @@ class AnswerTooLarge(TransportError):
     """More came than is read."""
 
 
+class _Closed(TransportError):
+    """The other side has ended the connection before it answered."""
+
+
 @dataclass(frozen=True)
 class Answer:
     status: int
@@ -63,16 +67,12 @@ class Transport:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """The whole answer, whatever its status. Raises TransportError and AnswerTooLarge."""
+        call = (method, url, params, body, headers, most_bytes)
         with Cutter(self._seconds) as cutter:
-            try:
-                answer, failure = self._exchange(method, url, params, body, headers, most_bytes), None
-            except TransportError as error:
-                failure = error
-            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-                failure = self._failure(_reason(error), cutter)
-            # A connection that was cut gives all kinds of errors, or none where its end is the answer's end.
-            if cutter.has_cut:
-                failure = self._failure(f"no whole answer within {self._seconds:g} seconds", cutter)
+            answer, failure = self._tried(cutter, call)
+            if isinstance(failure, _Closed) and cutter.is_on_kept_connection:
+                # Both sides may end a connection that rests; what was on its way then is sent by a new one.
+                answer, failure = self._tried(cutter, call)
         if failure:
             # Not in the handler: the libraries' errors hold the request with its headers, and would hang on this one.
             raise failure
@@ -83,6 +83,19 @@ class Transport:
         if session := getattr(self._sessions, "session", None):
             session.close()
             del self._sessions.session
+
+    def _tried(self, cutter: Cutter, call: tuple) -> tuple[Answer | None, TransportError | None]:
+        answer, failure = None, None
+        try:
+            answer = self._exchange(*call)
+        except TransportError as error:
+            failure = error
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            failure = self._failure(_reason(error), cutter)
+        # A connection that was cut gives all kinds of errors, or none where its end is the answer's end.
+        if cutter.has_cut:
+            failure = self._failure(f"no whole answer within {self._seconds:g} seconds", cutter)
+        return answer, failure
 
     def _exchange(self, method, url, params, body, headers, most_bytes) -> Answer:
         with self._session().request(
@@ -104,7 +117,8 @@ class Transport:
 
     def _failure(self, reason: str, cutter: Cutter) -> TransportError:
         way = " (JOB_SERVER_PROXY is set)" if self._proxies and not cutter.was_sent else ""
-        return TransportError(reason + way, was_sent=cutter.was_sent)
+        kind = _Closed if reason == _CLOSED else TransportError
+        return kind(reason + way, was_sent=cutter.was_sent)
 
     def _session(self) -> requests.Session:
         if not hasattr(self._sessions, "session"):
@@ -138,6 +152,7 @@ def _read(raw, most_bytes: int) -> bytes:
 _UNTRUSTED = "its certificate is not trusted: %s (JOB_SERVER_CA_FILE names a private authority's)"
 _OTHER_NAME = "its certificate is for another name (is JOB_SERVER_ENDPOINT right?)"
 _NAME_MISMATCHES = (62, 63, 64)  # of OpenSSL: host name, e-mail, address
+_CLOSED = "it closed the connection"
 _CUT_OFF = "the connection ended in the middle of its answer"
 # The first kind of which an error, or one that it came from, is.
 _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
@@ -145,7 +160,7 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
     (socket.gaierror, "its name cannot be looked up"),
     ((TimeoutError, NoAnswerInTime), "it does not answer in time"),
     ((IncompleteRead, http.client.IncompleteRead), _CUT_OFF),
-    ((ConnectionError, ssl.SSLEOFError), "it closed the connection"),
+    ((ConnectionError, ssl.SSLEOFError), _CLOSED),
     (http.client.HTTPException, "what it says is no HTTP"),
 )
 
