@@ -1,5 +1,7 @@
 """The admin's tables of what was asked for: requests, and what a polled job-server has been told of each."""
 
+import logging
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -7,6 +9,8 @@ from django.http import HttpRequest
 from jobs.admin_lists import LargeTable, ReadOnly, ReasonForm, any_of, beginning_with, link_to
 from jobs.log import escape
 from jobs.models import Delivery, Job, JobRequest
+
+log = logging.getLogger(__name__)
 
 
 @admin.register(JobRequest)
@@ -39,7 +43,8 @@ class JobRequestAdmin(ReadOnly, LargeTable):
         if not reason:
             self.message_user(request, "Nothing was refused: say why, beside the action.", messages.ERROR)
             return
-        message = f"Refused by {request.user.get_username()}: {reason}"
+        log.info("%s refuses %d waiting request(s): %s", request.user.get_username(), queryset.count(), reason)
+        message = f"Refused by the operators: {reason}"  # it goes to the job-server, and names stay inside
         refused = [
             row.conclude(JobRequest.Outcome.REFUSED, message, error_name="RefusedByOperator") for row in queryset
         ]

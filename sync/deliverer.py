@@ -25,8 +25,9 @@ from sync.job_server import JobServer, Refused, Unreachable
 log = logging.getLogger(__name__)
 
 THREADS = 4
-# Of requests whose last post failed: one that hangs holds a thread for the whole time limit, and others must not wait.
-MOST_SUSPECTS = 1
+# A post that fails after so long has hung. Those requests share one thread from then on, so that others need not wait.
+HANGING_SECONDS = 2.0
+MOST_HANGING = 1
 # So that the threads need not wait for the next turn; a post is built only when a thread takes it.
 MOST_QUEUED = 30
 # Bounds memory, whatever is listed.
@@ -51,10 +52,8 @@ class _Pace:
     refused: str = ""  # the digest of the state that was refused
     next_at: float = 0.0
     undelivered_since: datetime | None = None
-
-    @property
-    def is_suspect(self) -> bool:
-        return self.backoff is not None
+    hangs: bool = False  # the last post that failed did so after a long time
+    is_unreached: bool = False  # no answer came, so the end of an outage is the end of its pause
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,7 @@ class Deliverer:
         self._paces: dict[int, _Pace] = {}
         self._due: dict[int, str] = {}  # digests of the states to tell, in the order in which they became due
         self._outage = Backoff(1.0, LONGEST_OUTAGE_SECONDS)
-        self._is_out = threading.Event()  # known to the threads at once, before the next turn
-        self._has_answered = False  # the outage is one of answers such as 503
-        self._reached_at = 0.0  # when it last answered anything, on the monotonic clock
+        self._is_out = threading.Event()  # polls do not reach the server; threads look at it, too
         self._seen_change = 0
         self.backlog = Backlog()
         self.last_post_at: datetime | None = None
@@ -106,43 +103,43 @@ class Deliverer:
     def tick(self) -> None:
         """Take in what has been answered, then post what is due as far as pace, back-off and threads allow."""
         self._collect()
-        if not self._outage.is_over():
+        if self._is_out.is_set() and (self._work or not self._outage.is_over()):
             return
-        room = 1 if self._outage.failures else MOST_QUEUED
-        suspects = sum(self._paces[pk].is_suspect for pk in self._work)
+        room = 1 if self._is_out.is_set() else MOST_QUEUED
         now = time.monotonic()
         for pk in list(self._due):
             if len(self._work) >= room:
                 return
-            pace = self._paces[pk]
-            if pk in self._work or pace.next_at > now or (pace.is_suspect and suspects >= MOST_SUSPECTS):
-                continue
-            suspects += pace.is_suspect
-            del self._due[pk]
-            self._work[pk] = self._threads.submit(self._deliver, pk)
+            if self._may_begin(pk) and self._paces[pk].next_at <= now:
+                del self._due[pk]
+                self._work[pk] = self._threads.submit(self._deliver, pk)
+
+    def _may_begin(self, pk: int) -> bool:
+        hanging = sum(self._paces[under_way].hangs for under_way in self._work)
+        return pk not in self._work and not (self._paces[pk].hangs and hanging >= MOST_HANGING)
+
+    def unreachable(self) -> None:
+        """A poll got no answer: until the next one does, one post at a time tries."""
+        self._is_out.set()
 
     def reachable(self) -> None:
-        """The server has answered a poll: posts need not wait for the end of an outage's pause.
-
-        Unless it is posts that it does not take now: then only a post shows that it does again.
-        """
-        self._reached_at = time.monotonic()
-        if not self._has_answered:
-            self._end_outage()
-
-    def _end_outage(self) -> None:
-        if self._outage.failures:
-            log.info("the job-server can be told again")
-        self._reached_at = time.monotonic()
-        self._has_answered = False
-        self._outage.succeed()
+        """The server has answered: what failed because it could not be reached need not pause any longer."""
+        if not self._is_out.is_set():
+            return
         self._is_out.clear()
+        self._outage.succeed()
+        for pace in self._paces.values():
+            if pace.is_unreached:
+                pace.backoff, pace.next_at, pace.is_unreached = None, 0.0, False
 
     def seconds_to_next(self) -> float:
-        """Until the next post is due; an hour if none is."""
+        """Until a post may begin; an hour if it is the end of another one that has to come first."""
+        if self._is_out.is_set():
+            return 3600.0 if self._work or not self._due else self._outage.seconds_left()
+        if len(self._work) >= MOST_QUEUED:
+            return 3600.0
         now = time.monotonic()
-        pace = min((self._paces[pk].next_at - now for pk in self._due if pk not in self._work), default=3600.0)
-        return max(0.0, pace, self._outage.seconds_left())
+        return max(0.0, min((self._paces[pk].next_at - now for pk in self._due if self._may_begin(pk)), default=3600.0))
 
     def is_idle(self) -> bool:
         return not self._due and not self._work
@@ -193,10 +190,7 @@ class Deliverer:
         try:
             if self._is_out.is_set() and len(self._work) > 1:
                 return Delivered(was_skipped=True)
-            delivered = deliver(self._server, pk)
-            if isinstance(delivered.error, Unreachable):
-                self._is_out.set()
-            return delivered
+            return deliver(self._server, pk)
         except Exception as error:
             # A fault of ours, or of the database, with one request must not keep the others from being told.
             log.exception("request with primary key %d cannot be told to the job-server", pk)
@@ -219,6 +213,7 @@ class Deliverer:
             return
         if delivered.error is None:
             pace.backoff, pace.refused, pace.undelivered_since = None, "", None
+            pace.hangs = pace.is_unreached = False
             pace.next_at = now + min(
                 max(LEAST_PAUSE_SECONDS, PAUSE_PER_POST * delivered.seconds), LONGEST_PAUSE_SECONDS
             )
@@ -227,7 +222,7 @@ class Deliverer:
             if delivered.digest:
                 self.last_post_at = timezone.now()
                 self.failures, self.failure, self.failing_since = 0, "", None
-                self._end_outage()
+                self.reachable()
             return
         self.failures, self.failure = self.failures + 1, delivered.error.summary
         self.failing_since = self.failing_since or timezone.now()
@@ -236,23 +231,19 @@ class Deliverer:
         self._pause(pace, delivered)
 
     def _pause(self, pace: _Pace, delivered: Delivered) -> None:
-        """After a failure: all of them if no other would fare better, else only this one."""
+        """After a failure: all of them if polls fail as well, else only this one."""
         error, now = delivered.error, time.monotonic()
-        is_unreachable = isinstance(error, Unreachable)
-        if is_unreachable and (error.has_answered or self._reached_at <= delivered.began):
-            if not self._outage.failures:
-                log.warning("%s It is tried again; jobs go on meanwhile.", error)
-            self._has_answered = error.has_answered
+        pace.hangs = delivered.seconds >= HANGING_SECONDS
+        pace.is_unreached = isinstance(error, Unreachable) and not error.has_answered
+        if self._is_out.is_set() and pace.is_unreached:
             self._outage.fail()
             pace.next_at = now  # nothing is wrong with this request
             return
+        if delivered.is_new:
+            log.warning("request %s: %s", delivered.identifier, error)
         pace.backoff = pace.backoff or Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         pace.backoff.fail()
         pace.next_at = now + pace.backoff.seconds_left()
-        if is_unreachable:
-            self._is_out.clear()  # others were answered meanwhile
-        else:
-            self._end_outage()
 
 
 def _is_to_be_repeated(row: Delivery, now: datetime) -> bool:

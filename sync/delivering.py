@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from jobs.models import Delivery, JobRequest
 from jobs.wire import RemoteJob, digest, is_final, remote_jobs
-from sync.job_server import JobServer, JobServerError, UnknownRequest, Unreachable, encode
+from sync.job_server import JobServer, JobServerError, UnknownRequest, encode
 from sync.polling import current_flags
 
 log = logging.getLogger(__name__)
@@ -27,13 +27,14 @@ _NO_EXTRAS = {"metrics": {}, "trace_context": None}
 class Delivered:
     """What became of one post, and how long the server took. Nothing was sent if there is nothing to tell yet.
 
-    `began` is when a post that failed was sent, on the monotonic clock: the answer may be taken in much later.
+    `is_new`: the trouble is another one than before, and worth a line of the log.
     """
 
     error: JobServerError | None = None
     digest: str = ""
     seconds: float = 0.0
-    began: float = 0.0
+    identifier: str = ""
+    is_new: bool = False
     was_skipped: bool = False
 
 
@@ -48,7 +49,7 @@ def deliver(server: JobServer, request_pk: int) -> Delivered:
     told = digest(jobs)
     began = time.monotonic()
     try:
-        server.post(_to_remote(request, jobs), flags=current_flags())
+        was_sent_twice = server.post(_to_remote(request, jobs), flags=current_flags())
     except UnknownRequest as error:
         if not Delivery.objects.forget(request_pk, digest=told, is_final=is_final(jobs)):
             return _failed(request, told, error, began)
@@ -57,18 +58,19 @@ def deliver(server: JobServer, request_pk: int) -> Delivered:
     except JobServerError as error:
         return _failed(request, told, error, began)
     seconds = time.monotonic() - began
-    Delivery.objects.acknowledge(request_pk, digest=told, is_final=is_final(jobs), reopened=reopened)
+    Delivery.objects.acknowledge(
+        request_pk, digest=told, is_final=is_final(jobs), reopened=reopened, is_sure=not was_sent_twice
+    )
     log.debug("request %s: the job-server has acknowledged %d job(s)", request.identifier, len(jobs))
     return Delivered(digest=told, seconds=seconds)
 
 
 def _failed(request: JobRequest, told: str, error: JobServerError, began: float) -> Delivered:
-    # What the server says beside it may hold a number or a clock; an outage is told once for all requests.
-    is_new = not request.delivery.failure.startswith(error.summary.removesuffix("."))
-    is_of_all = isinstance(error, Unreachable) or request.delivery.settled
-    log.log(logging.WARNING if is_new and not is_of_all else logging.DEBUG, "request %s: %s", request.identifier, error)
+    # What the server says beside it may hold a number or a clock.
+    is_new = not request.delivery.settled and not request.delivery.failure.startswith(error.summary.removesuffix("."))
+    log.debug("request %s: %s", request.identifier, error)
     Delivery.objects.fail(request.pk, str(error), is_doubtful=error.is_doubtful)
-    return Delivered(error, told, began=began)
+    return Delivered(error, told, time.monotonic() - began, request.identifier, is_new)
 
 
 def _to_remote(request: JobRequest, jobs: Sequence[RemoteJob]) -> list[RemoteJob]:

@@ -102,8 +102,11 @@ class JobServer:
         count = found.get("count")
         return Page(found["results"], count if isinstance(count, int) and not isinstance(count, bool) else None)
 
-    def post(self, jobs: Sequence[RemoteJob], *, flags: str) -> None:
-        """Tell all jobs of one request. Returns only if the server has said "success". Raises JobServerError kinds."""
+    def post(self, jobs: Sequence[RemoteJob], *, flags: str) -> bool:
+        """Tell all jobs of one request. Returns only if the server has said "success": whether it was sent twice.
+
+        Raises JobServerError kinds.
+        """
         body = encode(jobs)
         headers = {"Content-Type": _JSON, "Flags": flags}
         try:
@@ -117,6 +120,7 @@ class JobServer:
         if not isinstance(found, dict) or found.get("status") != "success":
             # A page of some proxy must not pass for an acknowledgement.
             raise Refused("The post of jobs was answered with 200, but not with success.", said=_shown(answer))
+        return answer.was_sent_twice
 
     def close(self) -> None:
         """Of the calling thread's connections."""

@@ -48,6 +48,7 @@ class Poller:
         self._next = 0.0
         self._unusable: set[str] = set()
         self.last_poll_at, self.failure, self.failing_since = last_poll_at, "", None
+        self.is_unanswered = False  # the last poll
 
     @property
     def failures(self) -> int:
@@ -71,7 +72,9 @@ class Poller:
     def close(self, seconds: float) -> bool:
         """Begin nothing more. False if a poll was still under way after that."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        return self._future is None or not wait([self._future], seconds).not_done
+        if self._future is None or self._future.cancelled():
+            return True
+        return not wait([self._future], seconds).not_done
 
     def _poll(self) -> Poll:
         try:
@@ -86,6 +89,7 @@ class Poller:
         except JobServerError as error:
             if error.summary != self.failure:  # what the server says beside it may hold a number or a clock
                 log.warning("%s", error)
+            self.is_unanswered = isinstance(error, Unreachable) and not error.has_answered
             return self._fail(error.summary)
         except DatabaseError:
             raise
@@ -96,6 +100,7 @@ class Poller:
         if self._backoff.failures:
             log.info("the job-server answers polls again")
         self._backoff.succeed()
+        self.is_unanswered = False
         self.last_poll_at, self.failure, self.failing_since = moment(timezone.now()), "", None
         self._next = time.monotonic() + settings.POLL_INTERVAL
         self._tell_unusable(set(found.unusable) | _strangers(found))
@@ -139,6 +144,8 @@ class Sync:
             has_polled = self._poller.tick()
             if has_polled:
                 self._deliverer.reachable()
+            elif self._poller.is_unanswered:
+                self._deliverer.unreachable()
             if has_polled or time.monotonic() >= self._next_look:
                 self._next_look = time.monotonic() + LOOK_SECONDS
                 self._deliverer.look_at_all()

@@ -28,11 +28,12 @@ from sync.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
-THREADS = 6
+THREADS = 8
 # Polled requests leave threads for calls of the RAP API, whose callers wait for the answer; and neither those nor these
 # may fill all of theirs with one silent host.
 POLLED_THREADS = 3
 MOST_PER_HOST = 2
+MOST_CALLS_PER_HOST = 4
 # As many are planned in one go before others of the same host have their turn.
 MOST_IN_LANE = 20
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
@@ -167,9 +168,12 @@ class _Room:
         self._lane_of[request.place] = lane
 
     def _has_room_for(self, request: _Waiting) -> bool:
-        if self._lanes + len(self.chosen) >= THREADS or self._hosts[request.host, request.is_call] >= MOST_PER_HOST:
+        if self._lanes + len(self.chosen) >= THREADS:
             return False
-        return request.is_call or self._polled < POLLED_THREADS
+        of_host = self._hosts[request.host, request.is_call]
+        if request.is_call:
+            return of_host < MOST_CALLS_PER_HOST
+        return of_host < MOST_PER_HOST and self._polled < POLLED_THREADS
 
     def _new_lane(self, request: _Waiting) -> list[_Waiting]:
         lane: list[_Waiting] = []
@@ -209,8 +213,10 @@ class Planner:
 
     def seconds_to_next(self) -> float:
         """Until a pause ends; an hour if there is none."""
-        left = (pause.seconds_left() for pause in self._pauses.values())
-        # One that is over waits for room, and a thread that becomes free ends the pause of the loop.
+        left = [pause.seconds_left() for pause in self._pauses.values()]
+        if not self._lanes:
+            return min(left, default=3600.0)
+        # One whose pause is over waits for room, and a lane that ends is a reason to look.
         return min((seconds for seconds in left if seconds > 0), default=3600.0)
 
     def close(self, seconds: float) -> bool:

@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
@@ -45,6 +45,7 @@ class Answer:
     status: int
     content_type: str  # lower case, without parameters
     body: bytes
+    was_sent_twice: bool = False  # the first time over a connection that ended
 
 
 class Transport:
@@ -73,6 +74,7 @@ class Transport:
             if isinstance(failure, _Closed) and cutter.is_on_kept_connection:
                 # Both sides may end a connection that rests; what was on its way then is sent by a new one.
                 answer, failure = self._tried(cutter, call)
+                answer = answer and replace(answer, was_sent_twice=True)
         if failure:
             # Not in the handler: the libraries' errors hold the request with its headers, and would hang on this one.
             raise failure

@@ -47,11 +47,16 @@ class DeliveryQuerySet(models.QuerySet):
     def failing(self) -> "DeliveryQuerySet":
         return self.filter(settled=False, failures__gt=0)
 
-    def acknowledge(self, request_pk: int, *, digest: str, is_final: bool, reopened: int) -> None:
-        """The server has answered 200 to a state with this digest, as it was when `reopened` had that value."""
+    def acknowledge(self, request_pk: int, *, digest: str, is_final: bool, reopened: int, is_sure: bool = True) -> None:
+        """The server has answered 200 to a state with this digest, as it was when `reopened` had that value.
+
+        `is_sure`: no other copy of the post can still be on its way.
+        """
         told_again = Case(When(acknowledged=digest, then=F("repeats") + 1), default=Value(0))
         # After an answer that got lost the server may still apply that older post: it is told once more, later.
-        settles = Case(When(reopened=reopened, is_doubtful=False, then=Value(is_final)), default=Value(False))
+        settles = Case(
+            When(reopened=reopened, is_doubtful=False, then=Value(is_final and is_sure)), default=Value(False)
+        )
         self.filter(pk=request_pk).update(
             repeats=told_again,
             settled=settles,

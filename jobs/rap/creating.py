@@ -5,6 +5,7 @@ the deadline it concludes the row itself: a conditional update, as planning's ow
 the answer is definite either way. No transaction is held while it waits.
 """
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -24,6 +25,8 @@ from jobs.rap.endpoint import Call
 LOOK_EVERY_SECONDS = 0.05
 # Each waiting call holds one of the web's threads, and the pages need some, too.
 MOST_WAITING = 8
+# Of this process's threads: repeats of one request that waits are no new rows, and the pages need threads, too.
+_waits = threading.BoundedSemaphore(12)
 TIMEOUT, NOT_AT_WORK = "Timeout", "NotAtWork"
 ASLEEP = (
     "The process that reads studies (manage.py sync) is not at work on this backend, so nothing was started. "
@@ -112,13 +115,18 @@ def _check_that_it_can_be_planned() -> None:
 
 def _concluded(request: JobRequest, deadline: float) -> JobRequest:
     """The request once it no longer waits; withdrawn if it still does at the deadline."""
-    while request.is_waiting:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            _withdraw(request)
-            break
-        time.sleep(min(LOOK_EVERY_SECONDS, left))
-        request.refresh_from_db(fields=("outcome", "outcome_message"))
+    if not _waits.acquire(blocking=False):
+        raise OutcomeUnknown(f"Too many calls wait here; the request {request.identifier} goes on without this one.")
+    try:
+        while request.is_waiting:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                _withdraw(request)
+                break
+            time.sleep(min(LOOK_EVERY_SECONDS, left))
+            request.refresh_from_db(fields=("outcome", "outcome_message"))
+    finally:
+        _waits.release()
     return request
 
 

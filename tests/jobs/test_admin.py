@@ -355,4 +355,4 @@ def test_a_request_whose_git_host_never_answers_is_refused_by_those_who_may_with
     answer = client.post(page(JobRequest), asked | {"reason": "that host is gone"}, follow=True).content.decode()
     assert "1 request(s) refused" in answer and "1 request(s) did not wait any more" in answer
     waiting.refresh_from_db()
-    assert (waiting.outcome, waiting.outcome_message) == ("refused", "Refused by olive: that host is gone")
+    assert (waiting.outcome, waiting.outcome_message) == ("refused", "Refused by the operators: that host is gone")

@@ -396,11 +396,12 @@ def test_while_the_server_is_down_one_post_tries_for_all(fake, telling, request_
     real = deliverer.deliver
     monkeypatch.setattr(deliverer, "deliver", lambda *args: tries.append(args) or real(*args))
     with fake.down():
+        telling.unreachable()  # a poll has found out
         telling.look_at_all()
         wait_until(lambda: telling.tick() or telling.failures)
         for _ in range(100):
             telling.tick()
-        assert len(tries) <= deliverer.THREADS
+        assert len(tries) == 1
     telling.reachable()
     until_idle(telling)
     assert fake.lost_requests() == []
@@ -412,7 +413,8 @@ def test_when_the_pause_of_an_outage_ends_a_single_post_tries(fake, telling, req
     telling._outage = Backoff(3600.0, 3600.0)
     for _ in range(3):
         request_of(StatusCode.SUCCEEDED)
-    fake.fault(faults.status(503), on="POST")
+    fake.fault(faults.dropped(), on="POST")
+    telling.unreachable()
     telling.look_at_all()
     wait_until(lambda: telling.tick() or (telling.failures and not telling._work))
     telling._outage._next = 0.0
@@ -431,6 +433,7 @@ def test_a_request_that_an_outage_kept_from_being_tried_keeps_its_turn(fake, ser
     fault = fake.fault(lambda received, act: replace(faults.json_answer(503, {}), gate=gate), on="POST")
     telling.look_at_all()
     telling.tick()
+    telling.unreachable()
     gate.set()
     wait_until(lambda: all(future.done() for future in telling._work.values()))
     telling.tick()
@@ -467,8 +470,9 @@ def test_requests_whose_posts_hang_pause_by_themselves_when_others_are_answered_
     assert [posts_of(fake, each) for each in poison] == [1] * len(poison)
 
 
-def test_requests_whose_posts_hang_hold_up_no_other_for_long(fake, telling, request_of, server):
+def test_requests_whose_posts_hang_hold_up_no_other_for_long(fake, telling, request_of, server, monkeypatch):
     """At first each may hold a thread for the whole time limit; from then on all of them together hold one."""
+    monkeypatch.setattr(deliverer, "HANGING_SECONDS", 0.3)
     server._transport._seconds = 0.5
     hanging = [request_of(StatusCode.SUCCEEDED) for _ in range(deliverer.THREADS)]
     for request in hanging:
@@ -488,21 +492,75 @@ def test_requests_whose_posts_hang_hold_up_no_other_for_long(fake, telling, requ
     assert len(set(telling._work) & {request.pk for request in hanging}) == 1, "one of them holds a thread"
 
 
-def test_a_poll_that_succeeds_does_not_end_an_outage_of_posts(fake, telling, request_of):
+def test_a_request_whose_post_fails_at_once_pauses_by_itself_and_holds_up_no_other(fake, telling, request_of, caplog):
+    """Dropped, or refused by a firewall: polls are answered, so it is no outage."""
+    poison = request_of(StatusCode.SUCCEEDED)
+    fake.fault(faults.dropped(), on="POST", when=faults.holds(poison.identifier))
+    for _ in range(5):
+        healthy = request_of(StatusCode.SUCCEEDED)
+        telling.look_at_all()
+        wait_until(lambda healthy=healthy: telling.tick() or Delivery.objects.get(pk=healthy.pk).settled)
+        telling.reachable()
+    assert posts_of(fake, poison) == 1
+    assert [record.levelname for record in caplog.records if record.levelname == "WARNING"] == ["WARNING"]
+
+
+def test_a_poll_that_succeeds_does_not_end_the_pauses_of_posts_that_are_refused(fake, telling, request_of):
     for _ in range(5):
         request_of(StatusCode.SUCCEEDED)
-    fault = fake.fault(faults.status(503), on="POST")
+    fake.fault(faults.status(503), on="POST")
     telling.look_at_all()
-    wait_until(lambda: telling.tick() or telling.failures)
-    wait_until(lambda: telling.tick() or not telling._work)
-    posts = len(fake.journal.posts)
+    wait_until(lambda: telling.tick() or telling.failures == 5)
+    telling.unreachable()
     telling.reachable()
     telling.tick()
-    assert len(fake.journal.posts) == posts and not telling._work
+    assert len(fake.journal.posts) == 5 and not telling._work
+
+
+def test_after_an_error_of_the_whole_server_many_are_told_at_once_again(fake, telling, request_of):
+    for _ in range(8):
+        request_of(StatusCode.SUCCEEDED)
+    fault = fake.fault(faults.status(500), on="POST")
+    telling.look_at_all()
+    wait_until(lambda: telling.tick() or telling.failures == 8)
     fault.stop()
-    telling._outage._next = 0.0
-    until_idle(telling)
-    assert fake.lost_requests() == []
+    for pace in telling._paces.values():
+        pace.next_at = 0.0
+    telling.tick()
+    assert len(telling._work) == 8
+
+
+def test_a_new_state_of_a_request_that_hangs_gets_no_further_thread(fake, telling, request_of, server, monkeypatch):
+    monkeypatch.setattr(deliverer, "HANGING_SECONDS", 0.3)
+    server._transport._seconds = 0.5
+    requests = [request_of(StatusCode.PREPARED) for _ in range(3)]
+    fault = fake.fault(faults.never_answers(), on="POST")
+    telling.look_at_all()
+    wait_until(lambda: telling.tick() or telling.failures == 3)
+    for request in requests:
+        move(request, StatusCode.EXECUTING)
+    telling.look_at_all()
+    for request in requests:
+        telling._paces[request.pk].next_at = 0.0
+    telling.tick()
+    assert len(telling._work) == 1
+    assert telling.seconds_to_next() > 60, "the end of that one has to come first"
+    fault.stop()
+
+
+def test_what_a_kept_connection_lost_is_told_once_more_before_it_is_settled(fake, server, request_of, monkeypatch):
+    request = request_of(StatusCode.SUCCEEDED)
+    real = server._transport.exchange
+
+    def twice(*args, **named):
+        return replace(real(*args, **named), was_sent_twice=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server._transport, "exchange", twice)
+        deliver(server, request.pk)
+    assert Delivery.objects.get().acknowledged and not Delivery.objects.get().settled
+    deliver(server, request.pk)
+    assert Delivery.objects.get().settled
 
 
 def test_what_waits_to_be_delivered_is_counted_with_its_age(fake, telling, request_of):

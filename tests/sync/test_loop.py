@@ -121,7 +121,7 @@ def test_a_trouble_that_lasts_is_warned_of_once_whatever_the_server_says_beside_
     fake.fault(lambda received, act: faults.json_answer(502, {"detail": f"ray {next(numbers)}"}))
     until(looping, lambda: looping.report()["poll_failures"] >= 3 and looping.report()["post_failures"] >= 2)
     warned = [record.name for record in caplog.records if record.levelname == "WARNING"]
-    assert sorted(warned) == ["sync.delivering", "sync.loop"]
+    assert sorted(warned) == ["sync.deliverer", "sync.loop"]
 
 
 def test_the_report_holds_our_own_words_and_nothing_that_a_server_says(fake, looping):

@@ -300,24 +300,25 @@ def test_one_that_pauses_holds_up_no_other_of_its_workspace(many, planned, monke
 
 
 def test_calls_for_a_silent_host_leave_room_for_a_call_for_another(many, planned):
-    for number in range(6):
+    for number in range(planner.THREADS):
         at_host("slow.example", f"slow{number}", source="rap_api")
     many.tick()
     at_host("fast.example", "fast", source="rap_api")
     many.tick()
-    begun(planned, "slow0", "slow1", "fast")
+    begun(planned, *(f"slow{number}" for number in range(planner.MOST_CALLS_PER_HOST)), "fast")
 
 
 def test_a_call_that_finds_no_room_does_not_wait_for_the_plan_of_another_one(many, planned):
-    for number in range(planner.MOST_PER_HOST + 1):
-        at_host("a.example", f"call{number}", source="rap_api")
+    calls = [f"call{number}" for number in range(planner.MOST_CALLS_PER_HOST + 1)]
+    for call in calls:
+        at_host("a.example", call, source="rap_api")
     many.tick()
-    begun(planned, "call0", "call1")
+    begun(planned, *calls[:-1])
     planned.release["call1"].set()
 
     def next_begun() -> bool:
         many.tick()
-        return "call2" in planned.begun
+        return calls[-1] in planned.begun
 
     wait_until(next_begun)
 

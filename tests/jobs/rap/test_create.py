@@ -425,3 +425,14 @@ def test_stale_codelists_refuse_a_call_that_needs_the_database(caller):
     assert answer.status_code == 400
     assert answer.json()["details"].startswith("Codelists are out of date (required by action generate_dataset)")
     assert not Job.objects.exists()
+
+
+def test_more_repeats_of_one_request_than_threads_may_wait_are_sent_away_with_the_outcome_open(caller, monkeypatch):
+    """They are no new rows, yet each would hold a thread that the pages need."""
+    monkeypatch.setattr(creating, "_waits", threading.BoundedSemaphore(1))
+    creating._waits.acquire()
+    answer = caller.create()
+    assert answer.status_code == 503
+    assert not answer["Content-Type"].startswith("application/json"), "so nobody fails the request"
+    assert row().is_waiting
+    creating._waits.release()
