@@ -45,6 +45,16 @@ def test_a_bad_request_is_told_while_a_good_one_runs(fake, looping, ask):
     assert fake.statuses(good)["count"] == "pending"
 
 
+def test_a_poll_that_has_not_begun_holds_up_no_end(looping):
+    release = threading.Event()
+    looping._poller._threads.submit(release.wait)  # as if the system had not given its thread any time yet
+    looping._poller.tick()
+    try:
+        assert looping._poller.close(0)
+    finally:
+        release.set()
+
+
 def test_a_poll_that_hangs_holds_up_neither_posts_nor_plans(fake, looping, ask):
     identifier = ask("extract")
     until(looping, lambda: fake.lost_requests() == [])
