@@ -296,10 +296,9 @@ class Storm:
         self.git_works(0)
         self.lose_the_author(0)
         settings.POLL_INTERVAL = self._sync._poller._next = 0.05
-        known = set(JobRequest.objects.values_list("identifier", flat=True))
-        for identifier, request in self.fake.requests.items():
-            if identifier not in known:
-                request.listed = None  # what nobody has ever listed cannot be known
+        for request in self.fake.requests.values():
+            if not request.jobs:
+                request.listed = None  # no server hides a request of which it knows no job; nobody could find it
         deadline, rounds = time.monotonic() + seconds, 0
         while not is_over() and time.monotonic() < deadline:
             if rounds % 20 == 0:
