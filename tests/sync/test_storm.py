@@ -1,7 +1,7 @@
 """Whatever goes wrong, and in whatever order: in the end the job-server knows every end, and was never contradicted.
 
 A schedule is made of the steps of `tests.sync.storm`. STORM_EXAMPLES is how many to try; then they are other ones each
-time. Whoever changes what sync does about failures should try a few hundred (two seconds each).
+time. Whoever changes what sync does about failures should try a few hundred (two to four seconds each).
 """
 
 import itertools
@@ -48,7 +48,7 @@ def short_pauses(settings, monkeypatch):
 
 # A failing schedule is not made smaller: its threads make it another one each time. Its seed is printed.
 @hypothesis_settings(
-    max_examples=EXAMPLES or 20,
+    max_examples=EXAMPLES or 16,
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,
