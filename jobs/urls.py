@@ -1,9 +1,31 @@
-"""Pages of the dashboard, and the RAP API. Until the pages exist, the front page is the admin's list of jobs."""
+"""Where each page of the dashboard is, and the RAP API."""
 
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from jobs.people.log_in import LogIn
+from jobs.views import account, audit, job_list, job_page, request_list, request_page, search, system, workspace
+
 urlpatterns = [
-    path("", RedirectView.as_view(url="/admin/jobs/job/"), name="home"),
+    path("", RedirectView.as_view(pattern_name="jobs", query_string=True), name="home"),
+    # Jobs
+    path("jobs/", job_list.jobs, name="jobs"),
+    path("j/<str:identifier>/", job_page.job, name="job"),
+    # Requests
+    path("requests/", request_list.requests, name="requests"),
+    path("r/<path:identifier>/", request_page.request_page, name="request"),
+    # Workspaces
+    path("w/", workspace.workspaces, name="workspaces"),
+    path("w/<str:name>/", workspace.workspace, name="workspace"),
+    # The system
+    path("system/", system.system, name="system"),
+    path("audit/", audit.audit, name="audit"),
+    path("search/", search.search, name="search"),
+    # People
+    path("login/", LogIn.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("account/", account.account, name="account"),
+    # For programs
     path("controller/v1/", include("jobs.rap.urls")),
 ]

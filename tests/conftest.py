@@ -47,6 +47,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         report(f"no Docker engine answers ({engine_trouble()}); `make engine` starts one")
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """Between tests of real transactions all tables are emptied; the audit's triggers refuse that, so only the tests of
+    them (`tests/jobs/test_audit.py`) have them."""
+    from django.db import connection
+
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        for verb in ("update", "delete"):
+            cursor.execute(f"DROP TRIGGER IF EXISTS audit_refuses_{verb}")
+
+
 @pytest.fixture(autouse=True)
 def own_folders(settings, tmp_path):
     settings.WORK_DIR = settings.HOST_WORK_DIR = tmp_path / "workdir"

@@ -1,10 +1,29 @@
 """What is stored. Models have verbs, predicates and named querysets; no status is filtered or written elsewhere."""
 
+from jobs.models.audit import AuditEntry, Who
 from jobs.models.delivery import Delivery
 from jobs.models.flag import Flag, Heartbeat
 from jobs.models.job import Job
 from jobs.models.output import JobOutput
+from jobs.models.people import ApiToken, SavedView
+from jobs.models.project_file import ProjectFile
 from jobs.models.request import JobRequest
+from jobs.models.sample import ResourceSample
 from jobs.models.status_change import InvalidTransition, StatusChange
 
-__all__ = ["Delivery", "Flag", "Heartbeat", "InvalidTransition", "Job", "JobOutput", "JobRequest", "StatusChange"]
+__all__ = [
+    "ApiToken",
+    "AuditEntry",
+    "Delivery",
+    "Flag",
+    "Heartbeat",
+    "InvalidTransition",
+    "Job",
+    "JobOutput",
+    "JobRequest",
+    "ProjectFile",
+    "ResourceSample",
+    "SavedView",
+    "StatusChange",
+    "Who",
+]

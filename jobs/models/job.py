@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from jobs.models.delivery import Delivery
-from jobs.models.job_queries import STOP_COLUMNS, JobQuerySet
+from jobs.models.job_queries import RETRY_COLUMNS, STOP_COLUMNS, JobQuerySet
 from jobs.models.status_change import InvalidTransition, StatusChange, check_transition
 from jobs.states import ACTIVE_STATES, CODES_OF, FINAL_STATES, TOLD_CODES, State, StatusCode, state_of
 
@@ -87,6 +87,10 @@ class Job(models.Model):
     stop_requested_by = models.CharField(max_length=255, blank=True)
     stop_requested_at = models.DateTimeField(null=True, blank=True)
     stop_reason = models.TextField(blank=True)
+    # Of a job that ended with internal_error: have its finalising tried again, without running it again.
+    retry_requested_by = models.CharField(max_length=255, blank=True)
+    retry_requested_at = models.DateTimeField(null=True, blank=True)
+    retry_reason = models.TextField(blank=True)
 
     objects = JobQuerySet.as_manager()
 
@@ -97,6 +101,10 @@ class Job(models.Model):
             models.Index(fields=["state", "status_code", "id"], name="job_by_state"),
             models.Index(fields=["state", "stop_request"], name="job_by_stop_request"),
             models.Index(fields=["workspace", "action", "id"], name="job_by_workspace_action"),
+            # What pages ask at each look: has anything changed, and what has ended in the last hours?
+            models.Index(fields=["updated_at"], name="job_by_update"),
+            models.Index(fields=["state", "completed_at"], name="job_by_end"),
+            models.Index(fields=["id"], name="job_to_retry", condition=Q(retry_requested_at__isnull=False)),
         )
         constraints = (
             models.UniqueConstraint(fields=["request", "action"], name="job_once_per_request_and_action"),
@@ -111,6 +119,16 @@ class Job(models.Model):
                 condition=Q(stop_request="") | (~Q(stop_requested_by="") & Q(stop_requested_at__isnull=False)),
                 name="job_stop_request_says_who_and_when",
             ),
+            models.CheckConstraint(
+                condition=Q(retry_requested_at=None) | (~Q(retry_requested_by="") & ~Q(retry_reason="")),
+                name="job_retry_request_says_who_and_why",
+            ),
+        )
+        permissions = (
+            ("cancel_job", "Can cancel and kill jobs"),
+            ("retry_job", "Can have jobs finalised or run again"),
+            ("read_log", "Can read the logs of jobs"),
+            ("use_admin", "Can use the admin"),
         )
 
     def __str__(self) -> str:
@@ -215,6 +233,13 @@ class Job(models.Model):
     def request_kill(self, by: str, reason: str) -> bool:
         """Ask the runner to end the job as `killed_by_admin`; overrides a cancel that was not carried out yet."""
         return self._ask(JobQuerySet.request_kill, by, reason)
+
+    def request_retry(self, by: str, reason: str) -> bool:
+        """Ask the runner to try the finalising again. False if it did not end with internal_error."""
+        asked = Job.objects.filter(pk=self.pk).request_retry(by, reason)
+        if asked:
+            self.refresh_from_db(fields=RETRY_COLUMNS)
+        return bool(asked)
 
     def _ask(self, verb: Callable[[JobQuerySet, str, str], int], by: str, reason: str) -> bool:
         asked = verb(Job.objects.filter(pk=self.pk), by, reason)

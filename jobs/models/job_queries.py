@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # What somebody has asked for; steps read them afresh.
 STOP_COLUMNS = ("stop_request", "stop_requested_by", "stop_requested_at", "stop_reason")
+RETRY_COLUMNS = ("retry_requested_by", "retry_requested_at", "retry_reason")
 _STANDING = (
     *("identifier", "action", "state", "status_code", "stop_request", "run_command", "has_dummy_data"),
     *("request__repo_url", "request__commit", "request__database_name"),
@@ -90,6 +91,19 @@ class JobQuerySet(models.QuerySet):
         now = timezone.now()
         columns = dict(zip(STOP_COLUMNS, (kind, by, now, reason), strict=True))
         return self.active().filter(stop_request__in=overriding).update(**columns, updated_at=now)
+
+    def retriable(self) -> "JobQuerySet":
+        """Our own fault ended them, and container and folder were kept: their finalising can be tried again."""
+        return self.filter(state=State.FAILED, status_code=StatusCode.INTERNAL_ERROR)
+
+    def retry_requested(self) -> "JobQuerySet":
+        return self.filter(retry_requested_at__isnull=False)
+
+    def request_retry(self, by: str, reason: str) -> int:
+        """Ask the runner to finalise again what can be. Returns how many. One query."""
+        now = timezone.now()
+        columns = dict(zip(RETRY_COLUMNS, (by, now, reason), strict=True))
+        return self.retriable().filter(retry_requested_at=None).update(**columns, updated_at=now)
 
     def latest_per_action(self, backend: str, workspace: str) -> dict[str, "Job"]:
         """Action -> its newest job in the workspace. Cancelled and killed jobs do not count: they changed nothing.

@@ -45,6 +45,7 @@ class JobRequest(models.Model):
         LOCAL = "local", "manage.py add_job"
         POLLING = "polling", "polled from the job-server"
         RAP_API = "rap_api", "sent by the job-server"
+        OPERATOR = "operator", "asked for again by an operator"
 
     class Outcome(models.TextChoices):
         WAITING = "waiting", "waits to be planned"
@@ -84,11 +85,28 @@ class JobRequest(models.Model):
         default=list, blank=True, help_text="those of joined_jobs that were cancelled here while they were active"
     )
 
+    # For the pages
+    project_file = models.ForeignKey(
+        "jobs.ProjectFile",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        help_text="as planned from",
+    )
+    faults = models.JSONField(
+        default=list, blank=True, editable=False, help_text="of project.yaml: [line or null, sentence]"
+    )
+    graph = models.JSONField(null=True, blank=True, editable=False, help_text="where its jobs stand when drawn")
+
     objects = JobRequestQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created_at",)
-        indexes = (models.Index(fields=["created_at", "id"], name="request_waiting", condition=Q(outcome="waiting")),)
+        indexes = (
+            models.Index(fields=["created_at", "id"], name="request_waiting", condition=Q(outcome="waiting")),
+            models.Index(fields=["workspace", "id"], name="request_by_workspace"),
+        )
 
     def __str__(self) -> str:
         return f"{self.identifier} ({self.workspace}: {', '.join(map(str, self.requested_actions))})"
@@ -137,6 +155,21 @@ class JobRequest(models.Model):
         for column, value in columns.items():
             setattr(self, column, value)
         return True
+
+    def ask_again(self, actions: Collection[str], *, by: str, reason: str) -> "JobRequest":
+        """A new request of this site's for the same study at the same commit, that waits to be planned.
+
+        No job-server knows of it: what it makes is stored in the workspace like all else.
+        """
+        columns = ("backend", "workspace", "repo_url", "branch", "commit", "database_name", "codelists_ok", "project")
+        return JobRequest.objects.create(
+            **{column: getattr(self, column) for column in (*columns, "orgs", "analysis_scope")},
+            source=self.Source.OPERATOR,
+            outcome=self.Outcome.WAITING,
+            requested_actions=list(actions),
+            created_by=by,
+            original={"again": self.identifier, "by": by, "reason": reason},
+        )
 
     def ask_to_cancel(self, actions: Iterable[str], by: str) -> None:
         """Note the actions as cancelled, for good, and ask the runner to cancel those that are active.

@@ -1,0 +1,44 @@
+"""What stands before every page: a login, and a role that may see it. Views say what they need by `allowed`.
+
+A page follows redirects and would be replaced by the log-in form when it polls, so polls and programs get a plain 401.
+"""
+
+import functools
+from collections.abc import Callable
+
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+
+from jobs.models import AuditEntry, Who
+from jobs.people.roles import BASE
+
+View = Callable[..., HttpResponse]
+
+
+class LoginRequired(LoginRequiredMiddleware):
+    def handle_no_permission(self, request: HttpRequest, view_func) -> HttpResponse:
+        if request.headers.get("HX-Request"):
+            return HttpResponse("You are signed out: sign in again.", status=401, content_type="text/plain")
+        return super().handle_no_permission(request, view_func)
+
+
+def allowed(*permissions: str) -> Callable[[View], View]:
+    """Refuse with 403 whoever lacks one of the permissions; without any named, whoever has no role."""
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def guarded(request: HttpRequest, *arguments, **named) -> HttpResponse:
+            if not request.user.has_perms((BASE, *permissions)):
+                raise PermissionDenied
+            return view(request, *arguments, **named)
+
+        guarded.permissions = permissions
+        return guarded
+
+    return decorate
+
+
+def who(request: HttpRequest, via: str = AuditEntry.Via.DASHBOARD) -> Who:
+    """For the audit: who has made this call, and from where."""
+    return Who(request.user.get_username(), via, request.META.get("REMOTE_ADDR", ""))
