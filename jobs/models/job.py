@@ -103,7 +103,7 @@ class Job(models.Model):
             models.Index(fields=["workspace", "action", "id"], name="job_by_workspace_action"),
             # What pages ask at each look: has anything changed, and what has ended in the last hours?
             models.Index(fields=["updated_at"], name="job_by_update"),
-            models.Index(fields=["state", "completed_at"], name="job_by_end"),
+            models.Index(fields=["state", "completed_at"], name="job_by_end", condition=Q(completed_at__isnull=False)),
             models.Index(fields=["id"], name="job_to_retry", condition=Q(retry_requested_at__isnull=False)),
         )
         constraints = (
