@@ -5,12 +5,30 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from jobs.people.log_in import LogIn
-from jobs.views import account, audit, job_list, job_page, request_list, request_page, search, system, workspace
+from jobs.views import (
+    account,
+    audit,
+    bulk,
+    job_list,
+    job_page,
+    request_list,
+    request_page,
+    saved_views,
+    search,
+    system,
+    workspace,
+)
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="jobs", query_string=True), name="home"),
     # Jobs
     path("jobs/", job_list.jobs, name="jobs"),
+    path("jobs/cancel/", bulk.cancel_jobs, name="cancel-jobs"),
+    path("jobs/kill/", bulk.kill_jobs, name="kill-jobs"),
+    path("jobs/retry/", bulk.retry_jobs, name="retry-jobs"),
+    path("views/", saved_views.save_view, name="save-view"),
+    path("views/<slug:slug>/", saved_views.saved_view, name="saved-view"),
+    path("views/<slug:slug>/delete/", saved_views.delete_view, name="delete-view"),
     path("j/<str:identifier>/", job_page.job, name="job"),
     # Requests
     path("requests/", request_list.requests, name="requests"),
