@@ -123,6 +123,9 @@ function grow() {
   }
 }
 
+// On a narrow screen the table comes first.
+if (matchMedia("(max-width: 48rem)").matches && byId("filter-fold")) byId("filter-fold").open = false;
+
 const density = byId("density");
 function showDensity() {
   const isCompact = localStorage.getItem("density") === "compact";

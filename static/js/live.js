@@ -3,7 +3,7 @@
 // stands. What the region shows is not touched here: htmx swaps it, and leaves it alone on 304 and on every error.
 const LONGEST_PAUSE_SECONDS = 30, STALE_SECONDS = 60, LONGEST_ANSWER_SECONDS = 60;
 const menu = document.getElementById("live-menu"), pill = document.getElementById("live-pill");
-let timer, failures = 0, lastAnswer = Date.now(), stopped = "";
+let timer, failures = 0, lastAnswer = Date.now(), stopped = "", before = "";
 
 const region = () => document.getElementById("live");
 const wished = () => Number(region()?.dataset.live || 0);
@@ -55,10 +55,12 @@ export function ask() {
 }
 
 function choose(value) {
+  if (chosen() !== "0") before = chosen() ?? "";
   if (value === "") localStorage.removeItem("live-seconds");
   else localStorage.setItem("live-seconds", value);
   failures = 0;
   menu.open = false;
+  show();
   if (value === "0") plan();
   else ask();
 }
@@ -79,7 +81,7 @@ menu?.addEventListener("click", (event) => {
   if (button) choose(button.dataset.liveSeconds);
   else if (stopped && event.target.closest("summary")) { event.preventDefault(); location.reload(); }
 });
-document.getElementById("pause-live")?.addEventListener("click", () => choose(chosen() === "0" ? "" : "0"));
+document.getElementById("pause-live")?.addEventListener("click", () => choose(chosen() === "0" ? before : "0"));
 // Menus close when something else is clicked, and by Escape.
 document.addEventListener("click", (event) => {
   for (const open of document.querySelectorAll("details.menu[open]")) if (!open.contains(event.target)) open.open = false;
