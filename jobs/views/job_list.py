@@ -98,7 +98,7 @@ def _steps(request: HttpRequest) -> list[tuple[bool, str, str]]:
     """For the first day: whether each part is there, its name, and what to do if not."""
     health = Frame.of(request).health
     run, sync = health.get("run") or {}, health.get("sync") or {}
-    is_fresh = (run.get("age_seconds") or 1e9) < 15
+    is_fresh = bool(run.get("at")) and not any("runner" in problem for problem in health["problems"])
     has_engine = is_fresh and not any("Docker" in problem for problem in health["problems"])
     return [
         (is_fresh, "The runner is at work", "start `manage.py run`"),
