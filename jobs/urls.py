@@ -5,7 +5,19 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from jobs.people.log_in import LogIn
-from jobs.views import account, audit, job_list, job_page, request_list, request_page, search, system, workspace
+from jobs.views import (
+    account,
+    audit,
+    deliveries,
+    flags,
+    job_list,
+    job_page,
+    request_list,
+    request_page,
+    search,
+    system,
+    workspace,
+)
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="jobs", query_string=True), name="home"),
@@ -20,6 +32,8 @@ urlpatterns = [
     path("w/<str:name>/", workspace.workspace, name="workspace"),
     # The system
     path("system/", system.system, name="system"),
+    path("system/flags/<str:name>/", flags.switch_flag, name="switch-flag"),
+    path("system/deliveries/<path:identifier>/", deliveries.tell_again, name="tell-again"),
     path("audit/", audit.audit, name="audit"),
     path("search/", search.search, name="search"),
     # People
