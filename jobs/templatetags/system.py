@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from heroicons.templatetags.heroicons import heroicon_mini
 
 from jobs.models import Job
@@ -41,6 +41,15 @@ def running_for(at: datetime | None) -> str:
         '<relative-time format="elapsed" datetime="{}" title="{}">since {}</relative-time>',
         f"{at:%Y-%m-%dT%H:%M:%SZ}", f"since {at:%Y-%m-%d %H:%M:%S} UTC", f"{at:%Y-%m-%d %H:%M:%S} UTC",
     )  # fmt: skip
+
+
+@register.filter
+def with_code(text: str) -> str:
+    """What stands between backticks as code; all of it is escaped."""
+    pieces = enumerate(text.split("`"))
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", each) if n % 2 else each,) for n, each in pieces)
+    )
 
 
 @register.filter

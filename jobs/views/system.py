@@ -16,6 +16,11 @@ from jobs.views.live import all_jobs_changed, live_page
 SECONDS = 5  # as often as the processes give signs of life
 MOST_HISTORY = 20
 SETTINGS = "jobs.use_admin"
+LABELS = {
+    Flag.Name.PAUSED: "Paused",
+    Flag.Name.DB_MAINTENANCE: "Database maintenance",
+    Flag.Name.REBOOT: "Prepared for a reboot",
+}
 
 
 def _parts(request: HttpRequest) -> tuple:
@@ -47,7 +52,7 @@ def system(request: HttpRequest) -> dict:
 def _more(request: HttpRequest, frame: Frame) -> dict:
     """What a screen on the wall does not show."""
     return {
-        "switches": [(name, frame.flags.get(name)) for name in Flag.Name],
+        "switches": [(name.value, LABELS[name], frame.flags.get(name)) for name in Flag.Name],
         "history": Flag.objects.order_by("-pk")[:MOST_HISTORY],
         "versions": about.versions(),
         "settings": about.shown_settings() if request.user.has_perm(SETTINGS) else [],
