@@ -47,6 +47,10 @@ class JobQuerySet(models.QuerySet):
     def running(self) -> "JobQuerySet":
         return self.filter(state=State.RUNNING)
 
+    def executing(self) -> "JobQuerySet":
+        """Their containers run, as far as is known."""
+        return self.filter(state=State.RUNNING, status_code=StatusCode.EXECUTING)
+
     def succeeded(self) -> "JobQuerySet":
         return self.filter(state=State.SUCCEEDED)
 
