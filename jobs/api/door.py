@@ -1,4 +1,4 @@
-"""What every call of the API passes before and after its endpoint: who calls, how large, which method, which headers."""
+"""What every call of the API passes before and after its endpoint: who calls, how large, which way, which headers."""
 
 import functools
 import json
@@ -19,12 +19,10 @@ from jobs.people.callers import Caller, Refused, caller_by_session, caller_by_to
 MOST_BODY_BYTES = 1024 * 1024
 
 
-class Token(AuthBase):
-    """A token in the header; the person needs the permissions, and to change things the token has to be one for that."""
+class Known(AuthBase):
+    """Somebody who has the permissions; to change things, a token has to be one for that as well."""
 
-    openapi_type = "http"
-    openapi_scheme = "bearer"
-    openapi_description = "A token from /account/tokens/."
+    openapi_type = ""
 
     def __init__(self, permissions: tuple[str, ...] = (), *, changes: bool = False):
         super().__init__()
@@ -36,10 +34,21 @@ class Token(AuthBase):
         return caller
 
     def _caller(self, request: HttpRequest) -> Caller | None:
+        raise NotImplementedError
+
+
+class Token(Known):
+    """A token in the header."""
+
+    openapi_type = "http"
+    openapi_scheme = "bearer"
+    openapi_description = "A token from the page of your account, /account/tokens/."
+
+    def _caller(self, request: HttpRequest) -> Caller | None:
         return caller_by_token(request)
 
 
-class Session(Token):
+class Session(Known):
     """The session of a browser, so that the page that describes the API can try it; changes need a CSRF token, too."""
 
     openapi_type = "apiKey"

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from django.http import HttpRequest
 from ninja import Path, Query, Router
-from pydantic import Field
 
 from jobs.api.finding import JobFilters, one_job, page_of_jobs
 from jobs.api.operations import operation

@@ -35,7 +35,9 @@ def operation(
 
         summary, _, description = (view.__doc__ or "").strip().partition("\n")
         needed = (BASE, *permissions)
-        told = f"Needs {' and '.join(f'`{name}`' for name in needed)}{', and a token that may change' if changes else ''}."
+        told = (
+            f"Needs {' and '.join(f'`{name}`' for name in needed)}{', and a token that may change' if changes else ''}."
+        )
         statuses = sorted({*_ALWAYS, *refusals, *(_WITH_BODY if method == "POST" else ())})
         router.api_operation(
             [method],

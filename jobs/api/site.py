@@ -41,17 +41,30 @@ urlpatterns = _through_the_door()
 
 @functools.cache
 def document() -> dict:
-    """The OpenAPI document. Problems have a media type of their own, and a log is no JSON, which ninja cannot say."""
+    """The OpenAPI document, with what ninja cannot say: problems have a media type of their own, a log is no JSON, a
+    parameter that may be left out is not null."""
     made = dict(api.get_openapi_schema(path_prefix=PREFIX))
     for methods in made["paths"].values():
         for operation in methods.values():
-            media_type = operation.pop("x-media-type")
-            for status, answer in operation["responses"].items():
-                if int(status) >= 400:
-                    answer["content"] = {MEDIA_TYPE: content for content in answer["content"].values()}
-                elif media_type:
-                    answer["content"] = {media_type: {"schema": {"type": "string"}}}
+            _name_media_types(operation["responses"], operation.pop("x-media-type"))
+            operation["parameters"] = [_as_parameter(each) for each in operation["parameters"]]
     return made
+
+
+def _name_media_types(responses: dict, media_type: str) -> None:
+    for status, answer in responses.items():
+        if int(status) >= 400:
+            answer["content"] = {MEDIA_TYPE: answer["content"]["application/json"]}
+        elif media_type:
+            answer["content"] = {media_type: {"schema": {"type": "string"}}}
+
+
+def _as_parameter(found: dict) -> dict:
+    parameter = {key: value for key, value in found.items() if key != "examples"}  # the schema has them, too
+    schema = dict(parameter["schema"])
+    if choices := [each for each in schema.pop("anyOf", []) if each != {"type": "null"}]:
+        schema = choices[0] | schema
+    return parameter | {"schema": schema}
 
 
 @require_safe

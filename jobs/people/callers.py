@@ -65,7 +65,9 @@ def caller_by_token(request: HttpRequest) -> Caller | None:
         return Caller(token.user, token)
     if seconds := failed_tokens.note(request.META.get("REMOTE_ADDR", "")):
         raise Refused(429, "Too many wrong tokens", "Wait a minute, and see which token you use.", seconds=seconds)
-    raise Refused(401, "Not a valid token", "The token is unknown, has expired or was revoked, or its person may not sign in.")
+    raise Refused(
+        401, "Not a valid token", "The token is unknown, has expired or was revoked, or its person may not sign in."
+    )
 
 
 def caller_by_session(request: HttpRequest) -> Caller | None:
