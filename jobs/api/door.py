@@ -134,7 +134,5 @@ def _wrong_method(response: HttpResponse) -> HttpResponse:
     return refusal
 
 
-@csrf_exempt
-@login_not_required
 def nothing_here(request: HttpRequest, rest: str = "") -> HttpResponse:
     return problem(404, "Not found", "There is nothing at this address: see /api/docs.")

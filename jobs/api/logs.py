@@ -59,15 +59,16 @@ def _piece(job: Job, start: int, most: int, tail: int | None) -> tuple[int, byte
         descriptor = os.open(storage.job_log(job), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise _no_log(job) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise _no_log(job)
         size = facts.st_size
         if tail is not None:
             start = max(0, size - most)
-        file.seek(min(start, size))
-        piece = file.read(most)
+        piece = os.pread(descriptor, most, min(start, size))
+    finally:
+        os.close(descriptor)
     if tail is not None:
         cut = _last_lines(piece, tail, is_whole=start == 0)
         return start + cut, piece[cut:], size

@@ -75,6 +75,10 @@ class RequestDetail(RequestRow):
     joined_jobs: list[str] = Field(description="jobs of other requests that do it", examples=[[EXAMPLE_JOB]])
     jobs: list[JobOfRequest] = Field(description=f"its own, at most {MOST_JOBS}; all of them are in /jobs?request=…")
 
+    @staticmethod
+    def resolve_jobs(request) -> list:
+        return list(request.jobs.order_by("pk")[:MOST_JOBS])
+
 
 @operation(router, "GET", "/requests", RequestPage)
 def list_requests(request: HttpRequest, filters: Query[RequestFilters]) -> dict:
@@ -90,15 +94,12 @@ def list_requests(request: HttpRequest, filters: Query[RequestFilters]) -> dict:
 def get_request(
     request: HttpRequest,
     identifier: Annotated[str, Path(max_length=255, description="a request's identifier", examples=[EXAMPLE_REQUEST])],
-) -> dict:
+) -> JobRequest:
     """Get one job request, what became of it, and its jobs."""
     found = JobRequest.objects.filter(identifier=identifier).first()
     if found is None:
         raise Http404("There is no request of this identifier.")
-    jobs = list(found.jobs.order_by("pk")[:MOST_JOBS])
-    told = [name for name in RequestDetail.model_fields if name not in ("requester", "message", "jobs")]
-    columns = {name: getattr(found, name) for name in told}
-    return columns | {"created_by": found.created_by, "outcome_message": found.outcome_message, "jobs": jobs}
+    return found
 
 
 @operation(router, "GET", "/workspaces", WorkspacePage)

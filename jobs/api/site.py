@@ -33,7 +33,7 @@ def _through_the_door() -> list:
     found = [each for each in api.urls[0] if each.name != "api-root"]
     for each in found:
         each.callback = door(each.callback)
-    return [*found, path("", nothing_here), path("<path:rest>", nothing_here)]
+    return [*found, path("", door(nothing_here)), path("<path:rest>", door(nothing_here))]
 
 
 urlpatterns = _through_the_door()
