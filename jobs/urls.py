@@ -5,13 +5,29 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from jobs.people.log_in import LogIn
-from jobs.views import account, audit, job_list, job_page, request_list, request_page, search, system, workspace
+from jobs.views import (
+    account,
+    audit,
+    job_list,
+    job_log,
+    job_page,
+    request_list,
+    request_page,
+    search,
+    system,
+    workspace,
+)
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="jobs", query_string=True), name="home"),
     # Jobs
     path("jobs/", job_list.jobs, name="jobs"),
     path("j/<str:identifier>/", job_page.job, name="job"),
+    path("j/<str:identifier>/log/", job_log.log_page, name="job-log"),
+    path("j/<str:identifier>/log/new", job_log.log_news, name="job-log-news"),
+    path("j/<str:identifier>/log/search", job_log.log_search, name="job-log-search"),
+    path("j/<str:identifier>/log/raw", job_log.log_download, {"suffix": ""}, name="job-log-raw"),
+    path("j/<str:identifier>/log/raw.gz", job_log.log_download, {"suffix": ".gz"}, name="job-log-gz"),
     # Requests
     path("requests/", request_list.requests, name="requests"),
     path("r/<path:identifier>/", request_page.request_page, name="request"),
