@@ -12,6 +12,7 @@ from jobs.views import (
     badge,
     feeds,
     job_list,
+    job_log,
     job_page,
     metrics,
     request_list,
@@ -27,6 +28,11 @@ urlpatterns = [
     # Jobs
     path("jobs/", job_list.jobs, name="jobs"),
     path("j/<str:identifier>/", job_page.job, name="job"),
+    path("j/<str:identifier>/log/", job_log.log_page, name="job-log"),
+    path("j/<str:identifier>/log/new", job_log.log_news, name="job-log-news"),
+    path("j/<str:identifier>/log/search", job_log.log_search, name="job-log-search"),
+    path("j/<str:identifier>/log/raw", job_log.log_download, {"suffix": ""}, name="job-log-raw"),
+    path("j/<str:identifier>/log/raw.gz", job_log.log_download, {"suffix": ".gz"}, name="job-log-gz"),
     # Requests
     path("requests/", request_list.requests, name="requests"),
     path("r/<path:identifier>/", request_page.request_page, name="request"),
