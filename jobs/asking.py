@@ -14,7 +14,7 @@ from datetime import datetime
 from django.db import transaction
 
 from jobs.log import escape
-from jobs.models import AuditEntry, Flag, Job, JobRequest, Who
+from jobs.models import AuditEntry, Delivery, Flag, Job, JobRequest, Who
 from jobs.models.job_queries import JobQuerySet
 from jobs.models.request import new_identifier
 
@@ -129,6 +129,17 @@ def switch(name: str, value: str, who: Who, reason: str, until: datetime | None 
             before=(before.value if before else "") or "off", after=after, reason=reason,
         )  # fmt: skip
     return flag
+
+
+def tell_again(delivery: Delivery, who: Who, reason: str) -> None:
+    """Have a job-server told of a request as if it had acknowledged nothing. Raises NoReason."""
+    reason = cleaned_reason(reason)
+    with transaction.atomic():
+        Delivery.objects.filter(pk=delivery.pk).tell_again()
+        AuditEntry.note(
+            who, "tell again", object_kind="request", object_id=delivery.request.identifier,
+            label=str(delivery.request)[:512], before=delivery.failure, after="told again", reason=reason,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

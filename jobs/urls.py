@@ -10,7 +10,9 @@ from jobs.views import (
     account,
     audit,
     badge,
+    deliveries,
     feeds,
+    flags,
     job_list,
     job_log,
     job_page,
@@ -41,6 +43,8 @@ urlpatterns = [
     path("w/<str:name>/", workspace.workspace, name="workspace"),
     # The system
     path("system/", system.system, name="system"),
+    path("system/flags/<str:name>/", flags.switch_flag, name="switch-flag"),
+    path("system/deliveries/<path:identifier>/", deliveries.tell_again, name="tell-again"),
     path("audit/", audit.audit, name="audit"),
     path("search/", search.search, name="search"),
     # People

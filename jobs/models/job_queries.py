@@ -90,6 +90,13 @@ class JobQuerySet(models.QuerySet):
         """Active, and at most asked to be cancelled."""
         return self.active().filter(stop_request__in=("", self.model.StopRequest.CANCEL))
 
+    def stop_requested_before(self, moment: datetime) -> "JobQuerySet":
+        """Active jobs whose wish to stop has not been answered since."""
+        return self.stop_requested().filter(stop_requested_at__lt=moment)
+
+    def untouched_since(self, moment: datetime) -> "JobQuerySet":
+        return self.filter(updated_at__lt=moment)
+
     def request_cancel(self, by: str, reason: str) -> int:
         """Ask the runner to cancel what is active and not asked to stop yet. Returns how many. One query."""
         return self.cancellable()._request_stop(self.model.StopRequest.CANCEL, by, reason)
