@@ -1,10 +1,9 @@
 """Where each page of the dashboard is, and the RAP API."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from jobs.people.log_in import LogIn
+from jobs.people.log_in import LogIn, change_password, log_out
 from jobs.views import account, audit, job_list, job_page, request_list, request_page, search, system, workspace
 
 urlpatterns = [
@@ -24,8 +23,9 @@ urlpatterns = [
     path("search/", search.search, name="search"),
     # People
     path("login/", LogIn.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("logout/", log_out, name="logout"),
     path("account/", account.account, name="account"),
+    path("account/password/", change_password, name="change-password"),
     # For programs
     path("controller/v1/", include("jobs.rap.urls")),
 ]
