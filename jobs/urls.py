@@ -20,6 +20,7 @@ urlpatterns = [
     # The system
     path("system/", system.system, name="system"),
     path("audit/", audit.audit, name="audit"),
+    path("audit/export.<str:form>", audit.export, name="export-audit"),
     path("search/", search.search, name="search"),
     # People
     path("login/", LogIn.as_view(), name="login"),
