@@ -40,6 +40,8 @@ ENDED_AT_ONCE = 200
 # So many waiting jobs of a pool are told a new reason in one turn: what a turn costs stays bounded when a pause, or the
 # end of one, gives 10,000 jobs another reason. The others hear of it in the turns that follow at once.
 MOST_TOLD_IN_A_TURN = 1000
+# Of the jobs that operators want finalised again so many are looked at in a turn.
+MOST_ASKED_AGAIN = 20
 # How long a stop waits for threads in the middle of a step; whatever is cut off is simply done again.
 STOP_SECONDS = 6
 
@@ -61,7 +63,8 @@ class Runner:
         self._weights = weights or capacity.Weights()
         self._driver = Driver(executor)
         # Weights below one let more jobs run than there are workers; a job without a thread would only wait its turn.
-        self._threads = ThreadPoolExecutor(max_workers=sum(self._limits.values()) + 2, thread_name_prefix="step")
+        self._most_threads = sum(self._limits.values()) + 2
+        self._threads = ThreadPoolExecutor(max_workers=self._most_threads, thread_name_prefix="step")
         self._work: dict[int, _Work] = {}
         self._last_beat = self._last_touch = 0.0
         self._engine = EngineView(executor, self.wake.set)
@@ -80,6 +83,7 @@ class Runner:
         statuses = self._engine.statuses() if running else {}
         for job in running:
             self._set_off(job, statuses)
+        self._finalise_again()
         self._end_stopped_pending()
         self._end_doomed()
         self._start_ready(running)
@@ -132,6 +136,12 @@ class Runner:
             return
         self._work[job.pk] = _Work(future, stop)
         future.add_done_callback(lambda _: self.wake.set())
+
+    def _finalise_again(self) -> None:
+        """Hand over what operators want finalised once more, as far as there are threads to spare."""
+        for job in Job.objects.retry_requested().order_by("pk")[:MOST_ASKED_AGAIN]:
+            if len(self._work) < self._most_threads and job.pk not in self._work and self._driver.may_try(job):
+                self._hand_over(job)
 
     # --- jobs that wait
 

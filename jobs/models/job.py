@@ -43,6 +43,9 @@ class Job(models.Model):
         CANCEL = "cancel"
         KILL = "kill"
 
+    # What a wish for another finalising is when there is none.
+    NO_RETRY = {"retry_requested_by": "", "retry_requested_at": None, "retry_reason": ""}
+
     # Identity and plan
     # The primary key counts up, so it is also the order of creation; clocks may jump.
     identifier = models.CharField(max_length=64, unique=True)
@@ -240,6 +243,23 @@ class Job(models.Model):
         if asked:
             self.refresh_from_db(fields=RETRY_COLUMNS)
         return bool(asked)
+
+    def refuse_retry(self, message: str) -> None:
+        """Take the wish back, with a sentence that says why; it may be asked anew."""
+        changes = Job.NO_RETRY | {"status_message": message, "updated_at": timezone.now()}
+        still = Job.objects.filter(pk=self.pk, status_code=self.status_code, attempt=self.attempt)
+        if still.update(**changes):
+            for column, value in changes.items():
+                setattr(self, column, value)
+
+    def newer_run(self) -> str | None:
+        """Identifier of a newer job of the same action in the workspace that is active or has succeeded, if any."""
+        newer = Job.objects.filter(workspace=self.workspace, action=self.action, backend=self.backend, pk__gt=self.pk)
+        return newer.exclude(state=State.FAILED).order_by("pk").values_list("identifier", flat=True).first()
+
+    def was_seen_to_end(self) -> bool:
+        """Whether the engine has told the end of this very attempt's container."""
+        return self.status_changes.filter(to_code=StatusCode.EXECUTED, attempt=self.attempt).exists()
 
     def _ask(self, verb: Callable[[JobQuerySet, str, str], int], by: str, reason: str) -> bool:
         asked = verb(Job.objects.filter(pk=self.pk), by, reason)
