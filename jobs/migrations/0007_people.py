@@ -18,7 +18,7 @@ def allow_replacing(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("jobs", "0005_roles_and_append_only_audit"),
+        ("jobs", "0006_list"),
     ]
 
     operations = [
