@@ -4,8 +4,23 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from jobs.api import site
 from jobs.people.log_in import LogIn
-from jobs.views import account, audit, job_list, job_page, request_list, request_page, search, system, workspace
+from jobs.views import (
+    account,
+    audit,
+    badge,
+    feeds,
+    job_list,
+    job_page,
+    metrics,
+    request_list,
+    request_page,
+    search,
+    system,
+    tokens,
+    workspace,
+)
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="jobs", query_string=True), name="home"),
@@ -26,6 +41,16 @@ urlpatterns = [
     path("login/", LogIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("account/", account.account, name="account"),
+    path("account/tokens/", tokens.tokens, name="tokens"),
+    path("account/tokens/<int:pk>/revoke/", tokens.revoke_token, name="revoke-token"),
     # For programs
+    path("api/v1/", include((site.urlpatterns, "api"))),
+    path("api/docs", site.docs, name="api-docs"),
+    path("api/openapi.json", site.openapi, name="openapi"),
+    path("feeds/failures.atom", feeds.failures, name="failures-feed"),
+    path("feeds/w/<str:name>.atom", feeds.of_workspace, name="workspace-feed"),
+    path("badge/<str:name>.svg", badge.badge, name="badge"),
+    path("cc.xml", badge.cctray, name="cctray"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("controller/v1/", include("jobs.rap.urls")),
 ]

@@ -107,6 +107,14 @@ class Job(models.Model):
             # What pages ask at each look: has anything changed, and what has ended in the last hours?
             models.Index(fields=["updated_at"], name="job_by_update"),
             models.Index(fields=["state", "completed_at"], name="job_by_end", condition=Q(completed_at__isnull=False)),
+            # How long have the last successes of this action taken?
+            models.Index(
+                fields=["workspace", "action", "state", "id"],
+                name="job_ended_by_action",
+                condition=Q(completed_at__isnull=False),
+            ),
+            # A workspace's jobs, the newest first.
+            models.Index(fields=["workspace", "id"], name="job_by_workspace"),
             models.Index(fields=["id"], name="job_to_retry", condition=Q(retry_requested_at__isnull=False)),
         )
         constraints = (

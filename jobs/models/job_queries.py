@@ -47,6 +47,10 @@ class JobQuerySet(models.QuerySet):
     def running(self) -> "JobQuerySet":
         return self.filter(state=State.RUNNING)
 
+    def executing(self) -> "JobQuerySet":
+        """Their containers run, as far as is known."""
+        return self.filter(state=State.RUNNING, status_code=StatusCode.EXECUTING)
+
     def succeeded(self) -> "JobQuerySet":
         return self.filter(state=State.SUCCEEDED)
 
@@ -104,6 +108,15 @@ class JobQuerySet(models.QuerySet):
         now = timezone.now()
         columns = dict(zip(RETRY_COLUMNS, (by, now, reason), strict=True))
         return self.retriable().filter(retry_requested_at=None).update(**columns, updated_at=now)
+
+    def successes_of_outer_action(self) -> "JobQuerySet":
+        """For a subquery: the successes of the outer job's action in its workspace that really ran, the newest first.
+
+        The index job_ended_by_action leads straight to them.
+        """
+        same = {name: OuterRef(name) for name in ("workspace", "action")}
+        ended = self.filter(**same, state=State.SUCCEEDED, completed_at__isnull=False)
+        return ended.filter(started_at__isnull=False).order_by("-pk")
 
     def latest_per_action(self, backend: str, workspace: str) -> dict[str, "Job"]:
         """Action -> its newest job in the workspace. Cancelled and killed jobs do not count: they changed nothing.

@@ -8,6 +8,6 @@ from jobs.views.live import live_page
 
 
 @allowed()
-@live_page("system/system.html", "system/_system.html", lambda request: (Frame.of(request).health["problems"],))
+@live_page("system/system.html", "system/_system.html", lambda request: (Frame.of(request).problems,))
 def system(request: HttpRequest) -> dict:
-    return {"title": "System", "section": "system", "problems": Frame.of(request).health["problems"]}
+    return {"title": "System", "section": "system", "problems": Frame.of(request).problems}
