@@ -12,6 +12,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from jobs.models.delivery import Delivery
@@ -107,6 +108,14 @@ class Job(models.Model):
             # What pages ask at each look: has anything changed, and what has ended in the last hours?
             models.Index(fields=["updated_at"], name="job_by_update"),
             models.Index(fields=["state", "completed_at"], name="job_by_end", condition=Q(completed_at__isnull=False)),
+            # How long have the last successes of this action taken?
+            models.Index(
+                fields=["workspace", "action", "state", "id"],
+                name="job_ended_by_action",
+                condition=Q(completed_at__isnull=False),
+            ),
+            # A workspace's jobs, the newest first.
+            models.Index(fields=["workspace", "id"], name="job_by_workspace"),
             models.Index(fields=["id"], name="job_to_retry", condition=Q(retry_requested_at__isnull=False)),
         )
         constraints = (
@@ -137,6 +146,9 @@ class Job(models.Model):
     def __str__(self) -> str:
         return f"{self.identifier} ({self.workspace}: {self.action}, {self.status_code})"
 
+    def get_absolute_url(self) -> str:
+        return reverse("job", args=[self.identifier])
+
     @property
     def container_name(self) -> str:
         """Of the current attempt's container; made from the id only, never from a study's words."""
@@ -149,6 +161,16 @@ class Job(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.state in FINAL_STATES
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is at work now."""
+        return self.state == State.RUNNING
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a fault of ours ended it, so that its finalising can be tried again."""
+        return self.status_code == StatusCode.INTERNAL_ERROR
 
     @property
     def is_of_other_data(self) -> bool:
