@@ -199,7 +199,7 @@ def test_a_sign_of_life_that_makes_no_sense_breaks_nothing(value):
 # --- workers and queue
 
 
-def test_each_worker_tells_what_it_runs_and_how_long_that_took_last_time():
+def test_each_worker_tells_what_it_runs_and_how_long_that_usually_takes():
     all_well()
     ended = {"workspace": "study", "action": "extract"}
     make_job(StatusCode.SUCCEEDED, started_at=ago(hours=3), completed_at=ago(hours=2, minutes=55), **ended)
@@ -336,3 +336,18 @@ def test_a_screen_on_the_wall_shows_a_viewer_verdict_tiles_and_problems():
 def test_before_anything_was_ever_heard_the_page_says_so():
     text = page().content.decode()
     assert "Not working" in text and "was never heard" in text and "nobody knows what its workers do" in text
+
+
+def test_what_studies_and_servers_have_written_is_shown_harmlessly():
+    all_well()
+    beat("run", tick_ms=3)
+    evil = "\u202e<img src=x>\x1b[31m"
+    make_request(outcome="waiting", outcome_message=evil)
+    Delivery.objects.create(request=make_request(), failures=1, failure=evil, failing_since=ago(hours=1))
+    make_flag(reason=evil, set_by=evil)
+    make_job(StatusCode.EXECUTING, status_message=evil, action=evil).request_kill(evil, evil)
+    Job.objects.update(stop_requested_at=ago(minutes=5))
+    for address in (ADDRESS, f"{ADDRESS}?kiosk=1", "/system/flags/paused/"):
+        text = page(OPERATOR, address).content.decode()
+        assert "<img src=x" not in text and "\u202e" not in text and "\x1b" not in text
+        assert "&lt;img" in text
