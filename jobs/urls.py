@@ -4,7 +4,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from jobs.api import site
-from jobs.people.log_in import LogIn, change_password, log_out
+from jobs.people.log_in import change_password, log_in, log_out
 from jobs.views import (
     account,
     audit,
@@ -48,7 +48,7 @@ urlpatterns = [
     path("audit/export.<str:form>", audit.export, name="export-audit"),
     path("search/", search.search, name="search"),
     # People
-    path("login/", LogIn.as_view(), name="login"),
+    path("login/", log_in, name="login"),
     path("logout/", log_out, name="logout"),
     path("account/", account.account, name="account"),
     path("account/password/", change_password, name="change-password"),
