@@ -63,7 +63,7 @@ def _compiled(expression: str, is_case_sensitive: bool) -> "re2._Regexp":
     try:
         pattern = re2.compile(("(?m)" + "".join(pieces)).encode("utf-8", "replace"), _options(is_case_sensitive))
     except re2.error as error:
-        reason = error.args[0].decode("utf-8", "replace") if error.args else "unknown"
+        reason = error.args[0].decode("utf-8", "replace").replace("(?m)", "", 1) if error.args else "unknown"
         raise BadSearch(f"This is not a regular expression that can be used here: {reason}.") from error
     if pattern.search(b""):
         raise BadSearch("This expression matches every line: say more.")

@@ -187,7 +187,7 @@ def log_search(request: HttpRequest, identifier: str) -> HttpResponse:
             found = error_lines(reader) if "errors" in request.GET else search(reader, _wanted(request))
             size = reader.size
     except (BadSearch, logs.LogTrouble) as problem:
-        return JsonResponse({"problem": str(problem)}, status=422)
+        return JsonResponse({"problem": str(problem)})
     _note_view(request, job)
     answer = {"lines": found.numbers, "count": found.count, "is_whole": found.is_whole}
     return JsonResponse(answer | {"searched_bytes": found.searched_bytes, "size": size})
