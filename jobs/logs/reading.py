@@ -148,8 +148,10 @@ class LogReader:
         offset = self._index.start_of(self.descriptor, number, self.end)
         if offset is None:
             return None
-        before = self.before(offset, count // 2)
-        after = self.after(offset, count - len(before.lines))
+        after = self.after(offset, count - count // 2)
+        if count < 2:
+            return after
+        before = self.before(offset, count - len(after.lines))
         return Piece(before.start, after.end, self.end, [*before.lines, *after.lines])
 
     def lines_before(self, offset: int) -> int | None:
@@ -208,7 +210,9 @@ class LogReader:
         if end - start <= _LONGEST_READ:
             return os.pread(self.descriptor, end - start, start).removesuffix(b"\n"), 0
         beginning = os.pread(self.descriptor, _BEGINNING_READ, start)
-        last = os.pread(self.descriptor, _END_READ, end - _END_READ).removesuffix(b"\n")
+        last = os.pread(self.descriptor, _END_READ, end - _END_READ)
+        hidden_bytes = end - start - _BEGINNING_READ - last.endswith(b"\n")
+        last = last.removesuffix(b"\n")
         if b"\r" in last.rstrip(b"\r"):  # a progress bar: its last state counts
             return beginning.partition(b" ")[0] + b" " + last, 0
-        return beginning, end - start - _BEGINNING_READ
+        return beginning, hidden_bytes

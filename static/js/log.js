@@ -63,7 +63,7 @@ function showState() {
   scroller().classList.toggle("is-short", lines().length < 15 && !isGrowing());
   if (state.stopped) say(state.stopped, true);
   else if (state.failures) say("The server does not answer; trying again.", true);
-  else if (!isGrowing()) say(`Complete: ${size(Number(last.dataset.limit))}.`);
+  else if (!isGrowing()) say(`Size: ${size(Number(last.dataset.limit))}.`);
   else if (isPaused()) say("Live updates are paused.");
   else say(state.follow ? "Following: new lines appear at the end." : "Not following; new lines are counted. Press G to follow.");
   highlight(state.pattern, lines());
