@@ -18,6 +18,7 @@ from jobs.models import InvalidTransition, Job
 from jobs.models.job_queries import STOP_COLUMNS
 from jobs.service import is_passing
 from jobs.states import State, StatusCode
+from runner import finalising_again
 from runner.executors.base import Executor, Status
 from runner.followers import Followers
 from runner.steps import CONTAINER_RUNS, STEPS, GaveUp, Tools, begin_to_finalize
@@ -82,6 +83,8 @@ class Driver:
         close_old_connections()
         try:
             job = Job.objects.select_related("request").get(pk=pk)
+            if job.is_finished and job.retry_requested_at:
+                finalising_again.answer(job)
             tools = Tools(self._executor, self._followers, stop)
             while self._goes_on(job, stop) and self._step(job, tools):
                 pass

@@ -27,7 +27,10 @@ from runner import capacity, verdicts
 from runner.disk import DiskWatch
 from runner.drive import Driver
 from runner.engine_view import EngineView
+from runner.engine_watch import EngineWatch
 from runner.executors.base import Executor, Phase, Status
+from runner.report import Report
+from runner.sampling import Sampler
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ ENDED_AT_ONCE = 200
 # So many waiting jobs of a pool are told a new reason in one turn: what a turn costs stays bounded when a pause, or the
 # end of one, gives 10,000 jobs another reason. The others hear of it in the turns that follow at once.
 MOST_TOLD_IN_A_TURN = 1000
+# Of the jobs that operators want finalised again so many are looked at in a turn.
+MOST_ASKED_AGAIN = 20
 # How long a stop waits for threads in the middle of a step; whatever is cut off is simply done again.
 STOP_SECONDS = 6
 
@@ -61,11 +66,15 @@ class Runner:
         self._weights = weights or capacity.Weights()
         self._driver = Driver(executor)
         # Weights below one let more jobs run than there are workers; a job without a thread would only wait its turn.
-        self._threads = ThreadPoolExecutor(max_workers=sum(self._limits.values()) + 2, thread_name_prefix="step")
+        self._most_threads = sum(self._limits.values()) + 2
+        self._threads = ThreadPoolExecutor(max_workers=self._most_threads, thread_name_prefix="step")
         self._work: dict[int, _Work] = {}
         self._last_beat = self._last_touch = 0.0
         self._engine = EngineView(executor, self.wake.set)
         self._disks = DiskWatch(_folders(), settings.MIN_FREE_DISK_BYTES)
+        self._room, self._held = None, {}
+        self._engine_watch, self._sampler = EngineWatch(executor), Sampler(executor)
+        self._report = Report(self._engine, self._engine_watch, self._disks)
         self._unwatch = executor.watch(self.wake.set)
 
     def tick(self) -> int:
@@ -80,6 +89,7 @@ class Runner:
         statuses = self._engine.statuses() if running else {}
         for job in running:
             self._set_off(job, statuses)
+        self._finalise_again()
         self._end_stopped_pending()
         self._end_doomed()
         self._start_ready(running)
@@ -97,7 +107,8 @@ class Runner:
             if not work.future.cancelled():
                 _wait(work.future, deadline - time.monotonic())
         self._driver.close()
-        self._disks.close()
+        for beside in (self._disks, self._engine_watch, self._sampler):
+            beside.close()
         is_engine_quiet = self._engine.close()
         return is_engine_quiet and all(work.future.done() for work in self._work.values())
 
@@ -133,6 +144,12 @@ class Runner:
         self._work[job.pk] = _Work(future, stop)
         future.add_done_callback(lambda _: self.wake.set())
 
+    def _finalise_again(self) -> None:
+        """Hand over what operators want finalised once more, as far as there are threads to spare."""
+        for job in Job.objects.retry_requested().order_by("pk")[:MOST_ASKED_AGAIN]:
+            if len(self._work) < self._most_threads and job.pk not in self._work and self._driver.may_try(job):
+                self._hand_over(job)
+
     # --- jobs that wait
 
     def _end_stopped_pending(self) -> None:
@@ -163,6 +180,7 @@ class Runner:
     def _start_ready(self, running: list[Job]) -> None:
         held = capacity.holds(Flag.objects.current(), self._disks.why_no_job_may_start())
         room = capacity.Capacity(self._limits, self._weights, [_candidate(job) for job in running])
+        self._room, self._held = room, held
         for pool, requires_db in ((capacity.DATABASE, True), (capacity.ORDINARY, False)):
             ready = Job.objects.ready().filter(requires_db=requires_db)
             hold = held.get(pool)
@@ -190,9 +208,8 @@ class Runner:
         now = time.monotonic()
         if now - self._last_beat >= HEARTBEAT_SECONDS:
             self._last_beat = now
-            Heartbeat.beat(
-                "run", tick_ms=round((now - started) * 1000, 1), engine_unavailable_since=self._engine.unavailable_since
-            )
+            tick_ms = round((now - started) * 1000, 1)
+            Heartbeat.beat("run", **self._report.now(tick_ms, self._room, self._held))
         if now - self._last_touch >= TOUCH_SECONDS:
             self._last_touch = now
             Job.objects.running().update(updated_at=timezone.now())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from jobs.models.delivery import Delivery
@@ -42,6 +43,9 @@ class Job(models.Model):
         NONE = ""
         CANCEL = "cancel"
         KILL = "kill"
+
+    # What a wish for another finalising is when there is none.
+    NO_RETRY = {"retry_requested_by": "", "retry_requested_at": None, "retry_reason": ""}
 
     # Identity and plan
     # The primary key counts up, so it is also the order of creation; clocks may jump.
@@ -104,6 +108,14 @@ class Job(models.Model):
             # What pages ask at each look: has anything changed, and what has ended in the last hours?
             models.Index(fields=["updated_at"], name="job_by_update"),
             models.Index(fields=["state", "completed_at"], name="job_by_end", condition=Q(completed_at__isnull=False)),
+            # How long have the last successes of this action taken?
+            models.Index(
+                fields=["workspace", "action", "state", "id"],
+                name="job_ended_by_action",
+                condition=Q(completed_at__isnull=False),
+            ),
+            # A workspace's jobs, the newest first.
+            models.Index(fields=["workspace", "id"], name="job_by_workspace"),
             models.Index(fields=["id"], name="job_to_retry", condition=Q(retry_requested_at__isnull=False)),
         )
         constraints = (
@@ -134,6 +146,9 @@ class Job(models.Model):
     def __str__(self) -> str:
         return f"{self.identifier} ({self.workspace}: {self.action}, {self.status_code})"
 
+    def get_absolute_url(self) -> str:
+        return reverse("job", args=[self.identifier])
+
     @property
     def container_name(self) -> str:
         """Of the current attempt's container; made from the id only, never from a study's words."""
@@ -146,6 +161,16 @@ class Job(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.state in FINAL_STATES
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is at work now."""
+        return self.state == State.RUNNING
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a fault of ours ended it, so that its finalising can be tried again."""
+        return self.status_code == StatusCode.INTERNAL_ERROR
 
     @property
     def is_of_other_data(self) -> bool:
@@ -240,6 +265,23 @@ class Job(models.Model):
         if asked:
             self.refresh_from_db(fields=RETRY_COLUMNS)
         return bool(asked)
+
+    def refuse_retry(self, message: str) -> None:
+        """Take the wish back, with a sentence that says why; it may be asked anew."""
+        changes = Job.NO_RETRY | {"status_message": message, "updated_at": timezone.now()}
+        still = Job.objects.filter(pk=self.pk, status_code=self.status_code, attempt=self.attempt)
+        if still.update(**changes):
+            for column, value in changes.items():
+                setattr(self, column, value)
+
+    def newer_run(self) -> str | None:
+        """Identifier of a newer job of the same action in the workspace that is active or has succeeded, if any."""
+        newer = Job.objects.filter(workspace=self.workspace, action=self.action, backend=self.backend, pk__gt=self.pk)
+        return newer.exclude(state=State.FAILED).order_by("pk").values_list("identifier", flat=True).first()
+
+    def was_seen_to_end(self) -> bool:
+        """Whether the engine has told the end of this very attempt's container."""
+        return self.status_changes.filter(to_code=StatusCode.EXECUTED, attempt=self.attempt).exists()
 
     def _ask(self, verb: Callable[[JobQuerySet, str, str], int], by: str, reason: str) -> bool:
         asked = verb(Job.objects.filter(pk=self.pk), by, reason)

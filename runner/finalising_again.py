@@ -1,0 +1,51 @@
+"""An operator asks that what a fault of ours cut off is finished: back to `executed`, or a sentence why that cannot be.
+
+The command is never run again, so only what its one whole run has left can be finalised. What would give a wrong answer
+is refused: a run that was never seen to end, a folder that is gone, outputs that a newer run has replaced. The wish is
+taken back by the same update that answers it; a fault that comes again ends in `internal_error` again, without a wish.
+"""
+
+import logging
+
+from jobs import storage
+from jobs.models import Job
+from jobs.states import StatusCode
+from runner import outputs
+
+log = logging.getLogger(__name__)
+
+
+def answer(job: Job) -> bool:
+    """Grant or refuse the wish; whether the job lives again. May be killed at any line: then it is asked for still.
+
+    Raises InvalidTransition, database errors, and OSError if the job's folder cannot be looked at now.
+    """
+    who, reason = job.retry_requested_by, job.retry_reason
+    if why := why_not(job):
+        log.warning("job %s: cannot be finalised again: %s", job.identifier, why)
+        job.refuse_retry(
+            f"The job runner failed; this is not the study's fault. {who} asked to have it finalised again, but {why}. "
+            "Run it again instead."
+        )
+        return False
+    log.info("job %s: finalised again, asked for by %s: %s", job.identifier, who, reason)
+    job.move_to(
+        StatusCode.EXECUTED,
+        f"Finalised again, asked for by {who}: {reason}",
+        by=who,
+        **Job.NO_RETRY,
+    )
+    return True
+
+
+def why_not(job: Job) -> str:
+    """Empty, or why nothing true could come of it; goes on after "but"."""
+    if newer := job.newer_run():
+        return f"its action has been run again since (job {newer}), and older outputs must not replace newer ones"
+    if job.is_stop_requested or job.outcome_code:
+        return ""  # the outcome is known; nothing of the folder is needed
+    if job.exit_code is None or not job.was_seen_to_end():
+        return "nothing is left to be finalised: its command was never seen to end"
+    if job.exit_code != 0 or outputs.load_plan(job) or storage.job_workspace(job).is_dir():
+        return ""
+    return "nothing is left to be finalised: its folder is gone"
