@@ -13,7 +13,7 @@ from jobs.states import StatusCode
 from jobs.views import job_log
 from tests.factories import make_job
 from tests.logs import stamped, write_log
-from tests.web import client_of
+from tests.web import client_of, poll
 
 pytestmark = pytest.mark.django_db
 NAMES = ("job-log", "job-log-news", "job-log-search", "job-log-raw", "job-log-gz")
@@ -209,6 +209,18 @@ def test_trouble_with_the_storage_is_told(olive, settings, tmp_path):
 def test_before_anything_was_ever_stored_a_waiting_job_waits_and_no_more(olive, settings):
     settings.HIGH_PRIVACY_STORAGE_BASE.rmdir()
     assert "has not started" in page(olive, make_job())
+
+
+def test_the_page_of_a_job_shows_its_log_beside_what_polls(olive):
+    job = make_job(StatusCode.EXECUTING)
+    write_log(job, ["one"])
+    response = olive.get(reverse("job", args=[job.identifier]))
+    html = response.content.decode()
+    assert numbers(html) == [1]
+    assert html.index('id="log"') > html.index('id="live"')
+    assert "no-store" in response["Cache-Control"]
+    part = poll(olive, reverse("job", args=[job.identifier])).content.decode()
+    assert numbers(part) == []
 
 
 # --- what scripts ask
