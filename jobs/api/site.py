@@ -12,6 +12,7 @@ from jobs.api import jobs, logs, requests, system, wishes
 from jobs.api.door import StrictParser, door, nothing_here
 from jobs.api.problems import MEDIA_TYPE, handle_problems
 from jobs.people.access import allowed
+from jobs.people.callers import for_programs
 
 PREFIX = "/api/v1/"
 _DESCRIPTION = """What the dashboard shows and asks for, for programs.
@@ -69,8 +70,7 @@ def _as_parameter(found: dict) -> dict:
     return parameter | {"schema": schema}
 
 
-@require_safe
-@allowed()
+@for_programs()
 def openapi(request: HttpRequest) -> HttpResponse:
     return JsonResponse(document(), json_dumps_params={"indent": 2})
 
