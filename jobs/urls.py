@@ -10,8 +10,11 @@ from jobs.views import (
     account,
     audit,
     badge,
+    deliveries,
     feeds,
+    flags,
     job_list,
+    job_log,
     job_page,
     metrics,
     request_list,
@@ -27,6 +30,11 @@ urlpatterns = [
     # Jobs
     path("jobs/", job_list.jobs, name="jobs"),
     path("j/<str:identifier>/", job_page.job, name="job"),
+    path("j/<str:identifier>/log/", job_log.log_page, name="job-log"),
+    path("j/<str:identifier>/log/new", job_log.log_news, name="job-log-news"),
+    path("j/<str:identifier>/log/search", job_log.log_search, name="job-log-search"),
+    path("j/<str:identifier>/log/raw", job_log.log_download, {"suffix": ""}, name="job-log-raw"),
+    path("j/<str:identifier>/log/raw.gz", job_log.log_download, {"suffix": ".gz"}, name="job-log-gz"),
     # Requests
     path("requests/", request_list.requests, name="requests"),
     path("r/<path:identifier>/", request_page.request_page, name="request"),
@@ -35,6 +43,8 @@ urlpatterns = [
     path("w/<str:name>/", workspace.workspace, name="workspace"),
     # The system
     path("system/", system.system, name="system"),
+    path("system/flags/<str:name>/", flags.switch_flag, name="switch-flag"),
+    path("system/deliveries/<path:identifier>/", deliveries.tell_again, name="tell-again"),
     path("audit/", audit.audit, name="audit"),
     path("search/", search.search, name="search"),
     # People

@@ -159,6 +159,16 @@ class Job(models.Model):
         return self.state in FINAL_STATES
 
     @property
+    def has_begun(self) -> bool:
+        """Whether it is at work now."""
+        return self.state == State.RUNNING
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a fault of ours ended it, so that its finalising can be tried again."""
+        return self.status_code == StatusCode.INTERNAL_ERROR
+
+    @property
     def is_of_other_data(self) -> bool:
         """Whether it began on dummy data and this backend now has real ones, or the other way round."""
         return self.has_dummy_data is not None and self.has_dummy_data != settings.USING_DUMMY_DATA_BACKEND

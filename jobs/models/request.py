@@ -156,10 +156,11 @@ class JobRequest(models.Model):
             setattr(self, column, value)
         return True
 
-    def ask_again(self, actions: Collection[str], *, by: str, reason: str) -> "JobRequest":
+    def ask_again(self, actions: Collection[str], *, by: str, reason: str, identifier: str = "") -> "JobRequest":
         """A new request of this site's for the same study at the same commit, that waits to be planned.
 
-        No job-server knows of it: what it makes is stored in the workspace like all else.
+        No job-server knows of it: what it makes is stored in the workspace like all else. Without an identifier it gets
+        one of its own.
         """
         columns = ("backend", "workspace", "repo_url", "branch", "commit", "database_name", "codelists_ok", "project")
         return JobRequest.objects.create(
@@ -168,6 +169,7 @@ class JobRequest(models.Model):
             outcome=self.Outcome.WAITING,
             requested_actions=list(actions),
             created_by=by,
+            identifier=identifier or new_identifier(),
             original={"again": self.identifier, "by": by, "reason": reason},
         )
 
