@@ -67,7 +67,8 @@ def test_only_operators_with_a_token_for_it_change_things(path):
     assert post(program(may_change=True), path, OPERATORS[path]).status_code == 403
 
 
-def test_a_viewer_does_not_read_logs():
+def test_a_viewer_does_not_read_logs(settings):
+    settings.HIGH_PRIVACY_STORAGE_BASE.mkdir()
     job = make_job()
     assert program(VIEWER).get(f"{API}/jobs/{job.identifier}/log").status_code == 403
     assert program(OPERATOR).get(f"{API}/jobs/{job.identifier}/log").status_code == 404
