@@ -1,11 +1,10 @@
 """Where each page of the dashboard is, and the RAP API."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 
 from jobs.api import site
-from jobs.people.log_in import LogIn
+from jobs.people.log_in import LogIn, change_password, log_out
 from jobs.views import (
     account,
     audit,
@@ -46,11 +45,13 @@ urlpatterns = [
     path("system/flags/<str:name>/", flags.switch_flag, name="switch-flag"),
     path("system/deliveries/<path:identifier>/", deliveries.tell_again, name="tell-again"),
     path("audit/", audit.audit, name="audit"),
+    path("audit/export.<str:form>", audit.export, name="export-audit"),
     path("search/", search.search, name="search"),
     # People
     path("login/", LogIn.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("logout/", log_out, name="logout"),
     path("account/", account.account, name="account"),
+    path("account/password/", change_password, name="change-password"),
     path("account/tokens/", tokens.tokens, name="tokens"),
     path("account/tokens/<int:pk>/revoke/", tokens.revoke_token, name="revoke-token"),
     # For programs

@@ -1,4 +1,4 @@
-"""A page of the list of jobs, and how many of each kind there are, at the same cost with a million jobs as with a hundred.
+"""A page of the list of jobs, and how many there are of each kind, as cheap with a million jobs as with a hundred.
 
 Jobs that are active are few enough to be sorted. Of those that have ended only WINDOW are looked through for one page;
 the reader is told how far that went and may look further back. Kinds are what people call states: their codes are here.
@@ -42,7 +42,7 @@ _LAST_LETTER = "\U0010ffff"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a list shows; empty means all. `stuck_since`: only jobs whose status has not changed since; those are active."""
+    """What a list shows; empty means all. `stuck_since`: only active jobs whose status has not changed since."""
 
     kinds: tuple[str, ...] = ()
     word: str = ""

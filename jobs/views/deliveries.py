@@ -31,7 +31,7 @@ def tell_again(request: HttpRequest, identifier: str) -> HttpResponse:
 
 def _is_told(request: HttpRequest, delivery: Delivery, reason: str) -> bool:
     try:
-        asking.tell_again(delivery, who(request), reason)
+        asking.tell_again([delivery.pk], who(request), reason)
     except asking.NoReason as error:
         messages.error(request, str(error))
         return False
