@@ -10,7 +10,7 @@ from ninja import NinjaAPI
 
 from jobs.api import jobs, logs, requests, system, wishes
 from jobs.api.door import StrictParser, door, nothing_here
-from jobs.api.problems import MEDIA_TYPE, handle_problems
+from jobs.api.problems import MEANINGS, MEDIA_TYPE, handle_problems
 from jobs.people.access import allowed
 from jobs.people.callers import for_programs
 
@@ -57,7 +57,9 @@ def document() -> dict:
 def _name_media_types(responses: dict, media_type: str) -> None:
     for status, answer in responses.items():
         if int(status) >= 400:
-            answer["content"] = {MEDIA_TYPE: answer["content"]["application/json"]}
+            answer["description"], example = MEANINGS[int(status)]
+            schema = answer["content"]["application/json"]["schema"]
+            answer["content"] = {MEDIA_TYPE: {"schema": schema, "example": example | {"status": int(status)}}}
         elif media_type:
             answer["content"] = {media_type: {"schema": {"type": "string"}}}
 
