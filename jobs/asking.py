@@ -1,20 +1,31 @@
 """What people ask for, each thing once, for the dashboard, the admin, the API and the commands alike.
 
 Every function takes identifiers that were frozen when the asker saw them, says for each what became of it, and writes
-an audit row for each change in the same transaction. Only asked: the runner moves the jobs.
+an audit row for each change in the same transaction. Only asked: the runner moves the jobs. Many jobs are asked for in
+several short transactions, so that nobody else's writes wait for all of them.
 """
 
+import base64
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.utils import timezone
 
 from jobs.log import escape
-from jobs.models import AuditEntry, Flag, Job, JobRequest, Who
+from jobs.models import ApiToken, AuditEntry, Delivery, Flag, Job, JobRequest, LogInCount, Who
+from jobs.models.job_queries import JobQuerySet
+from jobs.models.request import new_identifier
 
 LONGEST_REASON = 1000
 MOST_AT_ONCE = 10_000
+_IN_ONE_TRANSACTION = 500
+_TOLD = (
+    *("identifier", "workspace", "action", "state", "status_code", "stop_requested_by"),
+    *("retry_requested_by", "retry_requested_at"),
+)
 
 
 class NoReason(ValueError):
@@ -41,40 +52,52 @@ def cleaned_reason(reason: str) -> str:
 
 def cancel(identifiers: Iterable[str], who: Who, reason: str) -> list[Result]:
     """Ask for the cancel of each job that is active and was not asked to stop. Raises NoReason."""
-    return _ask(identifiers, who, "cancel", cleaned_reason(reason), Job.request_cancel, _why_not_stopped)
+    return _ask(identifiers, who, "cancel", reason, _CANCEL)
 
 
 def kill(identifiers: Iterable[str], who: Who, reason: str) -> list[Result]:
     """Ask for the end of each active job as killed by an administrator. Raises NoReason."""
-    return _ask(identifiers, who, "kill", cleaned_reason(reason), Job.request_kill, _why_not_stopped)
+    return _ask(identifiers, who, "kill", reason, _KILL)
 
 
 def finalise_again(identifiers: Iterable[str], who: Who, reason: str) -> list[Result]:
     """Ask that what a fault of ours cut off is finished, without running the job again. Raises NoReason."""
-    return _ask(identifiers, who, "retry", cleaned_reason(reason), Job.request_retry, _why_not_retried)
+    return _ask(identifiers, who, "retry", reason, _FINALISE_AGAIN)
 
 
-def run_again(identifiers: Iterable[str], who: Who, reason: str) -> tuple[list[Result], list[JobRequest]]:
+def run_again(
+    identifiers: Iterable[str], who: Who, reason: str, *, once: str = ""
+) -> tuple[list[Result], list[JobRequest]]:
     """Ask for the actions of finished jobs once more: one new request for each request that they belong to.
 
-    The new requests wait to be planned by `manage.py sync`, at the same commit. Raises NoReason.
+    The new requests wait to be planned by `manage.py sync`, at the same commit. `once` is a word that the asker made up
+    for this wish: however often the wish comes with it, there is one new request. Raises NoReason.
     """
     reason = cleaned_reason(reason)
     results, by_request, new = [], {}, []
-    with transaction.atomic():
-        for identifier, job in _found(identifiers):
-            if job is None or job.is_active:
-                results.append(_refused(identifier, job, "is still active" if job else "no such job"))
-            else:
-                by_request.setdefault(job.request, []).append(job)
-        for old, jobs in by_request.items():
-            again = old.ask_again([job.action for job in jobs], by=who.name, reason=reason)
-            new.append(again)
-            for job in jobs:
-                _note(who, "rerun", job, again.identifier, reason)
-                sentence = f"asked for again in request {again.identifier}"
-                results.append(Result(job.identifier, _label(job), True, sentence))
+    for identifier, job in _found(identifiers):
+        if job is None or job.is_active:
+            results.append(_refused(identifier, job, "is still active" if job else "no such job"))
+        else:
+            by_request.setdefault(job.request, []).append(job)
+    for old, jobs in by_request.items():
+        again = _once_more(old, jobs, who, reason, once)
+        new.append(again)
+        sentence = f"asked for again in request {again.identifier}"
+        results += [Result(job.identifier, _label(job), True, sentence) for job in jobs]
     return results, new
+
+
+def retry(
+    identifiers: Iterable[str], who: Who, reason: str, *, once: str = ""
+) -> tuple[list[Result], list[JobRequest]]:
+    """Finish what a fault of ours cut off, and run whatever else has ended again. Raises NoReason."""
+    cleaned_reason(reason)
+    cut_off, others = [], []
+    for identifier, job in _found(identifiers):
+        (cut_off if job and job.is_cut_off else others).append(identifier)
+    results, new = run_again(others, who, reason, once=once)
+    return finalise_again(cut_off, who, reason) + results, new
 
 
 def refuse_requests(pks: Iterable[int], who: Who, reason: str) -> tuple[int, int]:
@@ -95,6 +118,50 @@ def refuse_requests(pks: Iterable[int], who: Who, reason: str) -> tuple[int, int
     return refused, others
 
 
+@transaction.atomic
+def tell_again(pks: Iterable[int], who: Who, reason: str) -> int:
+    """Have the job-server told of these requests as if it knew nothing of them; returns how many. Raises NoReason."""
+    reason = cleaned_reason(reason)
+    found = Delivery.objects.filter(pk__in=list(pks)).select_related("request")
+    entries = [
+        AuditEntry.entry(
+            who, "tell again", object_kind="request", object_id=delivery.request.identifier,
+            label=str(delivery.request)[:512], before="told" if delivery.is_told else "not told", after="told again",
+            reason=reason,
+        )
+        for delivery in found
+    ]  # fmt: skip
+    AuditEntry.note_many(entries)
+    return found.select_related(None).tell_again()
+
+
+@transaction.atomic
+def lift_lock_outs(pks: Iterable[int], who: Who, reason: str) -> int:
+    """Let these counts of failed log-ins begin again; returns how many had counted any. Raises NoReason."""
+    reason = cleaned_reason(reason)
+    counts = list(LogInCount.objects.filter(pk__in=list(pks), failures__gt=0))
+    for count in counts:
+        AuditEntry.note(
+            who, "lift", object_kind="log-in count", object_id=f"{count.name} {count.address}".strip(),
+            label=str(count), before=f"{count.failures} failures", after="0", reason=reason,
+        )  # fmt: skip
+    LogInCount.objects.filter(pk__in=[count.pk for count in counts]).update(failures=0)
+    return len(counts)
+
+
+@transaction.atomic
+def revoke_tokens(pks: Iterable[int], who: Who, reason: str) -> int:
+    """End these tokens for good; returns how many were not ended yet. Raises NoReason."""
+    reason = cleaned_reason(reason)
+    tokens = ApiToken.objects.filter(pk__in=list(pks), revoked_at=None).select_related("user")
+    for token in tokens:
+        AuditEntry.note(
+            who, "revoke", object_kind="token", object_id=token.beginning, label=str(token), before="valid",
+            after="revoked", reason=reason,
+        )  # fmt: skip
+    return ApiToken.objects.filter(pk__in=[token.pk for token in tokens]).update(revoked_at=timezone.now())
+
+
 def switch(name: str, value: str, who: Who, reason: str, until: datetime | None = None) -> Flag:
     """Set a flag; an empty value switches it off. Raises NoReason."""
     reason = cleaned_reason(reason)
@@ -109,39 +176,70 @@ def switch(name: str, value: str, who: Who, reason: str, until: datetime | None 
     return flag
 
 
-def _ask(
-    identifiers: Iterable[str],
-    who: Who,
-    verb: str,
-    reason: str,
-    ask: Callable[[Job, str, str], bool],
-    why_not: Callable[[Job], str],
-) -> list[Result]:
-    results = []
+@dataclass(frozen=True)
+class _Wish:
+    """`may` are the jobs that it can be asked of, `ask` the verb that writes it, `why_not` is for all others."""
+
+    may: Callable[[JobQuerySet], JobQuerySet]
+    ask: Callable[[JobQuerySet, str, str], int]
+    why_not: Callable[[Job], str]
+
+
+def _ask(identifiers: Iterable[str], who: Who, verb: str, reason: str, wish: _Wish) -> list[Result]:
+    reason = cleaned_reason(reason)
+    return [result for chunk in _chunks(identifiers) for result in _ask_chunk(chunk, who, verb, reason, wish)]
+
+
+def _ask_chunk(identifiers: list[str], who: Who, verb: str, reason: str, wish: _Wish) -> list[Result]:
+    """In one short transaction, which keeps others from writing between looking and asking."""
+    results, entries = [], []
     with transaction.atomic():
-        for identifier, job in _found(identifiers):
-            if job is None:
-                results.append(_refused(identifier, None, "no such job"))
-            elif ask(job, who.name, reason):
-                _note(who, verb, job, f"{verb} asked for", reason)
+        named = Job.objects.filter(identifier__in=identifiers)
+        jobs = {job.identifier: job for job in named.only(*_TOLD)}
+        able = set(wish.may(named).values_list("pk", flat=True))
+        wish.ask(Job.objects.filter(pk__in=able), who.name, reason)
+        for identifier in identifiers:
+            job = jobs.get(identifier)
+            if job and job.pk in able:
+                entries.append(_entry(who, verb, job, f"{verb} asked for", reason))
                 results.append(Result(identifier, _label(job), True, f"{verb} asked for"))
             else:
-                job.refresh_from_db()
-                results.append(_refused(identifier, job, why_not(job)))
+                results.append(_refused(identifier, job, wish.why_not(job) if job else "no such job"))
+        AuditEntry.note_many(entries)
     return results
 
 
-def _found(identifiers: Iterable[str]) -> list[tuple[str, Job | None]]:
+def _once_more(old: JobRequest, jobs: list[Job], who: Who, reason: str, once: str) -> JobRequest:
+    identifier = _identifier_of(once, old) if once else new_identifier()
+    with transaction.atomic():
+        if there := JobRequest.objects.filter(identifier=identifier).first():
+            return there
+        actions = [job.action for job in jobs]
+        again = old.ask_again(actions, by=who.name, reason=reason, identifier=identifier)
+        AuditEntry.note_many([_entry(who, "rerun", job, again.identifier, reason) for job in jobs])
+    return again
+
+
+def _identifier_of(once: str, old: JobRequest) -> str:
+    digest = hashlib.sha256(f"again\n{old.identifier}\n{once}".encode("utf-8", "backslashreplace")).digest()
+    return base64.b32encode(digest).decode("ascii")[:16].lower()
+
+
+def _chunks(identifiers: Iterable[str]) -> list[list[str]]:
     wanted = list(dict.fromkeys(identifiers))[:MOST_AT_ONCE]
-    jobs: dict[str, Job] = {}
-    for start in range(0, len(wanted), 500):
-        chunk = Job.objects.filter(identifier__in=wanted[start : start + 500]).select_related("request")
-        jobs |= {job.identifier: job for job in chunk}
-    return [(identifier, jobs.get(identifier)) for identifier in wanted]
+    return [wanted[start : start + _IN_ONE_TRANSACTION] for start in range(0, len(wanted), _IN_ONE_TRANSACTION)]
 
 
-def _note(who: Who, verb: str, job: Job, after: str, reason: str) -> None:
-    AuditEntry.note(
+def _found(identifiers: Iterable[str]) -> list[tuple[str, Job | None]]:
+    found = []
+    for chunk in _chunks(identifiers):
+        jobs = {job.identifier: job for job in Job.objects.filter(identifier__in=chunk).select_related("request")}
+        found += [(identifier, jobs.get(identifier)) for identifier in chunk]
+    return found
+
+
+def _entry(who: Who, verb: str, job: Job, after: str, reason: str) -> AuditEntry:
+    return AuditEntry.entry(
         who, verb, object_kind="job", object_id=job.identifier, label=_label(job), before=job.status_code, after=after,
         reason=reason,
     )  # fmt: skip
@@ -167,3 +265,8 @@ def _why_not_retried(job: Job) -> str:
     if job.retry_requested_at:
         return f"was asked for already, by {job.retry_requested_by}"
     return f"nothing was cut off: it ended as {job.status_code}; run it again instead"
+
+
+_CANCEL = _Wish(JobQuerySet.cancellable, JobQuerySet.request_cancel, _why_not_stopped)
+_KILL = _Wish(JobQuerySet.killable, JobQuerySet.request_kill, _why_not_stopped)
+_FINALISE_AGAIN = _Wish(JobQuerySet.to_finalise_again, JobQuerySet.request_retry, _why_not_retried)

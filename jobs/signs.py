@@ -47,6 +47,23 @@ class Disk:
     error: str = ""
 
     @property
+    def used(self) -> int:
+        return max(0, self.total - self.free)
+
+    @property
+    def percent(self) -> int:
+        return round(100 * self.used / self.total) if self.total else 0
+
+    @property
+    def low(self) -> int:
+        """So much may be used before it is nearly full; `high`: before it is full."""
+        return max(0, self.total - 2 * self.least)
+
+    @property
+    def high(self) -> int:
+        return max(0, self.total - self.least)
+
+    @property
     def is_full(self) -> bool:
         """No new job starts."""
         return not self.error and self.free < self.least

@@ -20,6 +20,11 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 job", "12,345 jobs"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def size_in_words(size: int) -> str:
     """Bytes as people read them: "512 bytes", "1.5 KiB", "4.0 GiB"."""
     if size < 1024:

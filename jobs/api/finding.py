@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field
 from jobs.api.problems import Trouble
 from jobs.api.schemas import EXAMPLE_JOB, EXAMPLE_REQUEST
 from jobs.models import Job, JobRequest
+from jobs.models.by_state import few_with_state
 from jobs.models.job_queries import JobQuerySet
 from jobs.states import ACTIVE_STATES, State
 
@@ -20,12 +21,6 @@ from jobs.states import ACTIVE_STATES, State
 WINDOW = 20_000
 MOST_CHANGED = 10_000
 MOST_CANDIDATES = 5
-_OF_STATE = {
-    State.PENDING: JobQuerySet.pending,
-    State.RUNNING: JobQuerySet.running,
-    State.SUCCEEDED: JobQuerySet.succeeded,
-    State.FAILED: JobQuerySet.failed,
-}
 
 
 class JobFilters(Schema):
@@ -60,8 +55,10 @@ def page_of_jobs(filters: JobFilters) -> tuple[list[Job], str | None]:
 
 
 def _narrowed(jobs: JobQuerySet, filters: JobFilters) -> QuerySet:
-    if filters.state:
-        jobs = _OF_STATE[filters.state](jobs)
+    if filters.state in ACTIVE_STATES:
+        jobs = jobs.pending() if filters.state == State.PENDING else jobs.running()
+    elif filters.state:
+        jobs = few_with_state(jobs, filters.state)  # few: another filter, or the window, leads to them
     if filters.since:
         jobs = jobs.filter(pk__in=_changed_since(filters.since))
     columns = {

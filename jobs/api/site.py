@@ -20,9 +20,11 @@ Send a token, which you make on the page of your account, as `Authorization: Bea
 that moment; to change something it must have been made for that. Times are UTC. Every answer has an `ETag`: ask with
 `If-None-Match` and hear 304 while nothing has changed. Whatever does not succeed is answered by a problem document."""
 
+_TAGS = ("jobs", "changing jobs", "requests and workspaces", "the system")
+
 api = NinjaAPI(
-    title="Job runner", version="1", description=_DESCRIPTION, urls_namespace="api",
-    docs_url=None, openapi_url=None, parser=StrictParser(),
+    title="The API of the job runner", version="1", description=_DESCRIPTION, urls_namespace="api",
+    docs_url=None, openapi_url=None, parser=StrictParser(), openapi_extra={"tags": [{"name": tag} for tag in _TAGS]},
 )  # fmt: skip
 handle_problems(api)
 for _router in (wishes.router, jobs.router, logs.router, requests.router, system.router):

@@ -134,8 +134,8 @@ def list_flag_history(
 def switch_flag(request: HttpRequest, name: FlagName, switch: Body[Switch]) -> dict:
     """Set a switch.
 
-    `paused`: no new job starts. `db-maintenance`: jobs that read the database are stopped and wait.
-    `reboot`: no new job starts, and running ones are put back. Each until it is switched off, or until `until`.
+    `paused` and `reboot`: no job starts. `db-maintenance`: no job that reads the database starts. Each holds until it
+    is switched off, or until `until`.
     """
     if switch.until and not switch.on:
         raise Trouble(422, "The call cannot be understood", "`until` goes with `on`: true only.")

@@ -13,7 +13,7 @@ from jobs.api.schemas import EXAMPLE_JOB, EXAMPLE_REQUEST, IDENTIFIER
 from jobs.models import AuditEntry
 from jobs.people.access import who
 
-router = Router(tags=["wishes"])
+router = Router(tags=["changing jobs"])
 
 MOST_JOBS = 1000
 Name = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=64)]

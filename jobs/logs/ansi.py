@@ -15,11 +15,9 @@ from django.utils.safestring import SafeString
 
 from jobs.log import escape
 
-_CONTROL_SEQUENCE = r"\x1b\[[0-?]*[ -/]*[@-~]"
-# With its end only: what an unfinished one would swallow is shown.
-_OPERATING_SYSTEM_COMMAND = r"\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)"
-_CHARACTER_SET = r"\x1b[()][0-9A-B]"
-_SEQUENCES = f"{_OPERATING_SYSTEM_COMMAND}|{_CONTROL_SEQUENCE}|{_CHARACTER_SET}"
+# Control sequences; character sets; and commands to the terminal, but only with their end: what an unfinished one would
+# swallow is shown.
+_SEQUENCES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-B]|\][^\x07\x1b\n]*(?:\x07|\x1b\\))"
 _SEQUENCE = re.compile(_SEQUENCES)
 _SEQUENCE_BYTES = re.compile(_SEQUENCES.encode())
 _SGR = re.compile(r"\x1b\[([0-9;:]*)m")

@@ -26,7 +26,7 @@ _ANYWHERE = (
     r"\b(?:Out of memory|OutOfMemory)",
     r"\bcannot allocate (?:vector|memory)",
 )
-PATTERN = "(?m)(?:^\\s*(?:" + "|".join(_BEGINNINGS) + ")|" + "|".join(_ANYWHERE) + ")"
+PATTERN = "(?m)(?:^" + "[ \\t]*(?:" + "|".join(_BEGINNINGS) + ")|" + "|".join(_ANYWHERE) + ")"
 _COMPILED = re2.compile(PATTERN.encode())
 
 

@@ -10,8 +10,9 @@ from jobs.logs import ansi
 from jobs.logs.error_lines import is_error
 
 LONGEST_SHOWN = 4000  # characters of one line on a page
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z) ")
-_STAMP_BYTES = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z ")
+STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z "
+_STAMP = re.compile(STAMP)
+_STAMP_BYTES = re.compile(STAMP.encode())
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,17 @@ def parsed(raw: bytes, offset: int, number: int | None, colours: ansi.Colours, h
     if len(text) > LONGEST_SHOWN:
         hidden_bytes += len(text[LONGEST_SHOWN:].encode())
         text = text[:LONGEST_SHOWN]
-    return Line(offset, number, stamp[1] if stamp else "", colours.carried_into(ansi.harmless(text)), hidden_bytes)
+    return Line(offset, number, stamp[0][:-1] if stamp else "", colours.carried_into(ansi.harmless(text)), hidden_bytes)
 
 
-def without_stamp(raw: bytes) -> bytes:
-    """The container's own words, for searching: no timestamp, no colours, and the last state of a progress bar."""
-    stamp = _STAMP_BYTES.match(raw)
-    text = raw[stamp.end() :] if stamp else raw
-    if b"\r" in text:
-        text = text.rstrip(b"\r").rpartition(b"\r")[2]
-    return ansi.without_sequences(text) if b"\x1b" in text else text
+def last_state(raw: bytes) -> bytes:
+    """Of a line that a progress bar has drawn over, the timestamp and what is to be seen."""
+    if b"\r" not in raw:
+        return raw
+    return raw[: text_start(raw)] + raw.rstrip(b"\r").rpartition(b"\r")[2]
+
+
+def text_start(raw: bytes, at: int = 0) -> int:
+    """Where the text of the line at this place begins, after its timestamp."""
+    stamp = _STAMP_BYTES.match(raw, at)
+    return stamp.end() if stamp else at

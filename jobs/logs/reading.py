@@ -38,12 +38,16 @@ class NoLog(LogTrouble):
 
 @dataclass(frozen=True)
 class Piece:
-    """Some lines one after the other, which take the bytes from `start` to `end` of a log of `size` bytes."""
+    """Some lines one after the other, from byte `start` to byte `end` of a log of which `limit` bytes can be shown."""
 
     start: int
     end: int
-    size: int
+    limit: int
     lines: list[Line]
+
+    @property
+    def is_last(self) -> bool:
+        return self.end >= self.limit
 
 
 @contextlib.contextmanager
@@ -146,7 +150,7 @@ class LogReader:
             return None
         before = self.before(offset, count // 2)
         after = self.after(offset, count - len(before.lines))
-        return Piece(before.start, after.end, self.size, [*before.lines, *after.lines])
+        return Piece(before.start, after.end, self.end, [*before.lines, *after.lines])
 
     def lines_before(self, offset: int) -> int | None:
         """How many lines end before the offset, if that can be told at once."""
@@ -197,7 +201,7 @@ class LogReader:
         for index, (start, end) in enumerate(itertools.pairwise(borders)):
             raw, hidden_bytes = self._raw(start, end)
             lines.append(parsed(raw, start, None if first is None else first + index + 1, colours, hidden_bytes))
-        return Piece(borders[0], borders[-1], self.size, lines)
+        return Piece(borders[0], borders[-1], self.end, lines)
 
     def _raw(self, start: int, end: int) -> tuple[bytes, int]:
         """A line without its newline, and how many of its bytes were not read."""

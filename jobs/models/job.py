@@ -12,6 +12,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from jobs.models.delivery import Delivery
@@ -145,6 +146,9 @@ class Job(models.Model):
     def __str__(self) -> str:
         return f"{self.identifier} ({self.workspace}: {self.action}, {self.status_code})"
 
+    def get_absolute_url(self) -> str:
+        return reverse("job", args=[self.identifier])
+
     @property
     def container_name(self) -> str:
         """Of the current attempt's container; made from the id only, never from a study's words."""
@@ -157,6 +161,16 @@ class Job(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.state in FINAL_STATES
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is at work now."""
+        return self.state == State.RUNNING
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a fault of ours ended it, so that its finalising can be tried again."""
+        return self.status_code == StatusCode.INTERNAL_ERROR
 
     @property
     def is_of_other_data(self) -> bool:

@@ -3,7 +3,7 @@
 Every question about a status is asked here by name; nobody else filters by one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -82,23 +82,41 @@ class JobQuerySet(models.QuerySet):
     def stop_requested(self) -> "JobQuerySet":
         return self.active().filter(stop_request__gt="")  # a range, so that the index serves
 
+    def cancellable(self) -> "JobQuerySet":
+        """Active, and not asked to stop yet."""
+        return self.active().filter(stop_request="")
+
+    def killable(self) -> "JobQuerySet":
+        """Active, and at most asked to be cancelled."""
+        return self.active().filter(stop_request__in=("", self.model.StopRequest.CANCEL))
+
+    def stop_requested_before(self, moment: datetime) -> "JobQuerySet":
+        """Active jobs whose wish to stop has not been answered since."""
+        return self.stop_requested().filter(stop_requested_at__lt=moment)
+
+    def untouched_since(self, moment: datetime) -> "JobQuerySet":
+        return self.filter(updated_at__lt=moment)
+
     def request_cancel(self, by: str, reason: str) -> int:
         """Ask the runner to cancel what is active and not asked to stop yet. Returns how many. One query."""
-        return self._request_stop(self.model.StopRequest.CANCEL, by, reason, overriding=("",))
+        return self.cancellable()._request_stop(self.model.StopRequest.CANCEL, by, reason)
 
     def request_kill(self, by: str, reason: str) -> int:
         """Ask the runner to end active jobs as `killed_by_admin`; overrides cancels that were not carried out yet."""
-        overridden = ("", self.model.StopRequest.CANCEL)
-        return self._request_stop(self.model.StopRequest.KILL, by, reason, overriding=overridden)
+        return self.killable()._request_stop(self.model.StopRequest.KILL, by, reason)
 
-    def _request_stop(self, kind: str, by: str, reason: str, *, overriding: tuple[str, ...]) -> int:
+    def _request_stop(self, kind: str, by: str, reason: str) -> int:
         now = timezone.now()
         columns = dict(zip(STOP_COLUMNS, (kind, by, now, reason), strict=True))
-        return self.active().filter(stop_request__in=overriding).update(**columns, updated_at=now)
+        return self.update(**columns, updated_at=now)
 
     def retriable(self) -> "JobQuerySet":
         """Our own fault ended them, and container and folder were kept: their finalising can be tried again."""
         return self.filter(state=State.FAILED, status_code=StatusCode.INTERNAL_ERROR)
+
+    def to_finalise_again(self) -> "JobQuerySet":
+        """Retriable, and nobody has asked for it yet."""
+        return self.retriable().filter(retry_requested_at=None)
 
     def retry_requested(self) -> "JobQuerySet":
         return self.filter(retry_requested_at__isnull=False)
@@ -107,7 +125,7 @@ class JobQuerySet(models.QuerySet):
         """Ask the runner to finalise again what can be. Returns how many. One query."""
         now = timezone.now()
         columns = dict(zip(RETRY_COLUMNS, (by, now, reason), strict=True))
-        return self.retriable().filter(retry_requested_at=None).update(**columns, updated_at=now)
+        return self.to_finalise_again().update(**columns, updated_at=now)
 
     def successes_of_outer_action(self) -> "JobQuerySet":
         """For a subquery: the successes of the outer job's action in its workspace that really ran, the newest first.
@@ -154,6 +172,19 @@ class JobQuerySet(models.QuerySet):
             doomed.update(new)
             found += new
         return doomed
+
+    def waiting_behind(self, pks: Iterable[int]) -> set[int]:
+        """Primary keys of the pending jobs of any request that wait for one of these, directly or not. One query."""
+        links = self.model.waits_for.through.objects.filter(from_job__in=self.pending().order_by())
+        behind: dict[int, list[int]] = {}
+        for waiter, awaited in links.values_list("from_job", "to_job"):
+            behind.setdefault(awaited, []).append(waiter)
+        found, waiting = list(pks), set()
+        while found:
+            new = [waiter for waiter in behind.get(found.pop(), ()) if waiter not in waiting]
+            waiting.update(new)
+            found += new
+        return waiting
 
     def _waited_for(self, condition: Q) -> models.QuerySet:
         """A subquery: links to the jobs that the outer job waits for and that fit the condition on `to_job`."""

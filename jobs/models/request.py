@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from django.db import models, transaction
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from jobs.models.delivery import Delivery
@@ -111,6 +112,9 @@ class JobRequest(models.Model):
     def __str__(self) -> str:
         return f"{self.identifier} ({self.workspace}: {', '.join(map(str, self.requested_actions))})"
 
+    def get_absolute_url(self) -> str:
+        return reverse("request", args=[self.identifier])
+
     @property
     def is_waiting(self) -> bool:
         return self.outcome == self.Outcome.WAITING
@@ -156,10 +160,11 @@ class JobRequest(models.Model):
             setattr(self, column, value)
         return True
 
-    def ask_again(self, actions: Collection[str], *, by: str, reason: str) -> "JobRequest":
+    def ask_again(self, actions: Collection[str], *, by: str, reason: str, identifier: str = "") -> "JobRequest":
         """A new request of this site's for the same study at the same commit, that waits to be planned.
 
-        No job-server knows of it: what it makes is stored in the workspace like all else.
+        No job-server knows of it: what it makes is stored in the workspace like all else. Without an identifier it gets
+        one of its own.
         """
         columns = ("backend", "workspace", "repo_url", "branch", "commit", "database_name", "codelists_ok", "project")
         return JobRequest.objects.create(
@@ -168,6 +173,7 @@ class JobRequest(models.Model):
             outcome=self.Outcome.WAITING,
             requested_actions=list(actions),
             created_by=by,
+            identifier=identifier or new_identifier(),
             original={"again": self.identifier, "by": by, "reason": reason},
         )
 

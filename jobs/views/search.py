@@ -2,12 +2,14 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
 
 from jobs.models import Job, JobRequest
 from jobs.people.access import allowed
 
 
 @allowed()
+@require_safe
 def search(request: HttpRequest) -> HttpResponse:
     word = request.GET.get("q", "").strip().replace("\0", "")
     jobs = Job.objects.filter(identifier__startswith=word)[:20] if word else []

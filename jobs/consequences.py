@@ -1,0 +1,110 @@
+"""What a cancel, kill or retry of many jobs would bring about, told before anybody confirms it.
+
+Nothing is changed here, and the number of queries does not depend on how many jobs there are, beyond one for every 500.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from jobs.models import Job
+from jobs.text import counted
+
+_MOST_AT_ONCE = 500
+CANCEL, KILL, RETRY = "cancel", "kill", "retry"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """One of the jobs, and what would become of it; `is_refused` if nothing."""
+
+    job: Job
+    sentence: str
+    is_refused: bool = False
+
+
+@dataclass(frozen=True)
+class Consequences:
+    verb: str
+    jobs: list[Job]
+    unknown: list[str]
+    # Pending jobs that are not among `jobs` but wait for one that would be stopped.
+    dependents: list[Job]
+
+    @cached_property
+    def fates(self) -> list[Fate]:
+        fate = _fate_of_retry if self.verb == RETRY else _fate_of_stop
+        return [fate(job, self.verb) for job in self.jobs]
+
+    @cached_property
+    def affected(self) -> list[Job]:
+        return [fate.job for fate in self.fates if not fate.is_refused]
+
+    @property
+    def question(self) -> str:
+        """ "Cancel 7 jobs in 2 requests?" """
+        requests = len({job.request_id for job in self.affected})
+        return f"{self.verb.capitalize()} {counted(len(self.affected), 'job')} in {counted(requests, 'request')}?"
+
+    @property
+    def sentences(self) -> list[str]:
+        told = self._of_retry() if self.verb == RETRY else self._of_stop()
+        return [sentence for number, sentence in told if number]
+
+    def _of_stop(self) -> list[tuple[int, str]]:
+        running = sum(job.has_begun for job in self.affected)
+        waiting, behind = len(self.affected) - running, len(self.dependents)
+        left = len(self.jobs) - len(self.affected)
+        return [
+            (running, f"{running} running will be stopped; what they have made so far is not kept as outputs."),
+            (waiting, f"{waiting} waiting will not start."),
+            (behind, f"{counted(behind, 'later job')} that need them will not run either (dependency failed)."),
+            (left, f"{left} will be left as they are: see below why."),
+            (len(self.unknown), f"{len(self.unknown)} cannot be found any more."),
+        ]
+
+    def _of_retry(self) -> list[tuple[int, str]]:
+        cut_off = sum(job.is_cut_off for job in self.affected)
+        again, left = len(self.affected) - cut_off, len(self.jobs) - len(self.affected)
+        requests = len({job.request_id for job in self.affected if not job.is_cut_off})
+        return [
+            (cut_off, f"{cut_off} will be finalised again, without running: a fault of this system cut them off."),
+            (again, f"{again} will run again, in {counted(requests, 'new request')} at the same commit."),
+            (left, f"{left} will be left as they are: see below why."),
+            (len(self.unknown), f"{len(self.unknown)} cannot be found any more."),
+        ]
+
+
+def consequences(verb: str, identifiers: Iterable[str]) -> Consequences:
+    """`verb` is one of CANCEL, KILL and RETRY; the jobs come in the order of the identifiers."""
+    wanted = list(dict.fromkeys(identifiers))
+    found: dict[str, Job] = {}
+    for start in range(0, len(wanted), _MOST_AT_ONCE):
+        chunk = Job.objects.filter(identifier__in=wanted[start : start + _MOST_AT_ONCE]).select_related("request")
+        found |= {job.identifier: job for job in chunk}
+    jobs = [found[identifier] for identifier in wanted if identifier in found]
+    unknown = [identifier for identifier in wanted if identifier not in found]
+    return Consequences(verb, jobs, unknown, [] if verb == RETRY else _dependents(jobs, verb))
+
+
+def _dependents(jobs: list[Job], verb: str) -> list[Job]:
+    stopped = {job.pk for job in jobs if not _fate_of_stop(job, verb).is_refused}
+    behind = sorted(Job.objects.all().waiting_behind(stopped) - stopped) if stopped else []
+    chunks = (behind[start : start + _MOST_AT_ONCE] for start in range(0, len(behind), _MOST_AT_ONCE))
+    return [job for chunk in chunks for job in Job.objects.filter(pk__in=chunk).order_by("pk")]
+
+
+def _fate_of_stop(job: Job, verb: str) -> Fate:
+    if job.is_finished:
+        return Fate(job, f"has ended already ({job.status_code}); nothing changes", is_refused=True)
+    if job.stop_request and (verb == CANCEL or job.stop_request == Job.StopRequest.KILL):
+        return Fate(job, f"was asked to stop already, by {job.stop_requested_by}", is_refused=True)
+    return Fate(job, "will be stopped" if job.has_begun else "will not start")
+
+
+def _fate_of_retry(job: Job, verb: str) -> Fate:
+    if job.is_active:
+        return Fate(job, "is still active; cancel it first, or wait until it ends", is_refused=True)
+    if job.retry_requested_at:
+        return Fate(job, f"is to be finalised again already, asked by {job.retry_requested_by}", is_refused=True)
+    return Fate(job, "will be finalised again" if job.is_cut_off else "will run again in a new request")
