@@ -3,6 +3,7 @@
 Values in, problems out: nothing here reads the environment (`settings` does) or knows Django's settings.
 """
 
+import ipaddress
 import re
 import ssl
 import sys
@@ -24,6 +25,10 @@ _SOCKS_PROXY = re.compile(_HTTP_PROXY.pattern.replace("https?", "socks5h?", 1), 
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _LEAST_TOKEN = 16
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+# Browsers and proxies send these themselves.
+_NOT_FOR_NAMES = ("host", "cookie", "authorization", "user-agent", "referer", "origin", "x-forwarded-for", "accept")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network | None
 # The engine's own: the whole host, nothing at all, and what every other container shares.
 _NO_NETWORKS = ("host", "none", "bridge", "default")
 
@@ -176,6 +181,28 @@ def rap_api_tokens(problems: list[str], text: str, backend: str) -> dict[str, fr
             continue
         tokens[token] = tokens.get(token, frozenset()) | frozenset(names.split(","))
     return tokens
+
+
+def networks(problems: list[str], name: str, texts: Iterable[str]) -> tuple[Network, ...]:
+    """Addresses and networks as the modules of the web compare them; "unix" means a caller through a Unix socket."""
+    found: list[Network] = []
+    for text in texts:
+        try:
+            found.append(None if text == "unix" else ipaddress.ip_network(text, strict=False))
+        except ValueError:
+            problems.append(f"{name}: {text!r} is neither an address nor a network such as 10.0.0.0/24, nor unix.")
+    return tuple(found)
+
+
+def single_sign_on(header: str, proxies: Iterable[str]) -> Iterable[str]:
+    """Whoever can send the header is whoever they say they are, so it must be known who that is."""
+    if bool(header) != bool(proxies):
+        missing = "SSO_TRUSTED_PROXIES" if header else "SSO_HEADER"
+        yield f"{missing}: SSO_HEADER and SSO_TRUSTED_PROXIES go together: set both, or none."
+    if header and (not _HEADER.fullmatch(header) or header.lower() in _NOT_FOR_NAMES):
+        yield f"SSO_HEADER: {header!r} is no header that holds a person's name, such as X-Remote-User."
+    if any(text.endswith("/0") for text in proxies):
+        yield "SSO_TRUSTED_PROXIES: names the whole world, where anybody could be anybody: name the proxy's address."
 
 
 def production(values: Mapping, missing: Iterable[str]) -> Iterable[str]:

@@ -3,7 +3,6 @@
 What a variable of the environment decides is in `settings`, which takes all of these over.
 """
 
-from datetime import timedelta
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -18,7 +17,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "axes",
     "csp",
     "django_htmx",
     "heroicons",
@@ -28,19 +26,22 @@ INSTALLED_APPS = [
     "runner.apps.RunnerConfig",
 ]
 MIDDLEWARE = [
+    "jobs.people.headers.on_every_answer",
     "jobs.health.answering_first",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "jobs.people.headers.stored_nowhere",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "jobs.people.sessions.EndingInTime",
+    "jobs.people.single_sign_on.following_the_proxy",
     "jobs.people.access.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "jobrunner_site.urls"
 WSGI_APPLICATION = "jobrunner_site.wsgi.application"
@@ -68,14 +69,8 @@ AUTH_PASSWORD_VALIDATORS = [
         ("CommonPasswordValidator", {}),
     )
 ]
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "login", "home", "login"
-# Five wrong passwords for one name from one address lock that pair out for a while.
-AXES_FAILURE_LIMIT = 5
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_RESET_ON_SUCCESS = True
-AXES_VERBOSE = False
 # Nothing but our own files, no inline script or style, no frame: whatever slips into a page cannot run or call home.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -100,4 +95,6 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "jobrunner_site.debug_pages.SecretsHidden"
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# The limits of a session are jobs.people.sessions'; this is when its row may be removed.
 SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True

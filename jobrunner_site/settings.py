@@ -76,6 +76,12 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=PRODUCTION)
 # Whose word "this came by https" is believed: only a proxy's that sets the header itself, whatever the browser sent.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
 
+# People ---------------------------------------------------------------------------------------------------------------
+_trusted_proxies = comma_separated("TRUSTED_PROXIES", ())
+SSO_HEADER = env.str("SSO_HEADER", default="")
+_sso_trusted_proxies = comma_separated("SSO_TRUSTED_PROXIES", ())
+SSO_ROLE = env.str("SSO_ROLE", default="none", validate=check.OneOf(["none", "viewer", "operator"]))
+
 # Where things lie -----------------------------------------------------------------------------------------------------
 WORK_DIR = folder("WORK_DIR", BASE_DIR / "workdir")
 HIGH_PRIVACY_STORAGE_BASE = folder("HIGH_PRIVACY_STORAGE_BASE", WORK_DIR / "high_privacy")
@@ -183,6 +189,9 @@ _problems += checking.storages(HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE
 _problems += checking.engine(globals())
 _problems += checking.git(globals())
 _problems += checking.job_server(globals())
+TRUSTED_PROXIES = checking.networks(_problems, "TRUSTED_PROXIES", _trusted_proxies)
+SSO_TRUSTED_PROXIES = checking.networks(_problems, "SSO_TRUSTED_PROXIES", _sso_trusted_proxies)
+_problems += checking.single_sign_on(SSO_HEADER, _sso_trusted_proxies)
 RAP_API_TOKENS = checking.rap_api_tokens(_problems, _rap_api_tokens, BACKEND)
 if PRODUCTION:
     _problems += checking.production(globals(), _not_set)

@@ -1,23 +1,32 @@
 """Django's admin for looking at everything and asking for a few things.
 
 Nothing here writes a status: columns are read-only, rows are neither added nor deleted, and a change is an action that
-calls the same verb as every other way in. Flags are added (never edited), because their rows are their own history.
+calls the same verb as every other way in, after a page that asks why.
 """
 
-from django import forms
 from django.conf import settings
-from django.contrib import admin, messages
-from django.db.models import Exists, OuterRef, QuerySet
+from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 
-from jobs import admin_requests, storage
+from jobs import admin_people, admin_requests, admin_system, storage
+from jobs import admin_questions as questions
 from jobs.admin_filters import StateFilter, StatusFilter
-from jobs.admin_lists import MOST_IN_PAGE, FewRows, LargeTable, ReadOnly, ReasonForm, any_of, beginning_with, link_to
-from jobs.log import escape
-from jobs.models import Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
+from jobs.admin_lists import (
+    MOST_IN_PAGE,
+    AuditedHistory,
+    FewRows,
+    LargeTable,
+    OnDashboard,
+    ReadOnly,
+    any_of,
+    beginning_with,
+    link_to,
+)
+from jobs.admin_reasons import AsksWhy
+from jobs.models import Job, JobOutput, JobRequest, StatusChange
 
 
 @admin.display(description="at")
@@ -51,7 +60,7 @@ def jobs_of(word: str) -> QuerySet:
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnly, LargeTable):
+class JobAdmin(OnDashboard, AuditedHistory, AsksWhy, ReadOnly, LargeTable):
     list_display = ("identifier", "code", "action", "stopping", "workspace", "status_message", "created_at")
     fieldsets = (
         (
@@ -85,8 +94,9 @@ class JobAdmin(ReadOnly, LargeTable):
     list_filter = (StateFilter, StatusFilter)
     search_help_text = "the beginning of a job's or request's identifier, or the whole name of an action or workspace"
     inlines = (StatusChanges, Outputs)
-    actions = ("cancel",)
-    action_form = ReasonForm
+    actions = ("cancel", "kill", "finalise_again", "run_again")
+    frozen_by = object_column = "identifier"
+    object_kind = "job"
 
     def find(self, word: str) -> QuerySet:
         return any_of(Job, *_choices_of_jobs(word), {"action": word})
@@ -115,22 +125,27 @@ class JobAdmin(ReadOnly, LargeTable):
     def stopping(self, job: Job) -> str:
         return job.stop_requested_by if job.is_active else ""
 
-    @admin.action(description="Cancel selected jobs", permissions=["cancel"])
-    def cancel(self, request: HttpRequest, queryset) -> None:
-        reason = escape(request.POST.get("reason", "").strip()[:1000])
-        if not reason:
-            self.message_user(request, "Nothing was cancelled: say why, beside the action.", messages.ERROR)
-            return
-        selected = queryset.count()
-        asked = queryset.request_cancel(by=request.user.get_username(), reason=reason)
-        if asked:
-            self.message_user(request, f"{asked} job(s) will be cancelled by the runner.", messages.SUCCESS)
-        others = selected - asked
-        if others:
-            self.message_user(request, f"{others} job(s) had already ended or been asked to stop.", messages.WARNING)
+    @admin.action(description="Cancel selected jobs", permissions=["stop"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet):
+        return self.ask_why(request, queryset, questions.CANCEL)
 
-    def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("jobs.change_job")
+    @admin.action(description="Kill selected jobs now", permissions=["stop"])
+    def kill(self, request: HttpRequest, queryset: QuerySet):
+        return self.ask_why(request, queryset, questions.KILL)
+
+    @admin.action(description="Finalise selected jobs again", permissions=["retry"])
+    def finalise_again(self, request: HttpRequest, queryset: QuerySet):
+        return self.ask_why(request, queryset, questions.FINALISE_AGAIN)
+
+    @admin.action(description="Run selected jobs again", permissions=["retry"])
+    def run_again(self, request: HttpRequest, queryset: QuerySet):
+        return self.ask_why(request, queryset, questions.RUN_AGAIN)
+
+    def has_stop_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("jobs.cancel_job")
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("jobs.retry_job")
 
 
 class OfAJob(ReadOnly):
@@ -168,69 +183,8 @@ class StatusChangeAdmin(OfAJob, LargeTable):
         return any_of(StatusChange, {"job__in": jobs_of(word)})
 
 
-class FlagForm(forms.ModelForm):
-    """On or off by choice: whoever types "off" means off, and any text would be on."""
-
-    value = forms.ChoiceField(
-        label="Switch", choices=[("on", "on"), ("", "off")], required=False, widget=forms.RadioSelect, initial="on"
-    )
-
-    class Meta:
-        help_texts = {
-            "name": "paused: no new job starts. db-maintenance: no new database job starts. "
-            "reboot: no new job starts, and waiting ones say that the host is being rebooted.",
-            "reason": "why, for everybody whose job waits",
-            "expires_at": "UTC; empty: until somebody adds the flag again, switched off",
-        }
-
-    def clean_expires_at(self):
-        expires_at = self.cleaned_data["expires_at"]
-        if expires_at is not None and expires_at <= timezone.now():
-            raise forms.ValidationError("This moment has passed: the flag would never count.")
-        return expires_at
-
-
-@admin.register(Flag)
-class FlagAdmin(admin.ModelAdmin):
-    form = FlagForm
-    list_display = ("name", "switched", "counts_now", "reason", "set_by", "set_at", "expires_at")
-    list_filter = ("name",)
-    search_fields = ("name", "reason", "set_by")
-    fields = ("name", "value", "reason", "expires_at")
-
-    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
-        return False
-
-    def get_queryset(self, request: HttpRequest):
-        counting = Flag.objects.counting().filter(pk=OuterRef("pk"))
-        return super().get_queryset(request).annotate(counts=Exists(counting))
-
-    def get_fields(self, request: HttpRequest, obj: Flag | None = None):
-        return self.fields if obj is None else (*self.fields, "set_by", "set_at")
-
-    @admin.display(description="switched", ordering="value")
-    def switched(self, flag: Flag) -> str:
-        return flag.value or "off"
-
-    @admin.display(description="counts now", boolean=True)
-    def counts_now(self, flag: Flag) -> bool:
-        return flag.counts
-
-    def save_model(self, request: HttpRequest, obj: Flag, form, change: bool) -> None:
-        obj.set_by = request.user.get_username()
-        super().save_model(request, obj, form, change)
-
-
-@admin.register(Heartbeat)
-class HeartbeatAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("name", "at", "detail")
-
-
-# Registers its tables by being imported.
-__all__ = ["admin_requests"]
+# Register their tables by being imported.
+__all__ = ["admin_people", "admin_requests", "admin_system"]
 # Operators keep several backends open at once: each page says which one it is.
 admin.site.site_header = admin.site.site_title = f"Job runner · {settings.BACKEND}"
 # The lists need the width, and every page's path leads back to the index.

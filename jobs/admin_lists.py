@@ -4,14 +4,16 @@ No page may scan a large table: what could be counted, sorted or compared is cou
 first, and is found by the beginning of a column that has an index. Knows nothing of what the rows mean.
 """
 
-from django import forms
+from urllib.parse import urlencode
+
 from django.contrib import admin
-from django.contrib.admin.helpers import ActionForm
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -105,11 +107,23 @@ def link_to(model: type[Model], choice: str, text: str) -> str:
     )
 
 
-class ReasonForm(ActionForm):
-    """What stands beside the choice of an action."""
+class OnDashboard:
+    """Links a row's page to what people see of it on the dashboard."""
 
-    reason = forms.CharField(
-        label="\u00a0reason:",
-        required=False,
-        widget=forms.TextInput(attrs={"placeholder": "why, for the study's author", "size": 40, "maxlength": 1000}),
-    )
+    def get_view_on_site_url(self, obj: Model | None = None) -> str | None:
+        return obj.get_absolute_url() if obj is not None else None
+
+
+class AuditedHistory:
+    """The history of a row is the audit's: every change is there, also those that came another way than the admin."""
+
+    object_kind, object_column = "", "pk"
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context=None) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        if not self.has_view_or_change_permission(request, row):
+            raise PermissionDenied
+        query = urlencode({"kind": self.object_kind, "object": getattr(row, self.object_column)})
+        return redirect(f"{reverse('audit')}?{query}")

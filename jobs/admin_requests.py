@@ -1,20 +1,17 @@
 """The admin's tables of what was asked for: requests, and what a polled job-server has been told of each."""
 
-import logging
-
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from jobs.admin_lists import LargeTable, ReadOnly, ReasonForm, any_of, beginning_with, link_to
-from jobs.log import escape
+from jobs.admin_lists import AuditedHistory, LargeTable, OnDashboard, ReadOnly, any_of, beginning_with, link_to
+from jobs.admin_questions import REFUSE, TELL_AGAIN
+from jobs.admin_reasons import AsksWhy
 from jobs.models import Delivery, Job, JobRequest
-
-log = logging.getLogger(__name__)
 
 
 @admin.register(JobRequest)
-class JobRequestAdmin(ReadOnly, LargeTable):
+class JobRequestAdmin(OnDashboard, AuditedHistory, AsksWhy, ReadOnly, LargeTable):
     list_display = (
         *("identifier", "outcome", "workspace", "requested_actions", "outcome_message"),
         *("created_by", "source", "created_at", "its_jobs"),
@@ -26,7 +23,7 @@ class JobRequestAdmin(ReadOnly, LargeTable):
     )
 
     actions = ("refuse",)
-    action_form = ReasonForm
+    object_kind, object_column = "request", "identifier"
 
     def find(self, word: str) -> QuerySet:
         beginnings = [beginning_with(column, word) for column in ("identifier", "commit")]
@@ -37,27 +34,16 @@ class JobRequestAdmin(ReadOnly, LargeTable):
         return link_to(Job, f"request__id__exact={job_request.pk}", "jobs")
 
     @admin.action(description="Refuse selected requests that wait to be planned", permissions=["refuse"])
-    def refuse(self, request: HttpRequest, queryset) -> None:
+    def refuse(self, request: HttpRequest, queryset: QuerySet):
         """For one whose git host will never answer: whoever asked is told, and it is not tried again."""
-        reason = escape(request.POST.get("reason", "").strip()[:1000])
-        if not reason:
-            self.message_user(request, "Nothing was refused: say why, beside the action.", messages.ERROR)
-            return
-        log.info("%s refuses %d waiting request(s): %s", request.user.get_username(), queryset.count(), reason)
-        message = f"Refused by the operators: {reason}"  # it goes to the job-server, and names stay inside
-        refused = [
-            row.conclude(JobRequest.Outcome.REFUSED, message, error_name="RefusedByOperator") for row in queryset
-        ]
-        self.message_user(request, f"{sum(refused)} request(s) refused; whoever asked will be told.", messages.SUCCESS)
-        if others := len(refused) - sum(refused):
-            self.message_user(request, f"{others} request(s) did not wait any more.", messages.WARNING)
+        return self.ask_why(request, queryset, REFUSE)
 
     def has_refuse_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.change_jobrequest")
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnly, LargeTable):
+class DeliveryAdmin(AsksWhy, ReadOnly, LargeTable):
     """What a polled job-server has been told; what it has not acknowledged is told again and again by itself."""
 
     list_display = ("request", "settled", "is_listed", "failures", "failure", "failing_since", "acknowledged_at")
@@ -70,9 +56,8 @@ class DeliveryAdmin(ReadOnly, LargeTable):
         return any_of(Delivery, {"request__in": found})
 
     @admin.action(description="Tell the job-server again now", permissions=["tell"])
-    def tell_again(self, request: HttpRequest, queryset) -> None:
-        told = queryset.tell_again()
-        self.message_user(request, f"{told} request(s) will be told to the job-server again.", messages.SUCCESS)
+    def tell_again(self, request: HttpRequest, queryset: QuerySet):
+        return self.ask_why(request, queryset, TELL_AGAIN)
 
     def has_tell_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.change_delivery")

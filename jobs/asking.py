@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.utils import timezone
 
 from jobs.log import escape
-from jobs.models import AuditEntry, Flag, Job, JobRequest, Who
+from jobs.models import ApiToken, AuditEntry, Delivery, Flag, Job, JobRequest, LogInCount, Who
 from jobs.models.job_queries import JobQuerySet
 from jobs.models.request import new_identifier
 
@@ -115,6 +116,50 @@ def refuse_requests(pks: Iterable[int], who: Who, reason: str) -> tuple[int, int
             else:
                 others += 1
     return refused, others
+
+
+@transaction.atomic
+def tell_again(pks: Iterable[int], who: Who, reason: str) -> int:
+    """Have the job-server told of these requests as if it knew nothing of them; returns how many. Raises NoReason."""
+    reason = cleaned_reason(reason)
+    found = Delivery.objects.filter(pk__in=list(pks)).select_related("request")
+    entries = [
+        AuditEntry.entry(
+            who, "tell again", object_kind="request", object_id=delivery.request.identifier,
+            label=str(delivery.request)[:512], before="told" if delivery.is_told else "not told", after="told again",
+            reason=reason,
+        )
+        for delivery in found
+    ]  # fmt: skip
+    AuditEntry.note_many(entries)
+    return found.select_related(None).tell_again()
+
+
+@transaction.atomic
+def lift_lock_outs(pks: Iterable[int], who: Who, reason: str) -> int:
+    """Let these counts of failed log-ins begin again; returns how many had counted any. Raises NoReason."""
+    reason = cleaned_reason(reason)
+    counts = list(LogInCount.objects.filter(pk__in=list(pks), failures__gt=0))
+    for count in counts:
+        AuditEntry.note(
+            who, "lift", object_kind="log-in count", object_id=f"{count.name} {count.address}".strip(),
+            label=str(count), before=f"{count.failures} failures", after="0", reason=reason,
+        )  # fmt: skip
+    LogInCount.objects.filter(pk__in=[count.pk for count in counts]).update(failures=0)
+    return len(counts)
+
+
+@transaction.atomic
+def revoke_tokens(pks: Iterable[int], who: Who, reason: str) -> int:
+    """End these tokens for good; returns how many were not ended yet. Raises NoReason."""
+    reason = cleaned_reason(reason)
+    tokens = ApiToken.objects.filter(pk__in=list(pks), revoked_at=None).select_related("user")
+    for token in tokens:
+        AuditEntry.note(
+            who, "revoke", object_kind="token", object_id=token.beginning, label=str(token), before="valid",
+            after="revoked", reason=reason,
+        )  # fmt: skip
+    return ApiToken.objects.filter(pk__in=[token.pk for token in tokens]).update(revoked_at=timezone.now())
 
 
 def switch(name: str, value: str, who: Who, reason: str, until: datetime | None = None) -> Flag:

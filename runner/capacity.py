@@ -102,6 +102,10 @@ class Capacity:
         """Whether any job at all could start in the pool."""
         return self._used[pool] < self.limits[pool]
 
+    def slots(self) -> dict[str, dict[str, float]]:
+        """Pool -> how much of it is used, by weight, and how much there is."""
+        return {pool: {"used": round(self._used[pool], 2), "limit": limit} for pool, limit in self.limits.items()}
+
     def choose(self, ready: Iterable[Candidate]) -> list[int]:
         """Primary keys of the jobs of one pool to start now, in order; they count as running from here on.
 

@@ -12,7 +12,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from django.utils import timezone
+
 from jobs.text import listed, size_in_words
+from jobs.wire import moment
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ class DiskWatch:
     def __init__(self, folders: Mapping[str, Path], least_free_bytes: int):
         self._folders, self._least_free_bytes = folders, least_free_bytes
         self._why = ""
+        self._found: dict[str, dict] = {}
         self._unknown: dict[str, str] = {}  # disk -> why its free space is not known
         self._look_began: float | None = None
         self._end = threading.Event()
@@ -44,6 +48,11 @@ class DiskWatch:
                 "An operator needs to check the mounts; the job then starts by itself."
             )
         return self._why
+
+    def report(self) -> list[dict]:
+        """For the pages, what the last look at each disk has found: `name`, `at`, and `free`, `total`, `least` in bytes
+        or the `error`."""
+        return [{"name": name, **self._found[name]} for name in self._folders if name in self._found]
 
     def close(self) -> None:
         """A look that hangs is left to itself: its thread is a daemon."""
@@ -63,20 +72,26 @@ class DiskWatch:
             self._end.wait(LOOK_EVERY_SECONDS)
 
     def _look(self) -> str:
+        """Why no job may start; all disks are looked at, for the pages, and the first one that is full is told."""
+        full = ""
         for name, folder in self._folders.items():
+            at = moment(timezone.now())
             try:
                 disk = os.statvfs(_existing(folder))
             except OSError as error:
                 self._note(name, str(error))
+                self._found[name] = {"at": at, "error": error.strerror or "cannot be asked"}
                 continue  # the job's own step says what is wrong there, and waits
             self._note(name, "")
-            least = min(self._least_free_bytes, disk.f_blocks * disk.f_frsize // _PART_OF_A_SMALL_DISK)
-            if disk.f_bavail * disk.f_frsize < least:
-                return (
+            total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+            least = min(self._least_free_bytes, total // _PART_OF_A_SMALL_DISK)
+            self._found[name] = {"at": at, "free": free, "total": total, "least": least}
+            if free < least and not full:
+                full = (
                     f"Waiting for disk space: less than {size_in_words(least)} is free for {name}. "
                     "An operator has to free space; the job then starts by itself."
                 )
-        return ""
+        return full
 
     def _note(self, name: str, unknown: str) -> None:
         """Log when it changes whether the free space of a disk is known, not at each look."""

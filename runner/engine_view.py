@@ -24,6 +24,7 @@ class EngineView:
 
     def __init__(self, executor: Executor, answered: Callable[[], None]):
         self.unavailable_since: float | None = None  # seconds since 1970
+        self.list_ms: float | None = None  # how long the last list took
         self._executor, self._answered = executor, answered
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine-list")
         self._call: Future | None = None
@@ -34,7 +35,7 @@ class EngineView:
         After a silence the first answer may be as old as the silence: it is only a reason to look at a job, and what
         a job is moved by is asked for anew.
         """
-        began = time.time()
+        began, clock = time.time(), time.monotonic()
         late = self._call is not None
         call = self._call = self._call or self._thread.submit(self._executor.statuses)
         try:
@@ -53,6 +54,8 @@ class EngineView:
             self._call = None
             raise
         self._call = None
+        if not late:
+            self.list_ms = round((time.monotonic() - clock) * 1000, 1)
         self._note_answer()
         return statuses
 

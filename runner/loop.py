@@ -27,7 +27,10 @@ from runner import capacity, verdicts
 from runner.disk import DiskWatch
 from runner.drive import Driver
 from runner.engine_view import EngineView
+from runner.engine_watch import EngineWatch
 from runner.executors.base import Executor, Phase, Status
+from runner.report import Report
+from runner.sampling import Sampler
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,9 @@ class Runner:
         self._last_beat = self._last_touch = 0.0
         self._engine = EngineView(executor, self.wake.set)
         self._disks = DiskWatch(_folders(), settings.MIN_FREE_DISK_BYTES)
+        self._room, self._held = None, {}
+        self._engine_watch, self._sampler = EngineWatch(executor), Sampler(executor)
+        self._report = Report(self._engine, self._engine_watch, self._disks)
         self._unwatch = executor.watch(self.wake.set)
 
     def tick(self) -> int:
@@ -101,7 +107,8 @@ class Runner:
             if not work.future.cancelled():
                 _wait(work.future, deadline - time.monotonic())
         self._driver.close()
-        self._disks.close()
+        for beside in (self._disks, self._engine_watch, self._sampler):
+            beside.close()
         is_engine_quiet = self._engine.close()
         return is_engine_quiet and all(work.future.done() for work in self._work.values())
 
@@ -173,6 +180,7 @@ class Runner:
     def _start_ready(self, running: list[Job]) -> None:
         held = capacity.holds(Flag.objects.current(), self._disks.why_no_job_may_start())
         room = capacity.Capacity(self._limits, self._weights, [_candidate(job) for job in running])
+        self._room, self._held = room, held
         for pool, requires_db in ((capacity.DATABASE, True), (capacity.ORDINARY, False)):
             ready = Job.objects.ready().filter(requires_db=requires_db)
             hold = held.get(pool)
@@ -200,9 +208,8 @@ class Runner:
         now = time.monotonic()
         if now - self._last_beat >= HEARTBEAT_SECONDS:
             self._last_beat = now
-            Heartbeat.beat(
-                "run", tick_ms=round((now - started) * 1000, 1), engine_unavailable_since=self._engine.unavailable_since
-            )
+            tick_ms = round((now - started) * 1000, 1)
+            Heartbeat.beat("run", **self._report.now(tick_ms, self._room, self._held))
         if now - self._last_touch >= TOUCH_SECONDS:
             self._last_touch = now
             Job.objects.running().update(updated_at=timezone.now())

@@ -24,7 +24,7 @@ from django.db.models import QuerySet
 
 from jobs import git, storage
 from jobs.errors import JobError
-from jobs.models import Job, JobOutput
+from jobs.models import Job, JobOutput, ResourceSample
 from jobs.models.job_queries import STOP_COLUMNS
 from jobs.names import address_key
 from jobs.states import StatusCode
@@ -182,6 +182,8 @@ def _decide(job: Job, tools: Tools) -> tuple[Outcome | None, outputs.Matched | N
 
 def _finalized(job: Job, outcome: Outcome) -> None:
     facts = {"outcome_code": outcome.code, "outcome_message": outcome.message, "outcome_detail": outcome.detail}
+    if figures := ResourceSample.objects.summary(job):
+        facts["metrics"] = figures
     job.move_to(StatusCode.FINALIZED, "Finished; removing the container and its folder.", **facts)
 
 

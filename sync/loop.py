@@ -7,6 +7,7 @@ next poll. What is in memory (what is under way, pauses) may be lost at any mome
 
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -16,6 +17,7 @@ from django.utils import timezone
 
 from jobs.models import Delivery, Heartbeat, JobRequest
 from jobs.service import let_go_of_database
+from jobs.version import version
 from jobs.wake import Wake
 from jobs.wire import moment
 from sync.backoff import Backoff
@@ -34,6 +36,7 @@ LONGEST_POLL_BACKOFF_SECONDS = 60.0
 # A busy runner commits many times a second; one turn for several changes leaves the processor to the jobs.
 LEAST_PAUSE_SECONDS = 0.1
 STOP_SECONDS = 5.0
+MOST_RESULTS = 20
 _KEPT = ("last_poll_at", "last_post_at")
 
 
@@ -49,6 +52,7 @@ class Poller:
         self._unusable: set[str] = set()
         self.last_poll_at, self.failure, self.failing_since = last_poll_at, "", None
         self.is_unanswered = False  # the last poll
+        self.results: deque[dict] = deque(maxlen=MOST_RESULTS)  # of the last polls, oldest first: `ms` or `error`
 
     @property
     def failures(self) -> int:
@@ -77,9 +81,16 @@ class Poller:
         return not wait([self._future], seconds).not_done
 
     def _poll(self) -> Poll:
+        began, result = time.monotonic(), {"at": moment(timezone.now())}
         try:
-            return poll(self._server)
+            found = poll(self._server)
+            result["ms"] = round((time.monotonic() - began) * 1000)
+            return found
+        except JobServerError as error:
+            result["error"] = error.summary
+            raise
         finally:
+            self.results.append(result)
             let_go_of_database()
             self._wake.set()
 
@@ -180,6 +191,7 @@ class Sync:
         """What the pages show; no secrets."""
         found: dict[str, object] = {
             "started_at": moment(self._started_at),
+            "version": version(),
             "waiting_to_be_planned": JobRequest.objects.waiting().count(),
         }
         if self._poller and self._deliverer:
@@ -187,6 +199,7 @@ class Sync:
             self._last_post_at = moment(deliverer.last_post_at) or self._last_post_at
             found |= {
                 "last_poll_at": poller.last_poll_at,
+                "polls": list(poller.results),
                 "poll_failures": poller.failures,
                 "poll_failure": poller.failure,
                 "poll_failing_since": moment(poller.failing_since),

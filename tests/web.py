@@ -6,6 +6,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.test import Client
 
+from jobs.people import sessions
+
 PASSWORD = "correct horse battery staple"
 _numbers = itertools.count(1)
 
@@ -25,6 +27,9 @@ def client_of(role: str = "", **columns) -> Client:
     client = Client()
     client.person = person(role, **columns)
     client.force_login(client.person, backend="django.contrib.auth.backends.ModelBackend")
+    session = client.session
+    session.update(sessions.times())
+    session.save()
     return client
 
 

@@ -4,6 +4,7 @@ from jobs.models.audit import AuditEntry, Who
 from jobs.models.delivery import Delivery
 from jobs.models.flag import Flag, Heartbeat
 from jobs.models.job import Job
+from jobs.models.log_in import LogInCount
 from jobs.models.output import JobOutput
 from jobs.models.people import ApiToken, SavedView
 from jobs.models.project_file import ProjectFile
@@ -21,6 +22,7 @@ __all__ = [
     "Job",
     "JobOutput",
     "JobRequest",
+    "LogInCount",
     "ProjectFile",
     "ResourceSample",
     "SavedView",

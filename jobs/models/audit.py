@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import models
 from django.utils import timezone
@@ -20,9 +21,51 @@ class AuditEntryQuerySet(models.QuerySet):
     def about(self, kind: str, identifier: str) -> "AuditEntryQuerySet":
         return self.filter(object_kind=kind, object_id=identifier)
 
+    def narrowed(
+        self,
+        *,
+        actor: str = "",
+        verb: str = "",
+        kind: str = "",
+        object: str = "",
+        since: date | None = None,
+        until: date | None = None,
+    ) -> "AuditEntryQuerySet":
+        """Those that fit all that is named; the days are whole days in UTC, both included."""
+        named = {"actor": actor, "verb": verb, "object_kind": kind, "object_id": object}
+        found = self.filter(**{column: value for column, value in named.items() if value})
+        # Rows are found in the order of their keys, so a time is turned into a key first: the index of times would
+        # have to be sorted. (A clock that was set back can move a row to the other side of midnight.)
+        if since:
+            first = AuditEntry.objects.filter(at__gte=_midnight(since)).order_by("at", "pk")
+            found = found.filter(pk__gte=first.values_list("pk", flat=True).first() or _BEYOND)
+        if until and until < date.max:
+            last = AuditEntry.objects.filter(at__lt=_midnight(until + timedelta(days=1))).order_by("-at", "-pk")
+            found = found.filter(pk__lte=last.values_list("pk", flat=True).first() or 0)
+        return found
+
+    def older_than(self, pk: int | None) -> "AuditEntryQuerySet":
+        """The newest first; a page begins where the one before has ended."""
+        return self.order_by("-pk") if pk is None else self.filter(pk__lt=pk).order_by("-pk")
+
+
+_BEYOND = 2**62
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=UTC)
+
 
 class AuditEntry(models.Model):
     """One act of one person on one thing. `before` and `after` are short texts, as people read them."""
+
+    # For people who look for something: what there mostly is.
+    VERBS = (
+        *("cancel", "kill", "retry", "rerun", "refuse", "tell again", "switch", "export", "view log", "download"),
+        *("log in", "log out", "lock out", "lift", "new password", "add", "change", "delete"),
+        *("make token", "revoke"),
+    )
+    KINDS = ("job", "request", "delivery", "flag", "user", "token", "view", "audit", "log-in count")
 
     class Via(models.TextChoices):
         DASHBOARD = "dashboard"
@@ -50,6 +93,8 @@ class AuditEntry(models.Model):
         indexes = (
             models.Index(fields=["actor", "-id"], name="audit_by_actor"),
             models.Index(fields=["object_kind", "object_id", "-id"], name="audit_by_object"),
+            models.Index(fields=["verb", "-id"], name="audit_by_verb"),
+            models.Index(fields=["object_kind", "-id"], name="audit_by_kind"),
         )
         constraints = (
             models.CheckConstraint(condition=~models.Q(actor="") & ~models.Q(verb=""), name="audit_says_who_and_what"),

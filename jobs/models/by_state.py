@@ -1,6 +1,7 @@
 """Jobs of a state or code for lists that people look at: cheap with any number of jobs, whatever it costs to write."""
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Concat
 
 from jobs.models.job import Job
 from jobs.states import CODES_OF, State, StatusCode, state_of
@@ -25,3 +26,8 @@ def with_state(jobs: QuerySet, state: State) -> QuerySet:
     of_codes = [with_code(Job.objects.all(), code) for code in CODES_OF[state]]
     newest = [pk for each in of_codes for pk in each.order_by("-pk").values_list("pk", flat=True)[:MOST_ENDED]]
     return jobs.filter(pk__in=sorted(newest)[-MOST_ENDED:])
+
+
+def few_with_state(jobs: QuerySet, state: State) -> QuerySet:
+    """Of few jobs those in the state: not through the index of states, which could lead to a million others."""
+    return jobs.annotate(state_without_index=Concat(F("state"), Value(""))).filter(state_without_index=state.value)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from jobs.models.delivery import Delivery
@@ -144,6 +145,9 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.identifier} ({self.workspace}: {self.action}, {self.status_code})"
+
+    def get_absolute_url(self) -> str:
+        return reverse("job", args=[self.identifier])
 
     @property
     def container_name(self) -> str:

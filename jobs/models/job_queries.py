@@ -47,6 +47,10 @@ class JobQuerySet(models.QuerySet):
     def running(self) -> "JobQuerySet":
         return self.filter(state=State.RUNNING)
 
+    def executing(self) -> "JobQuerySet":
+        """Their containers run, as far as is known."""
+        return self.filter(state=State.RUNNING, status_code=StatusCode.EXECUTING)
+
     def succeeded(self) -> "JobQuerySet":
         return self.filter(state=State.SUCCEEDED)
 
@@ -85,6 +89,13 @@ class JobQuerySet(models.QuerySet):
     def killable(self) -> "JobQuerySet":
         """Active, and at most asked to be cancelled."""
         return self.active().filter(stop_request__in=("", self.model.StopRequest.CANCEL))
+
+    def stop_requested_before(self, moment: datetime) -> "JobQuerySet":
+        """Active jobs whose wish to stop has not been answered since."""
+        return self.stop_requested().filter(stop_requested_at__lt=moment)
+
+    def untouched_since(self, moment: datetime) -> "JobQuerySet":
+        return self.filter(updated_at__lt=moment)
 
     def request_cancel(self, by: str, reason: str) -> int:
         """Ask the runner to cancel what is active and not asked to stop yet. Returns how many. One query."""

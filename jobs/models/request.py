@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from django.db import models, transaction
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from jobs.models.delivery import Delivery
@@ -135,6 +136,9 @@ class JobRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.identifier} ({self.workspace}: {', '.join(map(str, self.requested_actions))})"
+
+    def get_absolute_url(self) -> str:
+        return reverse("request", args=[self.identifier])
 
     @property
     def is_waiting(self) -> bool:

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
 from jobs.models import AuditEntry, Who
+from jobs.people.address import client_address
 from jobs.people.roles import BASE
 
 View = Callable[..., HttpResponse]
@@ -41,4 +42,4 @@ def allowed(*permissions: str) -> Callable[[View], View]:
 
 def who(request: HttpRequest, via: str = AuditEntry.Via.DASHBOARD) -> Who:
     """For the audit: who has made this call, and from where."""
-    return Who(request.user.get_username(), via, request.META.get("REMOTE_ADDR", ""))
+    return Who(request.user.get_username(), via, client_address(request))

@@ -9,7 +9,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import transaction
 
-from jobs.models import AuditEntry, Who
+from jobs.models import AuditEntry, LogInCount, Who
+from jobs.people.lock_out import name_key
 from jobs.people.roles import ROLES
 
 # About 95 bits, in groups that can be read aloud.
@@ -40,7 +41,7 @@ def add_person(name: str, role: str, password: str | None, who: Who):
 
 @transaction.atomic
 def mend_person(user, role: str | None, password: str | None, who: Who) -> None:
-    """A new password and, if one is named, another role for somebody who is there; a disabled account is opened."""
+    """A new password, which also opens a disabled or locked account; and another role, if one is named."""
     before = role_in_words(user)
     user.set_password(password)
     user.is_active = True
@@ -48,6 +49,7 @@ def mend_person(user, role: str | None, password: str | None, who: Who) -> None:
         user.is_superuser = False
         _give(user, role)
     user.save()
+    LogInCount.objects.lift(name_key(user.get_username()))
     _note(who, "new password", user, before=before, after=role_in_words(user))
 
 

@@ -7,8 +7,9 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from jobs.health import health
 from jobs.models import Flag
+from jobs.problems import Problem, problems, warnings
+from jobs.signs import Signs
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,16 @@ class Banner:
     text: str
     flag: str = ""
     since: datetime | None = None
+    until: datetime | None = None
+    what: str = ""
+
+    @classmethod
+    def of(cls, level: str, problem: Problem) -> "Banner":
+        return cls(level, problem.text, problem.flag, problem.since, problem.until, problem.what)
 
 
 class Frame:
-    """Made once a request, and asked for nothing before somebody needs it."""
+    """Made once a request, and asked for nothing before somebody needs it. Three queries at most."""
 
     def __init__(self, request: HttpRequest):
         self._request = request
@@ -39,29 +46,29 @@ class Frame:
 
     @cached_property
     def flags(self) -> dict[str, Flag]:
+        """Those that are on."""
         return {name: flag for name, flag in Flag.objects.current().items() if flag.value}
 
     @cached_property
-    def health(self) -> dict:
-        return health()
+    def signs(self) -> Signs:
+        return Signs.read()
+
+    @cached_property
+    def problems(self) -> list[Problem]:
+        """What somebody has to look at now, worst first."""
+        return problems(self.signs)
+
+    @cached_property
+    def warnings(self) -> list[Problem]:
+        return warnings(self.signs, self.flags)
 
     @cached_property
     def banner(self) -> Banner | None:
         if not self._request.user.is_authenticated:
             return None
-        if problems := self.health["problems"]:
-            return Banner("danger", problems[0])
-        for name, words in _FLAGS.items():
-            if flag := self.flags.get(name):
-                return Banner("warning", f"{words} by {flag.set_by}: {flag.reason}", flag=name, since=flag.set_at)
-        return None
-
-
-_FLAGS = {
-    Flag.Name.REBOOT: "No new job starts: prepared for a reboot",
-    Flag.Name.PAUSED: "Paused: no new job starts. Set",
-    Flag.Name.DB_MAINTENANCE: "Database maintenance: database jobs wait. Set",
-}
+        if self.problems:
+            return Banner.of("danger", self.problems[0])
+        return Banner.of("warning", self.warnings[0]) if self.warnings else None
 
 
 def frame(request: HttpRequest) -> dict:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
 from jobs.models import Flag, Job
 from jobs.views.frame import Frame
@@ -51,6 +52,7 @@ def live_page(page: str, part: str, parts_of: Callable[..., tuple]) -> Callable:
     """
 
     def decorate(view: Callable[..., dict]) -> Callable[..., HttpResponse]:
+        @require_safe
         @functools.wraps(view)
         def answer(request: HttpRequest, *arguments, **named) -> HttpResponse:
             tag = tag_of(request, *parts_of(request, *arguments, **named))

@@ -23,6 +23,7 @@ _PLACES = ("j", "r", "w")
 
 @require_safe
 @allowed()
+@require_safe
 def search(request: HttpRequest) -> HttpResponse:
     given = request.GET.get("q", "")[:LONGEST_WORD].replace("\0", "").strip()
     word = _word_of(given)

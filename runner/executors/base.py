@@ -61,6 +61,15 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a container has used so far, at one moment of the engine's clock."""
+
+    at: datetime  # aware, UTC
+    cpu_seconds: float  # of all processors together, since the container began
+    memory_bytes: int  # now, without the page cache
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """Everything that is needed to start one attempt of one job. Pure data, made by `runner.containers`."""
 
@@ -127,6 +136,9 @@ class Executor(Protocol):
 
     def metadata(self, name: str) -> dict:
         """What the engine knows of the container (for `metadata.json`), secrets already removed; {} if absent."""
+
+    def usage(self, name: str) -> Usage | None:
+        """One look at what the container uses; None if it does not run. Raises ExecutorUnavailable."""
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call `changed` from a thread whenever a container may have changed; returns what ends the watching.

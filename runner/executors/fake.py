@@ -5,13 +5,14 @@ one and the real one; what a real container can do but a fake one does not (limi
 """
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status
+from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status, Usage
 from runner.executors.fake_outputs import files_for
 
 _KILLED = 137
@@ -121,6 +122,15 @@ class FakeExecutor:
         with self._changed:
             container = self._containers.get(name)
         return {} if container is None else {"Name": name, "Image": container.spec.image, "Executor": "fake"}
+
+    def usage(self, name: str) -> Usage | None:
+        """Most of one processor, and memory that grows for a minute and then goes up and down a little."""
+        status, now = self.status(name), datetime.now(UTC)
+        if status.phase is not Phase.RUNNING or status.started_at is None:
+            return None
+        seconds = (now - status.started_at).total_seconds()
+        memory = 40 + 160 * min(1.0, seconds / 60) + 15 * math.sin(seconds / 7)
+        return Usage(now, 0.9 * seconds, int(memory * 1024**2))
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         with self._changed:

@@ -8,16 +8,30 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs import admin_lists, storage
+from jobs import admin_lists, admin_reasons, storage
 from jobs.admin import JobAdmin
-from jobs.models import Delivery, Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange
+from jobs.models import (
+    ApiToken,
+    AuditEntry,
+    Delivery,
+    Flag,
+    Heartbeat,
+    Job,
+    JobOutput,
+    JobRequest,
+    LogInCount,
+    SavedView,
+    StatusChange,
+)
 from jobs.states import StatusCode
 from tests.factories import make_flag, make_job, make_output
 
 pytestmark = pytest.mark.django_db
 
-MODELS = [Delivery, Flag, Heartbeat, Job, JobOutput, JobRequest, StatusChange]
-READ_ONLY = [Delivery, Heartbeat, Job, JobOutput, JobRequest, StatusChange]
+READ_ONLY = [
+    *(ApiToken, AuditEntry, Delivery, Heartbeat, Job, JobOutput, JobRequest, LogInCount, SavedView, StatusChange),
+]
+MODELS = [Flag, *READ_ONLY]
 
 
 @pytest.fixture
@@ -33,6 +47,10 @@ def rows() -> dict[type, object]:
         Flag: make_flag(),
         Heartbeat: Heartbeat.objects.get(),
         Delivery: Delivery.objects.create(request=job.request, failure="<b>now</b>"),
+        ApiToken: ApiToken.objects.create(user=User.objects.create_user("tom"), name="<b>now</b>", digest="0" * 64),
+        AuditEntry: AuditEntry.objects.create(actor="<b>now</b>", verb="cancel", via="admin", object_kind="job"),
+        LogInCount: LogInCount.objects.create(name="<b>now</b>", last_at=timezone.now()),
+        SavedView: SavedView.objects.create(name="<b>now</b>", slug="now"),
     }
 
 
@@ -44,9 +62,19 @@ def olive(client) -> Client:
 
 def bob_who_may(client: Client, *permissions: str) -> Client:
     bob = User.objects.create_user("bob", is_staff=True)
-    bob.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    bob.user_permissions.set(Permission.objects.filter(codename__in=("use_admin", *permissions)))
     client.force_login(bob)
     return client
+
+
+def asked(client: Client, model: type, action: str, rows: list, why: str = "wrong codelist", query: str = "", **more):
+    """Choose the action, and confirm what the page shows that is between; returns that page and the last one."""
+    address = page(model) + query
+    between = client.post(address, {"action": action, "_selected_action": [row.pk for row in rows], **more})
+    if between.status_code != 200 or "frozen" not in (between.context or {}):
+        return between, between
+    confirmed = {"action": action, "_selected_action": "0", "frozen": between.context["frozen"], "why": why}
+    return between, client.post(address, confirmed, follow=True)
 
 
 def page(model: type, view: str = "changelist", *arguments) -> str:
@@ -192,36 +220,143 @@ def test_the_page_of_a_job_has_no_field_to_write_in(olive, rows):
     assert 'name="status_code"' not in shown and 'name="state"' not in shown and 'name="_save"' not in shown
 
 
-def test_cancelling_asks_the_runner_in_the_name_of_who_is_logged_in(olive):
+def messages_of(answer) -> list[str]:
+    return [str(message) for message in answer.context["messages"]]
+
+
+def audited() -> list[tuple[str, ...]]:
+    columns = ("actor", "via", "verb", "object_kind", "object_id", "reason")
+    entries = AuditEntry.objects.exclude(actor="<b>now</b>")
+    return list(entries.order_by("pk").values_list(*columns))
+
+
+def test_cancelling_shows_what_will_happen_and_asks_the_runner_in_the_name_of_who_is_logged_in(olive):
     waiting, running = make_job(StatusCode.CREATED), make_job(StatusCode.EXECUTING)
     ended = make_job(StatusCode.SUCCEEDED)
 
-    answer = olive.post(
-        page(Job),
-        {"action": "cancel", "reason": "wrong codelist", "_selected_action": [waiting.pk, running.pk, ended.pk]},
-        follow=True,
-    )
+    between, answer = asked(olive, Job, "cancel", [waiting, running, ended])
 
-    asked = Job.objects.exclude(stop_request="").order_by("pk")
-    assert list(asked.values_list("pk", "stop_request", "stop_requested_by")) == [
-        (waiting.pk, "cancel", "olive"),
-        (running.pk, "cancel", "olive"),
+    shown = between.content.decode()
+    for sentence in ("Cancel 3 job(s)?", "1 running", "1 waiting", "1 ended already", str(waiting)):
+        assert sentence in shown, sentence
+    stopped = Job.objects.exclude(stop_request="").order_by("pk")
+    assert list(stopped.values_list("pk", "stop_request", "stop_requested_by", "stop_reason")) == [
+        (waiting.pk, "cancel", "olive", "wrong codelist"),
+        (running.pk, "cancel", "olive", "wrong codelist"),
     ]
     assert set(Job.objects.values_list("status_code", flat=True)) == {"created", "executing", "succeeded"}
-    messages = [str(message) for message in answer.context["messages"]]
-    assert messages == [
+    assert messages_of(answer) == [
         "2 job(s) will be cancelled by the runner.",
-        "1 job(s) had already ended or been asked to stop.",
+        "1 job(s) left alone: has ended already (succeeded).",
+    ]
+    assert audited() == [
+        ("olive", "admin", "cancel", "job", job.identifier, "wrong codelist") for job in (waiting, running)
     ]
 
 
-def test_nothing_is_cancelled_without_a_reason(olive):
+def test_nothing_happens_before_it_is_confirmed(olive):
     job = make_job(StatusCode.EXECUTING)
-    answer = olive.post(page(Job), {"action": "cancel", "reason": " ", "_selected_action": [job.pk]}, follow=True)
-    assert [str(message) for message in answer.context["messages"]] == [
-        "Nothing was cancelled: say why, beside the action."
-    ]
-    assert not Job.objects.stop_requested().exists()
+    for action in ("cancel", "kill", "finalise_again", "run_again"):
+        assert olive.post(page(Job), {"action": action, "_selected_action": [job.pk]}).status_code == 200
+    assert not Job.objects.stop_requested().exists() and audited() == []
+
+
+@pytest.mark.parametrize("why", ["", " ", "\n"])
+def test_nothing_is_cancelled_without_a_reason_and_the_page_asks_again(olive, why):
+    job = make_job(StatusCode.EXECUTING)
+    between, answer = asked(olive, Job, "cancel", [job], why)
+    assert "Say why" in answer.content.decode()
+    assert answer.context["frozen"] == between.context["frozen"] == job.identifier
+    assert not Job.objects.stop_requested().exists() and audited() == []
+
+
+def test_what_was_shown_is_cancelled_whatever_the_list_says_now(olive):
+    chosen = make_job(StatusCode.CREATED, action="chosen")
+    between = olive.post(page(Job) + "?state=pending", {"action": "cancel", "select_across": "1",
+                                                        "_selected_action": [chosen.pk]})  # fmt: skip
+    later = make_job(StatusCode.CREATED, action="later")
+    confirmed = {"action": "cancel", "_selected_action": "0", "frozen": between.context["frozen"], "why": "x"}
+    olive.post(page(Job) + "?state=pending", confirmed)
+    assert [job.pk for job in Job.objects.stop_requested()] == [chosen.pk]
+    assert Job.objects.get(pk=later.pk).stop_request == ""
+
+
+def test_killing_finalising_again_and_running_again_are_asked_for(olive):
+    running, cut_off = make_job(StatusCode.EXECUTING), make_job(StatusCode.INTERNAL_ERROR)
+    failed = make_job(StatusCode.NONZERO_EXIT)
+    asked(olive, Job, "kill", [running])
+    assert Job.objects.get(pk=running.pk).stop_request == "kill"
+    asked(olive, Job, "finalise_again", [cut_off])
+    assert Job.objects.get(pk=cut_off.pk).retry_requested_by == "olive"
+    requests = JobRequest.objects.count()
+    asked(olive, Job, "run_again", [failed])
+    assert JobRequest.objects.count() == requests + 1
+    assert [entry[2] for entry in audited()] == ["kill", "retry", "rerun"]
+
+
+def test_the_page_between_takes_the_same_number_of_queries_however_many_are_chosen(olive):
+    def queries_for(count: int) -> int:
+        pks = [make_job(StatusCode.CREATED).pk for _ in range(count)]
+        with CaptureQueriesContext(connection) as captured:
+            olive.post(page(Job), {"action": "cancel", "_selected_action": pks})
+        return len(captured)
+
+    queries_for(1)  # the first call of a session notes when it began
+    assert queries_for(2) == queries_for(40)
+
+
+def test_more_than_can_be_done_at_once_are_refused(olive, monkeypatch):
+    monkeypatch.setattr(admin_reasons, "MOST_AT_ONCE", 2)
+    jobs = [make_job(StatusCode.CREATED) for _ in range(3)]
+    between, _ = asked(olive, Job, "cancel", jobs)
+    assert between.status_code == 302 and not Job.objects.stop_requested().exists()
+
+
+def test_who_searched_and_chose_all_cancels_what_was_found(olive):
+    found, other = make_job(StatusCode.CREATED, action="found"), make_job(StatusCode.CREATED, action="other")
+    asked(olive, Job, "cancel", [found], query="?q=found", select_across="1")
+    assert set(Job.objects.exclude(stop_request="").values_list("pk", flat=True)) == {found.pk}
+    assert Job.objects.get(pk=other.pk).stop_request == ""
+
+
+def test_who_may_only_look_cannot_cancel_not_even_by_confirming(client, rows):
+    bob = bob_who_may(client, "view_job")
+    assert bob.get(page(Job)).status_code == 200
+    asked(bob, Job, "cancel", [rows[Job]])
+    confirmed = {"action": "cancel", "_selected_action": "0", "frozen": rows[Job].identifier, "why": "x"}
+    bob.post(page(Job), confirmed)
+    assert Job.objects.get(pk=rows[Job].pk).stop_request == ""
+
+
+def test_who_may_cancel_jobs_can_do_so_but_not_edit(client, rows):
+    bob = bob_who_may(client, "view_job", "cancel_job")
+    asked(bob, Job, "cancel", [rows[Job]])
+    assert Job.objects.get(pk=rows[Job].pk).stop_requested_by == "bob"
+    assert bob.post(page(Job, "change", rows[Job].pk), {}).status_code == 403
+
+
+def test_rows_lead_to_their_pages_and_to_their_audit(olive, rows):
+    for model, address in ((Job, "job"), (JobRequest, "request")):
+        shown = olive.get(page(model, "change", rows[model].pk)).content.decode()
+        assert f'href="/{address[0]}/{rows[model].identifier}/"' in shown and "View on dashboard" in shown
+        history = olive.get(page(model, "history", rows[model].pk))
+        assert history.url == f"/audit/?kind={address}&object={rows[model].identifier}"
+
+
+def test_the_front_page_says_how_it_stands_and_what_one_did_last(olive, rows):
+    asked(olive, Job, "cancel", [rows[Job]])
+    shown = olive.get("/admin/").content.decode()
+    assert "All is well" in shown and "last heard" in shown and "cancel job" in shown
+    Heartbeat.objects.all().delete()
+    shown = olive.get("/admin/").content.decode()
+    assert "Trouble" in shown and "start `manage.py run`" in shown
+
+
+def test_heartbeats_are_told_in_words_and_harmlessly(olive):
+    Heartbeat.beat("run", tick_ms=1, jobs=["a", "b"], nothing=None, slots={"db": 2}, nasty="<b>x</b>\u202e")
+    shown = olive.get(page(Heartbeat)).content.decode()
+    for words in ("tick ms: 1", "jobs: 2: a and b", "nothing: none", "slots: db 2", "&lt;b&gt;x&lt;/b&gt;\\u202e"):
+        assert words in shown, words
 
 
 def test_the_page_of_a_job_says_where_its_log_and_its_outputs_lie(olive, rows):
@@ -236,43 +371,6 @@ def test_lists_of_rows_of_jobs_lead_to_the_jobs(olive, rows):
         assert f'href="{address}"' in olive.get(page(model)).content.decode()
 
 
-def test_cancelling_many_jobs_costs_as_many_queries_as_cancelling_two(olive):
-    def queries_for(count: int) -> int:
-        pks = [make_job(StatusCode.CREATED).pk for _ in range(count)]
-        with CaptureQueriesContext(connection) as captured:
-            olive.post(page(Job), {"action": "cancel", "reason": "wrong codelist", "_selected_action": pks})
-        return len(captured)
-
-    assert queries_for(2) == queries_for(40)
-    assert Job.objects.filter(stop_requested_by="olive").count() == 42
-
-
-def test_who_searched_and_chose_all_cancels_what_was_found(olive):
-    found, other = make_job(StatusCode.CREATED, action="found"), make_job(StatusCode.CREATED, action="other")
-
-    olive.post(
-        page(Job) + "?q=found",
-        {"action": "cancel", "reason": "x", "select_across": "1", "_selected_action": [found.pk]},
-    )
-
-    assert set(Job.objects.exclude(stop_request="").values_list("pk", flat=True)) == {found.pk}
-    assert Job.objects.get(pk=other.pk).stop_request == ""
-
-
-def test_who_may_only_look_cannot_cancel(client, rows):
-    bob = bob_who_may(client, "view_job")
-    assert bob.get(page(Job)).status_code == 200
-    bob.post(page(Job), {"action": "cancel", "reason": "wrong codelist", "_selected_action": [rows[Job].pk]})
-    assert Job.objects.get(pk=rows[Job].pk).stop_request == ""
-
-
-def test_who_may_change_jobs_can_cancel_but_not_edit(client, rows):
-    bob = bob_who_may(client, "view_job", "change_job")
-    bob.post(page(Job), {"action": "cancel", "reason": "wrong codelist", "_selected_action": [rows[Job].pk]})
-    assert Job.objects.get(pk=rows[Job].pk).stop_requested_by == "bob"
-    assert bob.post(page(Job, "change", rows[Job].pk), {}).status_code == 403
-
-
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_without_a_permission_nothing_is_shown(client, rows, model):
     bob = bob_who_may(client)
@@ -280,10 +378,10 @@ def test_without_a_permission_nothing_is_shown(client, rows, model):
     assert bob.get(page(model, "change", rows[model].pk)).status_code == 403
 
 
-@pytest.mark.parametrize("address", ["/", "/admin/", "/admin/jobs/job/"])
+@pytest.mark.parametrize("address", ["/", "/admin/", "/admin/jobs/job/", "/admin/login/", "/admin/nowhere/"])
 def test_strangers_are_asked_who_they_are(client, address):
-    answer = client.get(address)
-    assert answer.status_code == 302 and answer.url.startswith("/admin/login/")
+    answer = client.get(address, follow=True)
+    assert answer.redirect_chain[-1][0].startswith("/login/")
 
 
 def test_a_flag_is_added_with_who_and_why_and_is_never_edited(olive):
@@ -295,6 +393,7 @@ def test_a_flag_is_added_with_who_and_why_and_is_never_edited(olive):
     flag = Flag.objects.get()
     assert (flag.name, flag.value, flag.set_by, flag.reason) == ("paused", "on", "olive", "new disk")
     assert flag.set_at <= timezone.now()
+    assert audited() == [("olive", "admin", "switch", "flag", "paused", "new disk")]
     assert olive.post(page(Flag, "change", flag.pk), {"value": ""}).status_code == 403
     assert olive.post(page(Flag, "delete", flag.pk), {"post": "yes"}).status_code == 403
 
@@ -335,24 +434,43 @@ def test_a_flag_without_a_reason_or_a_name_is_not_added(olive, missing):
 
 def test_a_request_can_be_told_to_the_job_server_again_by_those_who_may(client, rows):
     Delivery.objects.update(acknowledged="digest", settled=True)
-    asked = {"action": "tell_again", "_selected_action": [rows[Delivery].pk]}
-    bob_who_may(client, "view_delivery").post(page(Delivery), asked)
+    asked(bob_who_may(client, "view_delivery"), Delivery, "tell_again", [rows[Delivery]])
     assert Delivery.objects.get().settled
     client.force_login(User.objects.create_superuser("olive"))
-    answer = client.post(page(Delivery), asked, follow=True)
-    assert "1 request(s) will be told to the job-server again." in answer.content.decode()
+    _, answer = asked(client, Delivery, "tell_again", [rows[Delivery]], "it lost its database")
+    assert messages_of(answer) == ["1 request(s) will be told to the job-server again."]
     delivery = Delivery.objects.get()
     assert (delivery.acknowledged, delivery.settled) == ("", False)
+    identifier = rows[JobRequest].identifier
+    assert audited() == [("olive", "admin", "tell again", "request", identifier, "it lost its database")]
 
 
 def test_a_request_whose_git_host_never_answers_is_refused_by_those_who_may_with_a_reason(client, rows):
     waiting = JobRequest.objects.create(outcome="waiting", workspace="w", backend="development")
-    asked = {"action": "refuse", "_selected_action": [waiting.pk, rows[JobRequest].pk]}
-    bob_who_may(client, "view_jobrequest").post(page(JobRequest), asked | {"reason": "no"})
-    client.force_login(User.objects.create_superuser("olive"))
-    assert "say why" in client.post(page(JobRequest), asked, follow=True).content.decode()
+    chosen = [waiting, rows[JobRequest]]
+    asked(bob_who_may(client, "view_jobrequest"), JobRequest, "refuse", chosen)
     assert JobRequest.objects.get(pk=waiting.pk).is_waiting
-    answer = client.post(page(JobRequest), asked | {"reason": "that host is gone"}, follow=True).content.decode()
-    assert "1 request(s) refused" in answer and "1 request(s) did not wait any more" in answer
+    client.force_login(User.objects.create_superuser("olive"))
+    between, answer = asked(client, JobRequest, "refuse", chosen, "that host is gone")
+    assert "1 waiting to be planned" in between.content.decode()
+    assert messages_of(answer) == [
+        "1 request(s) refused; whoever asked will be told.",
+        "1 request(s) did not wait any more.",
+    ]
     waiting.refresh_from_db()
     assert (waiting.outcome, waiting.outcome_message) == ("refused", "Refused by the operators: that host is gone")
+
+
+def test_a_lock_out_is_lifted_and_a_token_revoked_by_those_who_may(client):
+    bob_who_may(client, "view_logincount", "change_user", "view_apitoken", "change_apitoken")
+    count = LogInCount.objects.create(name="alice", failures=7, last_at=timezone.now())
+    asked(client, LogInCount, "lift", [count], "she called")
+    count.refresh_from_db()
+    token = ApiToken.objects.create(user=User.objects.get(), name="monitor", digest="0" * 64, beginning="abc")
+    asked(client, ApiToken, "revoke", [token], "lost laptop")
+    token.refresh_from_db()
+    assert count.failures == 0 and token.revoked_at is not None
+    assert [entry[2:] for entry in audited()] == [
+        ("lift", "log-in count", "alice", "she called"),
+        ("revoke", "token", "abc", "lost laptop"),
+    ]

@@ -331,3 +331,35 @@ def test_watching_an_engine_that_does_not_answer_is_no_trouble_and_can_be_ended(
     unwatch = rig.unavailable().watch(lambda: None)
 
     unwatch()
+
+
+# --- usage
+
+
+def test_the_usage_of_a_running_container_grows_and_nobody_else_has_any(rig):
+    running, ended = rig.endless(), rig.spec()
+    rig.executor.start(running)
+    rig.run(ended)
+    rig.wait_for(running, Phase.RUNNING)
+
+    first = rig.executor.usage(running.name)
+    wait_until(lambda: rig.executor.usage(running.name).at > first.at, what="a later look")
+    second = rig.executor.usage(running.name)
+
+    assert second.cpu_seconds >= first.cpu_seconds >= 0 and first.memory_bytes > 0
+    assert first.at.utcoffset().total_seconds() == 0
+    assert rig.executor.usage(ended.name) is None
+    assert rig.executor.usage("contract-none") is None
+    rig.release(running)
+    rig.wait_for(running, Phase.EXITED)
+
+
+def test_the_usage_of_an_engine_that_does_not_answer_is_unknown(rig):
+    with pytest.raises(ExecutorUnavailable):
+        rig.unavailable().usage("contract-none")
+
+
+def test_another_installations_container_has_no_usage_here(rig):
+    spec = rig.spec()
+    rig.occupy(spec)
+    assert rig.executor.usage(spec.name) is None

@@ -6,9 +6,7 @@ bear the same name, for the names come from job ids.
 """
 
 import contextlib
-import json
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -19,7 +17,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from jobs.errors import JobError
 from jobs.text import listed
-from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status
+from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status, Usage
 from runner.executors.docker import life
 from runner.executors.docker import logs as docker_logs
 from runner.executors.docker import status as docker_status
@@ -35,6 +33,7 @@ from runner.executors.docker.profile import (
     create_body,
     redacted,
 )
+from runner.executors.docker.stats import usage_of
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,6 @@ _CANNOT_END = (
     "uses has most likely stopped answering"
 )
 _KILLED = 137
-_LATE_EVENT_SECONDS = 0.3
 
 
 class DockerExecutor:
@@ -212,21 +210,8 @@ class DockerExecutor:
         if why := life.why_the_end_does_not_count(self._engine, container_id, status, created_at):
             return replace(status, phase=Phase.INTERRUPTED, exit_code=None, reason=why)
         if status.exit_code == _KILLED and not status.out_of_memory:
-            return replace(status, out_of_memory=self._has_run_out_of_memory(container_id, status))
+            return replace(status, out_of_memory=life.ran_out_of_memory(self._engine, container_id, status))
         return status
-
-    def _has_run_out_of_memory(self, container_id: str, status: Status) -> bool:
-        """The engine forgets to mark a container when the kernel's word arrives after the container's end.
-
-        Its event is there all the same; on a loaded machine it comes a moment later.
-        """
-        filters = {"type": ["container"], "event": ["oom"], "container": [container_id]}
-        parameters = {
-            "since": str(int(status.started_at.timestamp())) if status.started_at else "0",
-            "until": f"{time.time() + _LATE_EVENT_SECONDS:.6f}",
-            "filters": json.dumps(filters),
-        }
-        return any(self._engine.stream("whether memory ran out", "/events", parameters, patient=False))
 
     def logs(self, name: str, *, since: str = "", follow: bool = False) -> LogStream:
         what = f"for the log of {name}"
@@ -247,6 +232,18 @@ class DockerExecutor:
             return {}
         with understanding(f"about {name}"):
             return redacted(container)
+
+    def usage(self, name: str) -> Usage | None:
+        """Without the pause that the engine makes for a second reading: `one_shot`, in its API since 1.41."""
+        what = f"what {name} uses"
+        with self._engine.asked(what) as client:
+            container = self._find(client, name)
+            try:
+                answer = client.stats(container["Id"], stream=False, one_shot=True) if container else None
+            except NotFound:
+                return None
+        with understanding(what):
+            return usage_of(answer) if answer else None
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         watcher = EventWatcher(self._engine, self.instance, died=self._died.add, changed=changed)

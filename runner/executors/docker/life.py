@@ -47,6 +47,7 @@ _LOST_WITH_ITS_HOST = 255
 # The engine tells of a start 2 to 20 ms and of an end 7 to 40 ms after the moment that it writes down for them.
 _TOLD_WITHIN_SECONDS = 1.0
 _MEANWHILE_SECONDS = 0.05
+_LATE_EVENT_SECONDS = 0.3
 _WHAT = "whether it saw the container's end"
 _Event = tuple[str, str]  # id of the container (or network, …), action
 
@@ -153,3 +154,17 @@ def _events(client: APIClient, until: str, container_id: str = "") -> list[_Even
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def ran_out_of_memory(engine: Engine, container_id: str, status: Status) -> bool:
+    """The engine forgets to mark a container when the kernel's word arrives after the container's end.
+
+    Its event is there all the same; on a loaded machine it comes a moment later.
+    """
+    filters = {"type": ["container"], "event": ["oom"], "container": [container_id]}
+    parameters = {
+        "since": str(int(status.started_at.timestamp())) if status.started_at else "0",
+        "until": f"{time.time() + _LATE_EVENT_SECONDS:.6f}",
+        "filters": json.dumps(filters),
+    }
+    return any(engine.stream("whether memory ran out", "/events", parameters, patient=False))

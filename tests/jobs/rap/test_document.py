@@ -206,7 +206,7 @@ def test_the_document_is_published_as_it_is(caller):
 
 
 @pytest.mark.django_db
-def test_the_page_for_people_tells_every_call_schema_and_example_and_loads_nothing():
+def test_the_page_for_people_tells_every_call_schema_and_example_and_loads_its_own_style_only():
     answer = Caller(None).get("/docs/")
     page = answer.content.decode()
     for path, methods in document()["paths"].items():
@@ -216,5 +216,6 @@ def test_the_page_for_people_tells_every_call_schema_and_example_and_loads_nothi
     for name, schema in SCHEMAS.items():
         assert f'id="schema-{name}"' in page and all(key in page for key in schema["properties"])
     assert "&quot;rap_id&quot;: &quot;abcdefgh12345678&quot;" in page
-    assert not re.search(r"<script|<link|src=|https?://(?!github)", page)
-    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert not re.search(r"<script|<style|style=|src=|https?://(?!github)", page)
+    assert re.findall(r"<link[^>]*>", page) == ['<link rel="stylesheet" href="/static/css/rap.css">']
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]

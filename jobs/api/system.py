@@ -1,0 +1,157 @@
+"""Calls about the system: whether it works, what operators have switched, and who calls."""
+
+from datetime import datetime
+from typing import Annotated
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Body, Path, Query, Router, Schema
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from jobs import asking
+from jobs.api.jobs import BIGGEST_KEY
+from jobs.api.operations import operation
+from jobs.api.problems import Trouble
+from jobs.api.wishes import Reason
+from jobs.health import health
+from jobs.models import AuditEntry, Flag
+from jobs.people.access import who
+
+router = Router(tags=["the system"])
+
+MOST_AHEAD_DAYS = 366
+
+
+class Whoami(Schema):
+    """Who calls, and what this call's token or session may do."""
+
+    name: str = Field(examples=["olive"])
+    roles: list[str] = Field(examples=[["operator"]])
+    permissions: list[str] = Field(examples=[["jobs.view_job", "jobs.read_log"]])
+    token: str | None = Field(description="the token's name; null for a session", examples=["nightly report"])
+    may_change: bool = Field(description="whether this call may ask for changes at all")
+    expires_at: datetime | None = Field(description="until when the token lasts")
+
+
+class System(Schema):
+    """Whether the processes of this installation are at work."""
+
+    backend: str = Field(examples=["tpp"])
+    status: str = Field(description="ok or trouble", examples=["ok"])
+    problems: list[str] = Field(description="what is wrong and what to do; none means well", examples=[[]])
+    run: dict = Field(description="the runner's last sign of life", examples=[{"at": None, "age_seconds": None}])
+    sync: dict = Field(description="the same of the process that speaks with the job-server, and what it says")
+
+
+class FlagRow(Schema):
+    """One setting of one switch."""
+
+    id: int | None = Field(description="null if it was never set")
+    name: Flag.Name = Field(examples=["paused"])
+    on: bool
+    value: str = Field(description="empty: off", examples=["on"])
+    set_by: str = Field(examples=["olive"])
+    reason: str = Field(examples=["The disk is being replaced"])
+    set_at: datetime | None
+    expires_at: datetime | None = Field(description="when it goes off by itself")
+
+
+class Flags(Schema):
+    """How every switch stands now."""
+
+    flags: list[FlagRow]
+
+
+class FlagPage(Schema):
+    """How a switch stood, the newest first."""
+
+    settings: list[FlagRow]
+    next: int | None = Field(description="give it as `before` for the older ones; null: that is all")
+
+
+class Switch(BaseModel):
+    """What a switch is to be set to."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    on: bool
+    reason: Reason
+    until: AwareDatetime | None = Field(
+        None, strict=False, description="when it goes off by itself; only for `on`", examples=["2026-11-26T18:00:00Z"]
+    )
+
+
+FlagName = Annotated[Flag.Name, Path(description="which switch", examples=["paused"])]
+
+
+@operation(router, "GET", "/whoami", Whoami)
+def whoami(request: HttpRequest) -> dict:
+    """Say who calls and what may be done."""
+    caller = request.auth
+    return {
+        "name": caller.user.get_username(),
+        "roles": list(caller.user.groups.order_by("name").values_list("name", flat=True)),
+        "permissions": caller.permissions(),
+        "token": caller.token.name if caller.token else None,
+        "may_change": caller.token.may_change if caller.token else True,
+        "expires_at": caller.token.expires_at if caller.token else None,
+    }
+
+
+@operation(router, "GET", "/system", System)
+def get_system(request: HttpRequest) -> dict:
+    """Say whether the system works.
+
+    The same as /healthz/ tells monitors; it is answered with 200 whatever it says.
+    """
+    found = health()
+    return {"backend": settings.BACKEND, "status": "trouble" if found["problems"] else "ok", **found}
+
+
+@operation(router, "GET", "/flags", Flags)
+def list_flags(request: HttpRequest) -> dict:
+    """Say how every switch stands."""
+    current = Flag.objects.current()
+    return {"flags": [_row(name, current.get(name)) for name in Flag.Name]}
+
+
+@operation(router, "GET", "/flags/{name}/history", FlagPage)
+def list_flag_history(
+    request: HttpRequest,
+    name: FlagName,
+    before: Annotated[int | None, Query(ge=1, le=BIGGEST_KEY, description="`next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> dict:
+    """Say who has set a switch, when and why."""
+    older = {"pk__lt": before} if before else {}
+    found = list(Flag.objects.filter(name=name, **older).order_by("-pk")[: limit + 1])
+    rows = [_row(flag.name, flag) for flag in found[:limit]]
+    return {"settings": rows, "next": found[limit - 1].pk if len(found) > limit else None}
+
+
+@operation(router, "POST", "/flags/{name}", FlagRow, permissions=("jobs.add_flag",), changes=True)
+def switch_flag(request: HttpRequest, name: FlagName, switch: Body[Switch]) -> dict:
+    """Set a switch.
+
+    `paused` and `reboot`: no job starts. `db-maintenance`: no job that reads the database starts. Each holds until it
+    is switched off, or until `until`.
+    """
+    if switch.until and not switch.on:
+        raise Trouble(422, "The call cannot be understood", "`until` goes with `on`: true only.")
+    if switch.until and not 0 < (switch.until - timezone.now()).total_seconds() < MOST_AHEAD_DAYS * 86400:
+        raise Trouble(422, "The call cannot be understood", "`until` has to lie ahead, by a year at most.")
+    try:
+        value = "on" if switch.on else ""
+        flag = asking.switch(name, value, who(request, AuditEntry.Via.API), switch.reason, until=switch.until)
+    except asking.NoReason as error:
+        raise Trouble(422, "No reason", str(error)) from error
+    return _row(name, flag)
+
+
+def _row(name: str, flag: Flag | None) -> dict:
+    if flag is None:
+        empty = dict.fromkeys(("value", "set_by", "reason"), "")
+        return {"id": None, "name": name, "on": False, "set_at": None, "expires_at": None, **empty}
+    columns = ("value", "set_by", "reason", "set_at", "expires_at")
+    return {"id": flag.pk, "name": name, "on": bool(flag.value), **{each: getattr(flag, each) for each in columns}}

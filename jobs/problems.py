@@ -1,0 +1,169 @@
+"""What is wrong with this installation, each as a sentence with what to do: for /healthz/, the banner, the system page.
+
+A problem means that somebody has to look now. A warning is something that somebody has decided, or that will become a
+problem. Worst first. No names of files or studies: monitors pass the sentences on.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from jobs.models import Flag, JobRequest
+from jobs.models.flag import is_recent
+from jobs.signs import Signs, Sync
+from jobs.text import size_in_words
+
+LONGEST_WITHOUT_POLL = timedelta(minutes=5)
+LONGEST_FIRST_POLL = timedelta(minutes=1)
+LONGEST_UNDELIVERED = timedelta(minutes=10)
+LONGEST_UNPLANNED = timedelta(minutes=15)
+LONGEST_WITHOUT_ENGINE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`text` says what is so and `what` what to do. `flag` is the name of the flag that causes it, or empty."""
+
+    kind: str
+    text: str
+    what: str
+    since: datetime | None = None
+    flag: str = ""
+    until: datetime | None = None
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.text}: {self.what}"
+
+
+def problems(signs: Signs) -> list[Problem]:
+    """Worst first; none means well. One query. Raises DatabaseError."""
+    return [
+        *_of_runner(signs),
+        *_of_job_server(signs.sync),
+        *_of_engine(signs),
+        *_of_plans_and_posts(signs.sync),
+    ]
+
+
+def warnings(signs: Signs, flags: Mapping[str, Flag]) -> list[Problem]:
+    """What is as somebody wanted it, or will soon be a problem. `flags` are those that are on. No query."""
+    return [*_of_flags(flags), *_of_disks(signs)]
+
+
+def _of_runner(signs: Signs) -> Iterator[Problem]:
+    if not signs.run.is_fresh:
+        yield Problem(
+            "runner",
+            f"The runner {signs.run.last_heard}, so no job goes on",
+            "start `manage.py run`, its log says why it ended.",
+            signs.run.at,
+        )
+
+
+def _of_engine(signs: Signs) -> Iterator[Problem]:
+    since = signs.run.engine_silent_since
+    if signs.run.is_fresh and since is not None and not is_recent(since, LONGEST_WITHOUT_ENGINE):
+        yield Problem(
+            "engine",
+            f"The Docker engine has not answered since {since:%Y-%m-%d %H:%M:%S} UTC, so no job can go on",
+            "see whether `docker info` answers.",
+            since,
+        )
+
+
+def _of_job_server(sync: Sync) -> Iterator[Problem]:
+    if not sync.is_needed:
+        return
+    if not sync.is_fresh:
+        yield Problem(
+            "sync",
+            f"The process that speaks with the job-server {sync.last_heard}, so no request is planned",
+            "start `manage.py sync`, its log says why it ended.",
+            sync.at,
+        )
+    elif settings.JOB_SERVER_ENDPOINT:
+        yield from _of_polls(sync)
+
+
+def _of_polls(sync: Sync) -> Iterator[Problem]:
+    polled_at, started_at = sync.time("last_poll_at"), sync.time("started_at")
+    why = _because(sync.sentence("poll_failure"))
+    what = (
+        "see whether it can be reached from this machine, and whether JOB_SERVER_ENDPOINT and JOB_SERVER_TOKEN are "
+        "right."
+    )
+    if polled_at is None:
+        if started_at is None or not is_recent(started_at, LONGEST_FIRST_POLL):
+            yield Problem("job-server", f"The job-server has never been reached yet{why}", what)
+    elif not is_recent(polled_at, LONGEST_WITHOUT_POLL):
+        minutes = LONGEST_WITHOUT_POLL // timedelta(minutes=1)
+        text = f"The job-server has not been reached for {minutes} minutes{why}"
+        yield Problem("job-server", text, what, polled_at)
+
+
+def _of_plans_and_posts(sync: Sync) -> Iterator[Problem]:
+    if sync.is_needed and sync.is_fresh:
+        yield from _of_plans()
+        if settings.JOB_SERVER_ENDPOINT:
+            yield from _of_posts(sync)
+
+
+def _of_plans() -> Iterator[Problem]:
+    oldest = JobRequest.objects.waiting().order_by("received_at").values_list("received_at", flat=True).first()
+    if oldest is not None and not is_recent(oldest, LONGEST_UNPLANNED):
+        yield Problem(
+            "plans",
+            f"A request has waited to be planned since {oldest:%Y-%m-%d %H:%M:%S} UTC",
+            "see what it waits for in the admin (job requests), mostly a git host. If that will never answer, refuse "
+            "the request there.",
+            oldest,
+        )
+
+
+def _of_posts(sync: Sync) -> Iterator[Problem]:
+    since = sync.time("oldest_undelivered_since")
+    if since is not None and not is_recent(since, LONGEST_UNDELIVERED):
+        number = sync.count("waiting_to_be_delivered") or "some"
+        yield Problem(
+            "posts",
+            f"The job-server has not acknowledged the states of {number} request(s) since {since:%Y-%m-%d %H:%M:%S} "
+            f"UTC{_because(sync.sentence('post_failure'))}, so their users do not see how they go on",
+            "see each one's failure in the admin (deliveries); what the job-server refuses its operators have to look "
+            "into.",
+            since,
+        )
+
+
+_FLAGS = {
+    Flag.Name.REBOOT: ("Prepared for a reboot, no new job starts. Set", "switch it off after the reboot."),
+    Flag.Name.PAUSED: ("Paused, no new job starts. Set", "resume when the reason is gone."),
+    Flag.Name.DB_MAINTENANCE: ("Database maintenance, database jobs wait. Set", "switch it off when it has ended."),
+}
+
+
+def _of_flags(flags: Mapping[str, Flag]) -> Iterator[Problem]:
+    for name, (words, what) in _FLAGS.items():
+        if flag := flags.get(name):
+            yield Problem(
+                str(name), f"{words} by {flag.set_by}: {flag.reason}", what, flag.set_at, str(name), flag.expires_at
+            )
+
+
+def _of_disks(signs: Signs) -> Iterator[Problem]:
+    """Only what a runner that lives has said: it looks every few seconds."""
+    for disk in signs.run.disks if signs.run.is_fresh else ():
+        free, least = size_in_words(disk.free), size_in_words(disk.least)
+        if disk.is_full:
+            yield Problem(
+                "disk", f"No new job starts: only {free} is free for {disk.name}", f"free space; {least} are needed."
+            )
+        elif disk.is_nearly_full:
+            text = f"The disk for {disk.name} is nearly full: {free} is free, and below {least} no new job starts"
+            yield Problem("disk", text, "free space soon.")
+
+
+def _because(failure: str | None) -> str:
+    return f" ({failure})" if failure else ""

@@ -1,0 +1,221 @@
+"""What the processes say of themselves with each sign of life, read with suspicion: each as what it has to be.
+
+A sign may come from an older version of the code, and a job-server may have brought words into what sync says. Whatever
+is not of the expected kind counts as not said. Reads the database once, asks nothing else.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from jobs.models import Heartbeat
+from jobs.models.flag import FRESH, is_recent
+from jobs.text import UNSAFE_CHARACTERS
+from jobs.wire import moment
+
+# What sync says of itself (Heartbeat.beat) and /healthz/ passes on, whatever else it may come to say.
+_TIMES = (
+    "started_at",
+    "last_poll_at",
+    "last_post_at",
+    "poll_failing_since",
+    "post_failing_since",
+    "oldest_undelivered_since",
+)
+_COUNTS = ("poll_failures", "post_failures", "waiting_to_be_planned", "waiting_to_be_delivered")
+_SENTENCES = ("poll_failure", "post_failure")
+SAID_BY_SYNC = (*_TIMES, *_COUNTS, *_SENTENCES)
+MOST_TEXT = 300
+_MOST_COUNT = 10**12
+_MOST_SIZE = 10**18
+_MOST_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Sizes in bytes; `error` instead of them where the disk could not be asked."""
+
+    name: str
+    at: datetime | None
+    free: int = 0
+    total: int = 0
+    least: int = 0
+    error: str = ""
+
+    @property
+    def used(self) -> int:
+        return max(0, self.total - self.free)
+
+    @property
+    def percent(self) -> int:
+        return round(100 * self.used / self.total) if self.total else 0
+
+    @property
+    def low(self) -> int:
+        """So much may be used before it is nearly full; `high`: before it is full."""
+        return max(0, self.total - 2 * self.least)
+
+    @property
+    def high(self) -> int:
+        return max(0, self.total - self.least)
+
+    @property
+    def is_full(self) -> bool:
+        """No new job starts."""
+        return not self.error and self.free < self.least
+
+    @property
+    def is_nearly_full(self) -> bool:
+        return not self.error and self.free < 2 * self.least
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question that was asked of an engine or a job-server: how long the answer took, or why there was none."""
+
+    at: datetime | None
+    ms: float | None
+    error: str
+
+
+@dataclass(frozen=True)
+class Slots:
+    pool: str
+    used: float
+    limit: int
+
+
+class Sign:
+    """The last sign of life of one process; `at` is None if it was never heard."""
+
+    def __init__(self, beat: Heartbeat | None):
+        self.at: datetime | None = beat.at if beat else None
+        self.detail: Mapping = beat.detail if beat and isinstance(beat.detail, dict) else {}
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.at is not None and is_recent(self.at, FRESH)
+
+    @property
+    def last_heard(self) -> str:
+        """Goes on after the process's name."""
+        return f"was last heard at {self.at:%Y-%m-%d %H:%M:%S} UTC" if self.at else "was never heard"
+
+    def time(self, key: str) -> datetime | None:
+        return _time(self.detail.get(key))
+
+    def count(self, key: str) -> int | None:
+        return _count(self.detail.get(key))
+
+    def number(self, key: str) -> float | None:
+        return _number(self.detail.get(key))
+
+    def sentence(self, key: str) -> str | None:
+        return _sentence(self.detail.get(key))
+
+    def seen(self) -> dict:
+        """For /healthz/: `at` and `age_seconds`."""
+        if self.at is None:
+            return {"at": None, "age_seconds": None}
+        return {"at": moment(self.at), "age_seconds": round((timezone.now() - self.at).total_seconds(), 1)}
+
+    def answers(self, key: str) -> list[Answer]:
+        """The last questions and their answers, oldest first."""
+        return [
+            Answer(_time(each.get("at")), _number(each.get("ms")), _sentence(each.get("error")) or "")
+            for each in _mappings(self.detail.get(key))
+        ]
+
+
+class Run(Sign):
+    """Of `manage.py run`."""
+
+    @property
+    def engine_silent_since(self) -> datetime | None:
+        since = self.number("engine_unavailable_since")
+        return datetime.fromtimestamp(since, UTC) if since and since < 10**11 else None
+
+    @property
+    def disks(self) -> list[Disk]:
+        return [_disk(each) for each in _mappings(self.detail.get("disks"))]
+
+    @property
+    def slots(self) -> list[Slots]:
+        pools = self.detail.get("slots")
+        found = pools.items() if isinstance(pools, dict) else ()
+        return [
+            Slots(_sentence(pool) or "", _number(each.get("used")) or 0.0, _count(each.get("limit")) or 0)
+            for pool, each in found
+            if isinstance(each, dict)
+        ]
+
+    @property
+    def why_held(self) -> dict[str, str]:
+        held = self.detail.get("why_held")
+        return {_sentence(pool): _sentence(why) or "" for pool, why in held.items()} if isinstance(held, dict) else {}
+
+
+class Sync(Sign):
+    """Of `manage.py sync`. `said` is what /healthz/ passes on."""
+
+    @property
+    def said(self) -> dict[str, str | int | None]:
+        readers: dict[tuple[str, ...], Callable] = {
+            _TIMES: lambda key: moment(self.time(key)),
+            _COUNTS: self.count,
+            _SENTENCES: self.sentence,
+        }
+        return {key: read(key) for keys, read in readers.items() for key in keys}
+
+    @property
+    def is_needed(self) -> bool:
+        return bool(settings.JOB_SERVER_ENDPOINT or settings.RAP_API_TOKENS)
+
+
+@dataclass(frozen=True)
+class Signs:
+    run: Run
+    sync: Sync
+
+    @classmethod
+    def read(cls) -> "Signs":
+        """One query. Raises DatabaseError."""
+        beats = {beat.name: beat for beat in Heartbeat.objects.filter(name__in=("run", "sync"))}
+        return cls(Run(beats.get("run")), Sync(beats.get("sync")))
+
+
+def _disk(said: Mapping) -> Disk:
+    sizes = {key: min(_MOST_SIZE, _count(said.get(key), _MOST_SIZE) or 0) for key in ("free", "total", "least")}
+    return Disk(
+        _sentence(said.get("name")) or "", _time(said.get("at")), error=_sentence(said.get("error")) or "", **sizes
+    )
+
+
+def _mappings(value: object) -> Iterator[Mapping]:
+    return (each for each in (value if isinstance(value, list) else [])[-_MOST_LISTED:] if isinstance(each, dict))
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        time = parse_datetime(value) if isinstance(value, str) else None
+        return time.astimezone(UTC) if time and time.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _count(value: object, most: int = _MOST_COUNT) -> int | None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < most
+    return value if is_count else None
+
+
+def _number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST_COUNT
+    return float(value) if is_number else None
+
+
+def _sentence(value: object) -> str | None:
+    return UNSAFE_CHARACTERS.sub(" ", value)[:MOST_TEXT] if isinstance(value, str) else None

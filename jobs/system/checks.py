@@ -1,0 +1,226 @@
+"""Each check of the system page: what is so, against which limit, since when, and what to do if it is not well.
+
+Figures come from the processes' signs of life; only the database's own file is looked at here. docs/troubles.md has an
+entry for each check.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from jobs.models.flag import FRESH, MOST_AHEAD, is_recent
+from jobs.problems import (
+    LONGEST_UNDELIVERED,
+    LONGEST_UNPLANNED,
+    LONGEST_WITHOUT_ENGINE,
+    LONGEST_WITHOUT_POLL,
+    Problem,
+)
+from jobs.signs import Answer, Disk, Run, Sign, Signs, Sync
+from jobs.system.queue import Queue
+from jobs.text import size_in_words
+from jobs.version import version
+
+OK, WARN, BAD, OFF = "ok", "warn", "bad", "off"
+SLOW_TURN_MS, SLOW_ENGINE_MS, SLOW_SERVER_MS = 1000, 2000, 10_000
+LARGE_WAL_BYTES = 512 * 1024**2
+LONG_WAIT = timedelta(hours=4)
+
+
+@dataclass(frozen=True)
+class Check:
+    """`what` is shown where the check is not well; `at` is a moment that belongs to the value, `since` to the state."""
+
+    name: str
+    state: str
+    value: str
+    limit: str = ""
+    at: datetime | None = None
+    since: datetime | None = None
+    what: str = ""
+    answers: list[Answer] = field(default_factory=list)
+    disk: Disk | None = None
+
+    @property
+    def word(self) -> str:
+        return {OK: "well", WARN: "look", BAD: "wrong", OFF: "off"}[self.state]
+
+
+def checks(signs: Signs, problems: list[Problem], queue: Queue) -> list[Check]:
+    """In the order in which things depend on each other. No query beyond what the arguments hold."""
+    found = {problem.kind: problem for problem in problems}
+    rows = [
+        *_runner(signs.run, found),
+        *_engine(signs.run, found),
+        *(_disk(disk) for disk in signs.run.disks if signs.run.is_fresh),
+        *_sync(signs.sync, found),
+        _queue(queue),
+        *_this_process(signs),
+    ]
+    return [row if row.state in (WARN, BAD) else replace(row, what="") for row in rows]
+
+
+def _runner(run: Run, found: dict[str, Problem]) -> Iterator[Check]:
+    where = f"process {run.count('pid')} on {run.sentence('host')}" if run.detail.get("pid") else "alive"
+    problem = found.get("runner")
+    yield Check(
+        "Runner", BAD if problem else OK, "silent" if problem else where, f"heard within {FRESH.seconds} s", at=run.at,
+        since=run.at if problem else run.time("started_at"), what=problem.what if problem else "",
+    )  # fmt: skip
+    if (tick := run.number("tick_ms")) is not None and not problem:
+        yield Check(
+            "A turn of the runner", WARN if tick > SLOW_TURN_MS else OK, f"{tick:.0f} ms", f"{SLOW_TURN_MS} ms",
+            what="See what keeps this machine or its disk busy; turns wait for the database.",
+        )  # fmt: skip
+
+
+def _engine(run: Run, found: dict[str, Problem]) -> Iterator[Check]:
+    if not run.is_fresh:
+        return
+    answers, silent = run.answers("engine_answers"), run.engine_silent_since
+    last = answers[-1] if answers else None
+    state, value = OK, run.sentence("engine") or "not asked yet"
+    if "engine" in found:
+        state, value = BAD, (last.error if last and last.error else "does not answer")
+    elif silent or (last and (last.ms or 0) > SLOW_ENGINE_MS):
+        state = WARN
+    yield Check(
+        "Docker engine", state, value, f"answers within {LONGEST_WITHOUT_ENGINE.seconds} s",
+        at=last.at if last else None, since=silent,
+        what="See whether `docker info` answers on the runner's machine; running containers go on.",
+        answers=answers,
+    )  # fmt: skip
+
+
+def _disk(disk: Disk) -> Check:
+    name = f"Disk: {disk.name}"
+    if disk.error:
+        return Check(
+            name, BAD, disk.error, at=disk.at, what="Look at the mount; jobs that need it wait and go on alone."
+        )
+    state = BAD if disk.is_full else WARN if disk.is_nearly_full else OK
+    return Check(
+        name, state, f"{size_in_words(disk.free)} free of {size_in_words(disk.total)}",
+        f"{size_in_words(disk.least)} free", at=disk.at, disk=disk,
+        what="Free space. Below the limit no new job starts; those that run are finished, and the others start alone.",
+    )  # fmt: skip
+
+
+def _sync(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:
+    if not sync.is_needed:
+        yield Check("Job-server", OFF, "none is set up", what="")
+        return
+    problem = found.get("sync")
+    yield Check(
+        "Sync", BAD if problem else OK, "silent" if problem else "alive", f"heard within {FRESH.seconds} s", at=sync.at,
+        since=sync.at if problem else sync.time("started_at"), what=problem.what if problem else "",
+    )  # fmt: skip
+    if not problem:
+        yield from _job_server(sync, found)
+        yield _plans(sync, found)
+    backends = len({name for names in settings.RAP_API_TOKENS.values() for name in names})
+    value = f"calls are taken for {backends} backend{'s' if backends != 1 else ''}" if backends else "not set up"
+    yield Check("RAP API", OK if backends else OFF, value)
+
+
+def _job_server(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:
+    if not settings.JOB_SERVER_ENDPOINT:
+        yield Check("Job-server polls", OFF, "nobody is polled")
+        return
+    failure, problem = sync.sentence("poll_failure"), found.get("job-server")
+    answers = sync.answers("polls")
+    slow = answers and (answers[-1].ms or 0) > SLOW_SERVER_MS
+    yield Check(
+        "Job-server polls", BAD if problem else WARN if failure or slow else OK, failure or "answered",
+        f"within {LONGEST_WITHOUT_POLL.seconds // 60} minutes", at=sync.time("last_poll_at"),
+        since=sync.time("poll_failing_since"), answers=answers,
+        what="See whether it can be reached from this machine, and JOB_SERVER_ENDPOINT and JOB_SERVER_TOKEN. "
+        "Jobs go on meanwhile, and it is told everything afterwards.",
+    )  # fmt: skip
+    number, oldest = sync.count("waiting_to_be_delivered") or 0, sync.time("oldest_undelivered_since")
+    failing = sync.sentence("post_failure")
+    state = BAD if "posts" in found else WARN if failing else OK
+    value = f"{number} request{'s' if number != 1 else ''}" + (f": {failing}" if failing else "")
+    yield Check(
+        "States to be told", state, value,
+        f"{LONGEST_UNDELIVERED.seconds // 60} minutes", at=sync.time("last_post_at"), since=oldest,
+        what="See below what each post was answered; what the job-server refuses its operators have to look into.",
+    )  # fmt: skip
+
+
+def _plans(sync: Sync, found: dict[str, Problem]) -> Check:
+    number, problem = sync.count("waiting_to_be_planned") or 0, found.get("plans")
+    return Check(
+        "Requests to be planned", BAD if problem else OK, f"{number} waiting",
+        f"{LONGEST_UNPLANNED.seconds // 60} minutes", since=problem.since if problem else None,
+        what="See below what each waits for, mostly a git host. If that will never answer, refuse the request.",
+    )  # fmt: skip
+
+
+def _queue(queue: Queue) -> Check:
+    is_long = queue.oldest_at is not None and not is_recent(queue.oldest_at, LONG_WAIT)
+    return Check(
+        "Waiting jobs", WARN if is_long else OK, f"{queue.waiting} waiting",
+        f"{LONG_WAIT.seconds // 3600} hours", since=queue.oldest_at,
+        what="Its page says why the oldest job waits: workers, a flag, a disk, or jobs that it needs.",
+    )  # fmt: skip
+
+
+def _this_process(signs: Signs) -> Iterator[Check]:
+    yield _database()
+    yield _clock(signs.run, signs.sync)
+    if others := {each for each in (signs.run.sentence("version"), signs.sync.sentence("version")) if each} - {
+        version()
+    }:
+        text = f"this page is {version()}, other processes run {', '.join(sorted(others))}"
+        yield Check("Version", WARN, text, "the same", what="Restart the processes that began before the last update.")
+    else:
+        yield Check("Version", OK, version(), "the same everywhere")
+    yield _static_files()
+    if settings.DEBUG:
+        word = "on: its error pages show settings and data"
+        yield Check("DEBUG", BAD if settings.PRODUCTION else OFF, word, "off", what="Set DEBUG=0 and restart the web.")
+    else:
+        yield Check("DEBUG", OK, "off", "off")
+
+
+def _database() -> Check:
+    """Sizes only; whether it is whole takes a command that reads all of it."""
+    path = Path(connection.settings_dict["NAME"])
+    size, wal = _size(path), _size(path.with_name(path.name + "-wal"))
+    value = f"{size_in_words(size)}, and {size_in_words(wal)} of journal"
+    return Check(
+        "Database", WARN if wal > LARGE_WAL_BYTES else OK, value,
+        f"journal {size_in_words(LARGE_WAL_BYTES)}",
+        what="Some process reads for hours: restart the web, then sync, then the runner. To check the file: "
+        "sqlite3 FILE 'PRAGMA quick_check'.",
+    )  # fmt: skip
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _clock(*signs: Sign) -> Check:
+    ahead = max((sign.at - timezone.now() for sign in signs if sign.at), default=timedelta(0))
+    if ahead > timedelta(seconds=2):
+        state = BAD if ahead > MOST_AHEAD else WARN
+        what = "Set the clocks (chrony, ntp). A sign of life from the future counts as none."
+        return Check("Clock", state, f"a process is {ahead.total_seconds():.0f} s ahead", "the same", what=what)
+    return Check("Clock", OK, "no process is ahead", f"{MOST_AHEAD.seconds} s")
+
+
+def _static_files() -> Check:
+    if not settings.PRODUCTION:
+        return Check("Static files", OFF, "served from the source (development)")
+    is_there = (Path(settings.STATIC_ROOT) / "staticfiles.json").is_file()
+    value = "collected" if is_there else "not collected: pages have no style"
+    return Check("Static files", OK if is_there else BAD, value, what="Run `manage.py collectstatic`, restart the web.")

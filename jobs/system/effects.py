@@ -1,0 +1,31 @@
+"""What a flag would change at once, in sentences, before somebody switches it. One query."""
+
+from jobs.models import Flag
+from jobs.models.queue import active_by_pool
+
+
+def effects(name: str, turns_on: bool) -> list[str]:
+    """Of switching that flag on or off now."""
+    only_database = name == Flag.Name.DB_MAINTENANCE
+    counts = active_by_pool()
+    waiting, running = (sum(_of(counts, state, only_database)) for state in ("pending", "running"))
+    kind = "database job" if only_database else "job"
+    if not turns_on:
+        return [f"{_jobs(waiting, f'waiting {kind}')} may start, as workers become free."]
+    found = [
+        f"{_jobs(waiting, f'waiting {kind}')} will not start until it is switched off.",
+        f"{_jobs(running, f'running {kind}')} {'goes' if running == 1 else 'go'} on to the end.",
+    ]
+    if only_database:
+        found.append("Jobs that need no database are not touched.")
+    return [*found, "Requests are planned as before, and their jobs wait."]
+
+
+def _of(counts: dict[tuple[str, bool], int], state: str, only_database: bool) -> list[int]:
+    return [
+        count for (its, requires_db), count in counts.items() if its == state and (requires_db or not only_database)
+    ]
+
+
+def _jobs(number: int, kind: str) -> str:
+    return f"{number or 'No'} {kind}{'s' if number != 1 else ''}"

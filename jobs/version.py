@@ -1,0 +1,39 @@
+"""Which version of the job runner this is: the commit of its working copy, read without git, or the package's."""
+
+import functools
+import re
+from importlib import metadata
+from pathlib import Path
+
+from django.conf import settings
+
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+
+
+@functools.cache
+def version() -> str:
+    """Twelve characters of the commit, or the package's version, or "unknown". Of the code as this process began."""
+    try:
+        commit = _commit(settings.BASE_DIR / ".git")
+    except (OSError, UnicodeDecodeError):
+        commit = ""
+    if commit:
+        return commit[:12]
+    try:
+        return metadata.version("jobrunner")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _commit(git: Path) -> str:
+    head = (git / "HEAD").read_text().strip()
+    reference = head.removeprefix("ref: ")
+    if reference == head:
+        return head if _COMMIT.match(head) else ""
+    loose = git / reference
+    if loose.is_file():
+        found = loose.read_text().strip()
+        return found if _COMMIT.match(found) else ""
+    lines = (git / "packed-refs").read_text().splitlines()
+    packed = (line.partition(" ") for line in lines if not line.startswith(("#", "^")))
+    return next((commit for commit, _, name in packed if name == reference and _COMMIT.match(commit)), "")

@@ -1,0 +1,112 @@
+"""Switching a flag (paused, database maintenance, reboot): first what it would change, then why, then it is done."""
+
+from datetime import UTC, datetime
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from jobs import asking
+from jobs.models import Flag
+from jobs.people.access import allowed, who
+from jobs.system.effects import effects
+
+MOST_HISTORY = 20
+_INPUT_FORMAT = "%Y-%m-%dT%H:%M"
+# Flag -> what the button says that switches it on, and off; what it is for.
+WORDS = {
+    Flag.Name.PAUSED: ("Pause", "Resume", "No new job starts; what runs goes on."),
+    Flag.Name.DB_MAINTENANCE: (
+        "Begin database maintenance", "End database maintenance", "Jobs that need the database do not start.",
+    ),
+    Flag.Name.REBOOT: (
+        "Prepare for a reboot", "The reboot is done", "No new job starts; what the reboot interrupts is run again.",
+    ),
+}  # fmt: skip
+
+
+class SwitchForm(forms.Form):
+    """`turn` is on or off; `seen` is the row that counted when the form was shown, empty for none."""
+
+    turn = forms.ChoiceField(choices=[("on", "on"), ("off", "off")], widget=forms.HiddenInput)
+    seen = forms.CharField(required=False, max_length=20, widget=forms.HiddenInput)
+    reason = forms.CharField(
+        max_length=asking.LONGEST_REASON, error_messages={"required": "Say why."},
+        widget=forms.Textarea(attrs={"rows": 2, "class": "form-control", "autofocus": True}),
+    )  # fmt: skip
+    until = forms.DateTimeField(
+        required=False, input_formats=[_INPUT_FORMAT, f"{_INPUT_FORMAT}:%S"],
+        error_messages={"invalid": "Give a day and a time (UTC)."},
+        widget=forms.DateTimeInput(format=_INPUT_FORMAT, attrs={"type": "datetime-local", "class": "form-control"}),
+    )  # fmt: skip
+
+    def __init__(self, *arguments, current: Flag | None, **named):
+        super().__init__(*arguments, **named)
+        self._current = current
+
+    def clean_until(self) -> datetime | None:
+        until = self.cleaned_data["until"]
+        if until is not None and until.astimezone(UTC) <= timezone.now():
+            raise forms.ValidationError("This time is over already; times are UTC.")
+        return until
+
+    def clean_seen(self) -> str:
+        """Somebody else may have switched it since the form was shown: whoever sends it has to see that first."""
+        if self.cleaned_data["seen"] != row_of(self._current):
+            current = self._current
+            state = f"{current.value or 'off'} by {current.set_by}: {current.reason}" if current else "no longer set"
+            raise forms.ValidationError(f"It has been switched meanwhile ({state}). Look again, then send it again.")
+        return self.cleaned_data["seen"]
+
+
+def row_of(flag: Flag | None) -> str:
+    return str(flag.pk) if flag else ""
+
+
+@allowed("jobs.add_flag")
+@require_http_methods(["GET", "HEAD", "POST"])
+def switch_flag(request: HttpRequest, name: str) -> HttpResponse:
+    if name not in Flag.Name:
+        raise Http404
+    current = Flag.objects.current().get(name)
+    form = SwitchForm(request.POST or None, current=current)
+    if request.method == "POST" and form.is_valid():
+        return _switched(request, name, form.cleaned_data)
+    turns_on = _turns_on(request, current)
+    fresh = SwitchForm(initial={"turn": "on" if turns_on else "off", "seen": row_of(current)}, current=current)
+    context = _context(name, current, turns_on) | {"form": form if form.is_bound else fresh, "seen": row_of(current)}
+    return render(request, "system/flag.html", context, status=400 if form.is_bound else 200)
+
+
+def _turns_on(request: HttpRequest, current: Flag | None) -> bool:
+    """As asked, else the other way than it is."""
+    turn = request.POST.get("turn") or request.GET.get("turn")
+    return turn == "on" if turn in ("on", "off") else not (current and current.value)
+
+
+def _switched(request: HttpRequest, name: str, said: dict) -> HttpResponse:
+    turns_on = said["turn"] == "on"
+    try:
+        asking.switch(name, "on" if turns_on else "", who(request), said["reason"], said["until"] if turns_on else None)
+    except asking.NoReason as error:
+        messages.error(request, str(error))
+        return redirect("switch-flag", name)
+    messages.success(request, f"{name} is {said['turn']}.")
+    return redirect("system")
+
+
+def _context(name: str, current: Flag | None, turns_on: bool) -> dict:
+    on, off, meaning = WORDS[name]
+    return {
+        "title": on if turns_on else off,
+        "section": "system",
+        "name": name,
+        "meaning": meaning,
+        "current": current if current and current.value else None,
+        "turn": "on" if turns_on else "off",
+        "effects": effects(name, turns_on),
+        "history": Flag.objects.filter(name=name).order_by("-pk")[:MOST_HISTORY],
+    }

@@ -1,0 +1,62 @@
+"""Numbers for a monitor, in the text form that Prometheus reads. Counted when asked for, and cheap to count."""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from django.db.models import Count, Min
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from jobs.models import Delivery, Flag, Heartbeat, Job, JobRequest
+from jobs.models.latest import ended_since
+from jobs.people.callers import for_programs
+from jobs.states import ACTIVE_CODES, CODES_OF, FINAL_STATES, state_of
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Sample = tuple[dict[str, str], float]
+
+
+@for_programs()
+def metrics(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("".join(_lines()), content_type=MEDIA_TYPE)
+
+
+def _lines() -> Iterator[str]:
+    """Seven queries, each through an index, whatever there is."""
+    now = timezone.now()
+    active = _by_code(Job.objects.active(), ACTIVE_CODES)
+    yield from _gauge("jobs_active", "Jobs that wait or run, by their status.", active)
+    final = [code for state in FINAL_STATES for code in CODES_OF[state]]
+    ended = _by_code(ended_since(now - timedelta(hours=24)), final)
+    yield from _gauge("jobs_ended_24h", "Jobs that have ended in the last 24 hours, by their status.", ended)
+    oldest = Job.objects.pending().aggregate(at=Min("created_at"))["at"]
+    waited = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+    yield from _gauge(
+        "oldest_waiting_seconds", "How long the oldest waiting job has waited; 0: none waits.", [({}, waited)]
+    )
+    unplanned = [({}, JobRequest.objects.waiting().count())]
+    yield from _gauge("requests_unplanned", "Requests that wait to be planned.", unplanned)
+    undelivered = [({}, Delivery.objects.unsettled().count())]
+    yield from _gauge("requests_undelivered", "Requests whose end the job-server has not acknowledged.", undelivered)
+    ages = [({"part": beat.name}, (now - beat.at).total_seconds()) for beat in Heartbeat.objects.order_by("name")]
+    yield from _gauge("heartbeat_age_seconds", "Since when a process has shown no sign of life.", ages)
+    current = Flag.objects.current()
+    flags = [({"flag": name}, float(bool(name in current and current[name].value))) for name in Flag.Name.values]
+    yield from _gauge("flag_on", "Whether an operator has switched this on.", flags)
+
+
+def _by_code(jobs, codes: Iterable[str]) -> list[Sample]:
+    """A number for each code, 0 included, so that a graph has no gaps."""
+    counts = dict(jobs.order_by().values_list("status_code").annotate(Count("pk")))
+    return [({"state": state_of(code).value, "code": str(code.value)}, counts.get(code, 0)) for code in codes]
+
+
+def _gauge(name: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:
+    yield f"# HELP jobrunner_{name} {about}\n# TYPE jobrunner_{name} gauge\n"
+    for labels, value in samples:
+        told = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+        yield f"jobrunner_{name}{f'{{{told}}}' if told else ''} {value}\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

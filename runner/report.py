@@ -1,0 +1,45 @@
+"""What the runner says of itself with each sign of life, for the pages: bounded, no study's words, no secrets.
+
+Everything here is known already by threads that asked for it; nothing asks an engine or a disk.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+
+from django.utils import timezone
+
+from jobs.version import version
+from jobs.wire import clean, moment
+from runner.capacity import Capacity, Hold
+from runner.disk import DiskWatch
+from runner.engine_view import EngineView
+from runner.engine_watch import EngineWatch
+
+_MOST_TEXT = 300
+
+
+class Report:
+    """Of one `manage.py run` process."""
+
+    def __init__(self, engine: EngineView, watch: EngineWatch, disks: DiskWatch):
+        self._engine, self._watch, self._disks = engine, watch, disks
+        self._lasting = {
+            "started_at": moment(timezone.now()),
+            "pid": os.getpid(),
+            "host": clean(socket.gethostname(), 100),
+            "version": version(),
+        }
+
+    def now(self, tick_ms: float, room: Capacity | None, held: Mapping[str, Hold]) -> dict[str, object]:
+        """For `Heartbeat.beat`."""
+        return self._lasting | {
+            "tick_ms": tick_ms,
+            "engine_unavailable_since": self._engine.unavailable_since or self._watch.silent_since,
+            "engine": self._watch.description,
+            "engine_answers": self._watch.answers(),
+            "list_ms": self._engine.list_ms,
+            "slots": room.slots() if room else {},
+            "why_held": {pool: clean(hold.message, _MOST_TEXT) for pool, hold in held.items()},
+            "disks": self._disks.report(),
+        }
