@@ -116,7 +116,8 @@ def verdict(response) -> str:
     # Whoever signs out is led to the door as well, but not to come back to where they were.
     if response.status_code in (301, 302) and re.match(r"(/admin)?/login/\?next=|/admin/$", response.url):
         return "refused"
-    return "in" if response.status_code < 500 else "broken"
+    # 503 is what a page says that has nothing to show yet.
+    return "in" if response.status_code < 500 or response.status_code == 503 else "broken"
 
 
 def expected(rule: Rule, method: str, level: int) -> set[str]:
