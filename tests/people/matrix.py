@@ -71,6 +71,9 @@ def admin_table(name: str, see: int, *, add: int = NO_ONE, change: int = NO_ONE)
     }
 
 
+# What a token opens besides the API; everywhere else it is nothing.
+OPEN_BY_TOKEN = ("openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics")
+
 TABLE: dict[str, Rule] = {
     "home": redirect(SIGNED_IN),
     # Jobs
