@@ -102,5 +102,9 @@ def _steps(request: HttpRequest) -> list[tuple[bool, str, str]]:
     return [
         (is_fresh, "The runner is at work", "start `manage.py run`"),
         (has_engine, "Docker answers", "see whether `docker info` answers on this machine"),
-        (frame.signs.sync.time("last_poll_at") is not None, "The job-server was reached", "start `manage.py sync`; not needed to try out"),
+        (
+            frame.signs.sync.time("last_poll_at") is not None,
+            "The job-server was reached",
+            "start `manage.py sync`; not needed to try out",
+        ),
     ]
