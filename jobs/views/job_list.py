@@ -98,13 +98,10 @@ def _steps(request: HttpRequest) -> list[tuple[bool, str, str]]:
     """For the first day: whether each part is there, its name, and what to do if not."""
     frame = Frame.of(request)
     is_fresh = frame.signs.run.is_fresh
+    is_polled = frame.signs.sync.time("last_poll_at") is not None
     has_engine = is_fresh and frame.signs.run.engine_silent_since is None
     return [
         (is_fresh, "The runner is at work", "start `manage.py run`"),
         (has_engine, "Docker answers", "see whether `docker info` answers on this machine"),
-        (
-            frame.signs.sync.time("last_poll_at") is not None,
-            "The job-server was reached",
-            "start `manage.py sync`; not needed to try out",
-        ),
+        (is_polled, "The job-server was reached", "start `manage.py sync`; not needed to try out"),
     ]
