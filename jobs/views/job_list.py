@@ -96,12 +96,11 @@ def _choices(request: HttpRequest, filters: Filters) -> dict:
 
 def _steps(request: HttpRequest) -> list[tuple[bool, str, str]]:
     """For the first day: whether each part is there, its name, and what to do if not."""
-    health = Frame.of(request).health
-    run, sync = health.get("run") or {}, health.get("sync") or {}
-    is_fresh = bool(run.get("at")) and not any("runner" in problem for problem in health["problems"])
-    has_engine = is_fresh and not any("Docker" in problem for problem in health["problems"])
+    signs = Frame.of(request).signs
+    is_fresh = signs.run.is_fresh
+    has_engine = is_fresh and signs.run.engine_silent_since is None
     return [
         (is_fresh, "The runner is at work", "start `manage.py run`"),
         (has_engine, "Docker answers", "see whether `docker info` answers on this machine"),
-        (bool(sync.get("last_poll_at")), "The job-server was reached", "start `manage.py sync`; not needed to try out"),
+        (signs.sync.time("last_poll_at") is not None, "The job-server was reached", "start `manage.py sync`; not needed to try out"),
     ]
