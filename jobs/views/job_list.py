@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from jobs.asking import MOST_AT_ONCE
 from jobs.models import Job
-from jobs.models.job_list import Page, activity, matching, page_of
+from jobs.models.job_list import Page, activity, number_matching, page_of
 from jobs.people.access import allowed
 from jobs.views.frame import Frame
 from jobs.views.job_filters import KIND_LABELS, Filters, filters_of
@@ -66,7 +66,7 @@ def _number_matching(filters: Filters, page: Page) -> int:
     """How many "select all" would select; told only where the page does not show them all."""
     if page.older is None or page.looked_back_to or not filters.is_filtered:
         return 0
-    return len(matching(filters.wanted, MOST_AT_ONCE))
+    return number_matching(filters.wanted, MOST_AT_ONCE)
 
 
 def _older(filters: Filters, page: Page) -> str:
@@ -102,5 +102,9 @@ def _steps(request: HttpRequest) -> list[tuple[bool, str, str]]:
     return [
         (is_fresh, "The runner is at work", "start `manage.py run`"),
         (has_engine, "Docker answers", "see whether `docker info` answers on this machine"),
-        (signs.sync.time("last_poll_at") is not None, "The job-server was reached", "start `manage.py sync`; not needed to try out"),
+        (
+            signs.sync.time("last_poll_at") is not None,
+            "The job-server was reached",
+            "start `manage.py sync`; not needed to try out",
+        ),
     ]

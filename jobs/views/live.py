@@ -40,9 +40,10 @@ def tag_of(request: HttpRequest, *parts: object) -> str:
 
 
 def all_jobs_changed() -> tuple:
-    """Changes whenever any job does, or a flag. Two queries that an index answers."""
-    jobs = Job.objects.aggregate(at=Max("updated_at"), last=Max("pk"))
-    return jobs["at"], jobs["last"], Flag.objects.aggregate(last=Max("pk"))["last"]
+    """Changes whenever any job does, or a flag. Three queries: an index has the answer to one maximum, not to two."""
+    jobs = Job.objects.order_by()
+    at, last = (jobs.aggregate(newest=Max(column))["newest"] for column in ("updated_at", "pk"))
+    return at, last, Flag.objects.aggregate(last=Max("pk"))["last"]
 
 
 def live_page(page: str, part: str, parts_of: Callable[..., tuple]) -> Callable:
