@@ -34,10 +34,8 @@ setup: ## make .venv with the packages that production needs
 engine: setup ## make sure that a Docker engine answers; start or install one if none does
 	@scripts/engine.sh
 
-serve: setup ## the web pages on http://127.0.0.1:8000/
-	@$(PYTHON_HERE) manage.py migrate --no-input --verbosity 0
-	@echo "▸ To log in, make an administrator once: $(PYTHON_HERE) manage.py createsuperuser"
-	@$(PYTHON_HERE) manage.py runserver 127.0.0.1:8000
+serve: ## all three processes and their pages on http://127.0.0.1:8000/ until Ctrl-C (PORT=8000)
+	@scripts/serve.sh
 
 static: setup ## collect the static files of the web pages, for production
 	@$(PYTHON_HERE) manage.py collectstatic --no-input --clear

@@ -18,6 +18,7 @@ PAGES: dict[str, str] = {
     "job failed": FAILED,
     "job waiting": WAITING,
     "job ended": ENDED,
+    "job-log": f"{FAILED}log/",
     "requests": "/requests/",
     "request running": f"/r/{names.RUNS}/",
     "request failed": f"/r/{names.FAILS}/",
@@ -26,10 +27,12 @@ PAGES: dict[str, str] = {
     "workspaces": "/w/",
     "workspace": f"/w/{names.DIABETES}/",
     "system": "/system/",
+    "switch-flag": "/system/flags/paused/",
     "audit": "/audit/",
     "search": "/search/?q=model",
     "search none": "/search/?q=nothing-is-called-so",
     "account": "/account/",
+    "change-password": "/account/password/",
     "tokens": "/account/tokens/",
     "api-docs": "/api/docs",
     "admin": "/admin/",
@@ -41,4 +44,5 @@ SIGNED_OUT = {"login": "/login/"}
 # Routes that are no pages: they lead on, are asked by programs, or only take a POST.
 NO_PAGES = (
     "home", "logout", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics",
+    "job-log-news", "job-log-search", "job-log-raw", "job-log-gz", "tell-again", "export-audit",
 )  # fmt: skip
