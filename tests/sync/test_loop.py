@@ -190,7 +190,7 @@ def test_without_a_job_server_only_calls_of_the_rap_api_are_planned():
     planning = Sync(None)
     try:
         until(planning, lambda: not JobRequest.objects.waiting().exists())
-        assert planning.report().keys() == {"started_at", "waiting_to_be_planned"}
+        assert planning.report().keys() == {"started_at", "version", "waiting_to_be_planned"}
     finally:
         assert planning.close(5)
     request.refresh_from_db()
