@@ -14,6 +14,11 @@ WAITING, ENDED = job(names.WAITS, "generate_dataset"), job(names.EARLIER, "clean
 PAGES: dict[str, str] = {
     "jobs": "/jobs/",
     "jobs none": "/jobs/?workspace=no-such-workspace",
+    "jobs grouped": "/jobs/?group=request",
+    "cancel-jobs": f"/jobs/cancel/?job={RUNNING.split('/')[2]}",
+    "kill-jobs": f"/jobs/kill/?job={RUNNING.split('/')[2]}",
+    "retry-jobs": f"/jobs/retry/?job={FAILED.split('/')[2]}",
+    "saved-view": "/views/failed-today/",
     "job running": RUNNING,
     "job failed": FAILED,
     "job waiting": WAITING,
@@ -45,4 +50,5 @@ SIGNED_OUT = {"login": "/login/"}
 NO_PAGES = (
     "home", "logout", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics",
     "job-log-news", "job-log-search", "job-log-raw", "job-log-gz", "tell-again", "export-audit",
+    "save-view", "delete-view",
 )  # fmt: skip
