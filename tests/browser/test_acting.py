@@ -66,7 +66,7 @@ def test_without_scripts_one_reads_a_log_and_cancels(visit, served_by):
     person = visit("operator", java_script_enabled=False)
     page = person.open(FAILED)
     expect(page.locator("#content")).to_contain_text("Input contains NaN in column 'bmi'")
-    page = person.open(f"/jobs/?workspace={names.DIABETES}&state=running")
+    page = person.open(f"/jobs/?workspace={names.COVID}&state=running")
     page.locator("#jobs-table tbody input[type=checkbox]").first.check()
     page.get_by_role("button", name="Cancel…").click()
     page.get_by_label("Why").fill("seen without scripts")
