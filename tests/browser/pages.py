@@ -23,6 +23,7 @@ PAGES: dict[str, str] = {
     "job failed": FAILED,
     "job waiting": WAITING,
     "job ended": ENDED,
+    "job outputs": f"{ENDED}?tab=outputs",
     "job-log": f"{FAILED}log/",
     "requests": "/requests/",
     "request running": f"/r/{names.RUNS}/",
