@@ -96,12 +96,12 @@ def _choices(request: HttpRequest, filters: Filters) -> dict:
 
 def _steps(request: HttpRequest) -> list[tuple[bool, str, str]]:
     """For the first day: whether each part is there, its name, and what to do if not."""
-    health = Frame.of(request).health
-    run, sync = health.get("run") or {}, health.get("sync") or {}
-    is_fresh = (run.get("age_seconds") or 1e9) < 15
-    has_engine = is_fresh and not any("Docker" in problem for problem in health["problems"])
+    frame = Frame.of(request)
+    is_fresh = frame.signs.run.is_fresh
+    is_polled = frame.signs.sync.time("last_poll_at") is not None
+    has_engine = is_fresh and frame.signs.run.engine_silent_since is None
     return [
         (is_fresh, "The runner is at work", "start `manage.py run`"),
         (has_engine, "Docker answers", "see whether `docker info` answers on this machine"),
-        (bool(sync.get("last_poll_at")), "The job-server was reached", "start `manage.py sync`; not needed to try out"),
+        (is_polled, "The job-server was reached", "start `manage.py sync`; not needed to try out"),
     ]

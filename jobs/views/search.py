@@ -4,7 +4,7 @@ Everything is found by its beginning, through an index; of each kind so many as 
 """
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -41,7 +41,8 @@ def search(request: HttpRequest) -> HttpResponse:
 def _word_of(given: str) -> str:
     """What is looked for: of a pasted address the part that names something; otherwise the words without spaces."""
     if "/" in given:
-        parts = [unquote(part) for part in urlsplit(given).path.split("/") if part]
+        path = re.split(r"[?#]", re.sub(r"^\w+://[^/]*", "", given))[0]
+        parts = [unquote(part) for part in path.split("/") if part]
         for place, letter in enumerate(parts[:-1]):
             if letter in _PLACES:
                 return "/".join(parts[place + 1 :]) if letter == "r" else parts[place + 1]
