@@ -15,6 +15,7 @@ from jobs.views import (
     job_list,
     job_log,
     job_page,
+    job_resources,
     metrics,
     request_list,
     request_page,
@@ -29,6 +30,8 @@ urlpatterns = [
     # Jobs
     path("jobs/", job_list.jobs, name="jobs"),
     path("j/<str:identifier>/", job_page.job, name="job"),
+    path("j/<str:identifier>/samples.json", job_resources.samples, name="job-samples"),
+    path("j/<str:identifier>/provenance.json", job_page.job_facts, name="job-provenance"),
     path("j/<str:identifier>/log/", job_log.log_page, name="job-log"),
     path("j/<str:identifier>/log/new", job_log.log_news, name="job-log-news"),
     path("j/<str:identifier>/log/search", job_log.log_search, name="job-log-search"),
