@@ -53,7 +53,7 @@ def why(job: Job, flags: Mapping[str, Flag], signs: Signs) -> Why:
     """`flags` are those that are on. Ten queries at most."""
     awaited = _awaited(job)
     checks = [*_asked_to_stop(job), awaited, _runner(signs), *_flags(job, flags), _disks(job, signs)]
-    workers, position, guess = _workers(job, signs)
+    workers, position, guess = _workers(job, signs, is_in_line=awaited.state == "ok")
     checks.append(workers)
     bad = [check for check in checks if check.state == "bad"]
     if awaited.state == "bad":
@@ -127,7 +127,7 @@ def _disks(job: Job, signs: Signs) -> Check:
     return Check("ok", "Disks", "There is room on every disk.")
 
 
-def _workers(job: Job, signs: Signs) -> tuple[Check, int, Estimate]:
+def _workers(job: Job, signs: Signs, *, is_in_line: bool) -> tuple[Check, int, Estimate]:
     pool = POOLS[job.requires_db]
     used, limit = _slots(pool, signs, job.requires_db)
     running = list(line.occupying(job.requires_db)[:MOST_LOOKED_AT])
@@ -143,6 +143,9 @@ def _workers(job: Job, signs: Signs) -> tuple[Check, int, Estimate]:
     said = f"{used:g} of {limit} {pool} are busy"
     if limit < 1:
         return Check("bad", "Workers", f"This backend has no {pool}, so it cannot start here."), position, guess
+    if not is_in_line:
+        said = f"{said}; it gets in line when the jobs that it needs have succeeded."
+        return Check("ok" if used < limit else "off", "Workers", said, shown, more), position, guess
     if used < limit and position <= limit - used:
         return Check("ok", "Workers", f"{said}; one is free for this job.", shown, more), position, guess
     return Check("bad", "Workers", f"{said}. It is about number {position:,} in line.", shown, more), position, guess

@@ -66,7 +66,8 @@ def inputs_of(job: Job, most: int) -> list[JobOutput]:
         made = Job.objects.filter(workspace=job.workspace, action__in=job.needs, state=State.SUCCEEDED)
         made = made.filter(completed_at__lte=job.started_at).order_by()
         found = JobOutput.objects.filter(job__in=list(_newest(made)))
-    return list(found.select_related("job").order_by("path")[:most])
+    columns = ("path", "content_hash", "row_count", "col_count", "job__action", "job__identifier")
+    return list(found.select_related("job").only(*columns).order_by("path")[:most])
 
 
 def _newest(jobs: QuerySet) -> QuerySet:

@@ -13,14 +13,17 @@ document.addEventListener("keydown", (event) => {
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const clock = (at, withSeconds) => new Date(at * 1000).toISOString().slice(11, withSeconds ? 19 : 16);
+
 function draw(holder, title, data, names, limit, unit, isOut) {
   const box = document.createElement("div");
   box.className = "chart";
   holder.append(box);
-  const text = colour("--quiet"), line = colour("--tblr-border-color");
+  // A canvas understands no variables: the colour as the browser has resolved it.
+  const text = colour("--quiet"), line = getComputedStyle(box).borderTopColor;
   const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   const series = [
-    {},
+    { value: (_, at) => (at == null ? "–" : `${clock(at, true)} UTC`) },
     { label: names[0], stroke: colour(isOut ? "--state-failed" : "--state-running"), width: 2, value: (_, v) => (v == null ? "–" : `${Math.round(v).toLocaleString("en-GB")} ${unit}`) },
     { label: names[1], stroke: colour("--state-failed"), width: 1, dash: [6, 4], points: { show: false }, value: () => `${Math.round(limit).toLocaleString("en-GB")} ${unit}` },
   ];
@@ -30,7 +33,7 @@ function draw(holder, title, data, names, limit, unit, isOut) {
   const size = () => ({ width: Math.max(240, box.clientWidth - 16), height: 220 });
   const plot = new uPlot({
     ...size(), title, series, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
-    scales: { y: { range: [0, top] } }, axes: [axis, { ...axis, size: 70, values: (_, all) => all.map((v) => `${v.toLocaleString("en-GB")} ${unit}`) }],
+    scales: { y: { range: [0, top] } }, axes: [{ ...axis, values: (_, all) => all.map((at) => clock(at, all.length > 1 && all[1] - all[0] < 60)) }, { ...axis, size: 90, values: (_, all) => all.map((v) => `${v.toLocaleString("en-GB")} ${unit}`) }],
   }, [data.at, data.values, data.at.map(() => limit)], box);
   const observer = new ResizeObserver(() => plot.setSize(size()));
   observer.observe(holder);
