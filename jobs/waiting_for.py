@@ -25,7 +25,7 @@ POOLS = {False: "workers", True: "database workers"}
 
 @dataclass(frozen=True)
 class Check:
-    """`state`: ok, bad (it holds the job), or off (nobody can say). `flag` is one that could be switched off."""
+    """`state`: ok, bad (it holds the job), later (asked once the rest is ok), or off (nobody can say). `flag` is one that could be switched off."""
 
     state: str
     title: str
@@ -36,7 +36,7 @@ class Check:
 
     @property
     def mark(self) -> str:
-        return {"ok": "✓", "bad": "✗", "off": "?"}[self.state]
+        return {"ok": "✓", "bad": "✗", "off": "?", "later": "–"}[self.state]
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _workers(job: Job, signs: Signs, *, is_in_line: bool) -> tuple[Check, int, E
         return Check("bad", "Workers", f"This backend has no {pool}, so it cannot start here."), position, guess
     if not is_in_line:
         said = f"{said}; it gets in line when the jobs that it needs have succeeded."
-        return Check("ok" if used < limit else "off", "Workers", said, shown, more), position, guess
+        return Check("later", "Workers", said, shown, more), position, guess
     if used < limit and position <= limit - used:
         return Check("ok", "Workers", f"{said}; one is free for this job.", shown, more), position, guess
     return Check("bad", "Workers", f"{said}. It is about number {position:,} in line.", shown, more), position, guess
