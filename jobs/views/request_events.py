@@ -20,7 +20,7 @@ class Event:
 def events_of(request: JobRequest, *, with_audit: bool) -> list[Event]:
     """Five queries, of which one is only for who may see the audit."""
     # The newest changes are those of the jobs that were touched last.
-    jobs = list(request.jobs.order_by("-updated_at", "-pk").only("identifier", "action")[:MOST_EVENTS])
+    jobs = list(request.jobs.order_by("-updated_at", "-pk").only("identifier", "action", "request")[:MOST_EVENTS])
     events = [*_of_request(request), *_of_jobs(jobs), *_of_delivery(request)]
     if with_audit:
         events += _of_audit(request, {job.identifier: job for job in jobs})

@@ -83,11 +83,11 @@ class Head:
 
     @property
     def done(self) -> int:
-        return self._number(State.SUCCEEDED) + self.failed
+        return self._number(State.SUCCEEDED)
 
     @property
     def active(self) -> int:
-        return self.count - self.done
+        return self.count - self.done - self.failed
 
     @property
     def is_open(self) -> bool:
@@ -114,7 +114,7 @@ class Head:
 
     @property
     def sentence(self) -> str:
-        """ "11 of 14 done · 1 failed · 1 running · 2 waiting"; for a request without jobs what became of it."""
+        """ "11 of 15 done · 1 failed · 1 running · 2 waiting"; for a request without jobs what became of it."""
         if not self.count:
             return f"This request {_BECAME.get(self.request.outcome, 'has no jobs')}."
         parts = [
@@ -122,7 +122,7 @@ class Head:
             (self._number(State.RUNNING), "running"),
             (self._number(State.PENDING), "waiting"),
         ]
-        return " · ".join([f"{self.done} of {self.count} ended", *(f"{n} {word}" for n, word in parts if n)])
+        return " · ".join([f"{self.done} of {self.count} done", *(f"{n} {word}" for n, word in parts if n)])
 
     @property
     def segments(self) -> list[tuple[str, str, int, int]]:
