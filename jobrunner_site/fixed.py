@@ -36,7 +36,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "jobs.people.sessions.ending_in_time",
+    "jobs.people.sessions.EndingInTime",
     "jobs.people.single_sign_on.following_the_proxy",
     "jobs.people.access.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.management import CommandError
 
 from jobs.service import check_database
@@ -18,6 +18,19 @@ def static_files_are_collected(**_) -> list[CheckMessage]:
             f"The pages' static files have not been collected in {settings.STATIC_ROOT}: each page will fail.",
             hint="Run manage.py collectstatic (or make static), also after each update.",
             id="jobs.E001",
+        )
+    ]
+
+
+def addresses_are_told_apart(**_) -> list[CheckMessage]:
+    """Behind a proxy everybody would share one address: in the audit, and when somebody guesses passwords."""
+    if not settings.SECURE_PROXY_SSL_HEADER or settings.TRUSTED_PROXIES:
+        return []
+    return [
+        Warning(
+            "BEHIND_TLS_PROXY is set but TRUSTED_PROXIES is not: everybody seems to come from the proxy's address.",
+            hint="Name the proxy: TRUSTED_PROXIES=127.0.0.1, or unix for a Unix socket.",
+            id="jobs.W001",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""How far requests are: of each, how many jobs of which kind, for bars of progress. One query for them all."""
+"""How far requests are: of each, how many jobs of which kind, for bars of progress. One query for all of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -4,11 +4,12 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from jobs.api import site
-from jobs.people.log_in import LogIn, change_password, log_out
+from jobs.people.log_in import change_password, log_in, log_out
 from jobs.views import (
     account,
     audit,
     badge,
+    bulk,
     deliveries,
     feeds,
     flags,
@@ -18,6 +19,7 @@ from jobs.views import (
     metrics,
     request_list,
     request_page,
+    saved_views,
     search,
     system,
     tokens,
@@ -28,6 +30,12 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="jobs", query_string=True), name="home"),
     # Jobs
     path("jobs/", job_list.jobs, name="jobs"),
+    path("jobs/cancel/", bulk.cancel_jobs, name="cancel-jobs"),
+    path("jobs/kill/", bulk.kill_jobs, name="kill-jobs"),
+    path("jobs/retry/", bulk.retry_jobs, name="retry-jobs"),
+    path("views/", saved_views.save_view, name="save-view"),
+    path("views/<slug:slug>/", saved_views.saved_view, name="saved-view"),
+    path("views/<slug:slug>/delete/", saved_views.delete_view, name="delete-view"),
     path("j/<str:identifier>/", job_page.job, name="job"),
     path("j/<str:identifier>/log/", job_log.log_page, name="job-log"),
     path("j/<str:identifier>/log/new", job_log.log_news, name="job-log-news"),
@@ -49,7 +57,7 @@ urlpatterns = [
     path("audit/export.<str:form>", audit.export, name="export-audit"),
     path("search/", search.search, name="search"),
     # People
-    path("login/", LogIn.as_view(), name="login"),
+    path("login/", log_in, name="login"),
     path("logout/", log_out, name="logout"),
     path("account/", account.account, name="account"),
     path("account/password/", change_password, name="change-password"),

@@ -21,6 +21,13 @@ from jobs.states import ACTIVE_STATES, State
 WINDOW = 20_000
 MOST_CHANGED = 10_000
 MOST_CANDIDATES = 5
+# What lists show; commands and what came in may be large.
+_SHOWN_OF_JOBS = (
+    *("identifier", "workspace", "action", "state", "status_code", "status_message", "requires_db", "attempt"),
+    *("stop_request", "created_at", "started_at", "completed_at", "updated_at"),
+    *("request__identifier", "request__created_by"),
+)
+_LARGE_OF_REQUESTS = ("original", "graph", "faults", "study_actions", "joined_jobs", "withdrawn_jobs")
 
 
 class JobFilters(Schema):
@@ -48,7 +55,8 @@ def page_of_jobs(filters: JobFilters) -> tuple[list[Job], str | None]:
     if last:
         jobs = jobs.filter(pk__lt=last)
     first = _first_pk(Job.objects.all(), last) if _is_wide(filters) else 0
-    found = list(jobs.filter(pk__gte=first).select_related("request").order_by("-pk")[: filters.limit + 1])
+    rows = jobs.filter(pk__gte=first).select_related("request").only(*_SHOWN_OF_JOBS)
+    found = list(rows.order_by("-pk")[: filters.limit + 1])
     if len(found) > filters.limit:
         return found[: filters.limit], found[filters.limit - 1].identifier
     return found, _identifier_at(first) if first > 1 else None
@@ -105,7 +113,7 @@ def _identifier_at(pk: int) -> str | None:
 
 def one_job(beginning: str, jobs: QuerySet | None = None) -> Job:
     """The job that is called so, or else the only one whose identifier begins so. Raises Trouble: 404, 409."""
-    jobs = Job.objects.select_related("request") if jobs is None else jobs
+    jobs = Job.objects.all() if jobs is None else jobs
     after = beginning[:-1] + chr(ord(beginning[-1]) + 1)
     # A range, because no index helps LIKE; the shortest comes first, so a whole identifier is the first of them.
     begin_so = jobs.filter(identifier__gte=beginning, identifier__lt=after)
@@ -141,7 +149,8 @@ def page_of_requests(filters: RequestFilters) -> tuple[list[JobRequest], str | N
             raise Trouble(422, "No such place", "`after` is no request's identifier: give `next` of the page before.")
         requests = requests.filter(pk__lt=last)
     first = 0 if filters.workspace else _first_pk(JobRequest.objects.all(), last)
-    found = list(requests.filter(pk__gte=first).order_by("-pk")[: filters.limit + 1])
+    rows = requests.filter(pk__gte=first).defer(*_LARGE_OF_REQUESTS)
+    found = list(rows.order_by("-pk")[: filters.limit + 1])
     if len(found) > filters.limit:
         return found[: filters.limit], found[filters.limit - 1].identifier
     older = JobRequest.objects.filter(pk__lt=first)

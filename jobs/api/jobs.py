@@ -37,7 +37,8 @@ def list_jobs(request: HttpRequest, filters: Query[JobFilters]) -> dict:
 @operation(router, "GET", "/jobs/{identifier}", JobDetail, refusals=(404, 409))
 def get_job(request: HttpRequest, identifier: Identifier) -> Job:
     """Get one job."""
-    return one_job(identifier, Job.objects.select_related("request").prefetch_related("waits_for"))
+    jobs = Job.objects.select_related("request").defer("request__original", "request__graph", "request__study_actions")
+    return one_job(identifier, jobs.prefetch_related("waits_for"))
 
 
 @operation(router, "GET", "/jobs/{identifier}/changes", ChangePage, refusals=(404, 409))

@@ -1,7 +1,6 @@
 """A job's log, piece by piece. It may quote patients' rows, so who reads it is noted, once an hour for each job."""
 
 import os
-import stat
 from datetime import timedelta
 from typing import Annotated
 
@@ -9,11 +8,12 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router
 
-from jobs import storage
+from jobs import logs
 from jobs.api.finding import one_job
 from jobs.api.jobs import BIGGEST_KEY, Identifier
 from jobs.api.operations import operation
 from jobs.api.problems import Trouble
+from jobs.logs.reading import NoLog
 from jobs.models import AuditEntry, Job, Who
 from jobs.people.access import who
 
@@ -22,7 +22,7 @@ router = Router(tags=["jobs"])
 MOST_BYTES = 1024 * 1024
 MOST_LINES = 10_000
 NOTED_EVERY = timedelta(hours=1)
-VERB = "read log"
+VERB = "view log"
 
 
 @operation(
@@ -35,6 +35,7 @@ def get_log(
     begin: Annotated[int | None, Query(alias="from", ge=0, le=BIGGEST_KEY, description="the first byte")] = None,
     most: Annotated[int, Query(ge=1, le=MOST_BYTES, description="at most so many bytes")] = MOST_BYTES,
     tail: Annotated[int | None, Query(ge=1, le=MOST_LINES, description="instead of `from`: the last lines")] = None,
+    attempt: Annotated[int | None, Query(ge=1, le=10_000, description="an earlier attempt's log")] = None,
 ) -> HttpResponse:
     """Get a piece of a job's log.
 
@@ -45,34 +46,32 @@ def get_log(
     if begin is not None and tail is not None:
         raise Trouble(422, "The call cannot be understood", "Give either `from` or `tail`.")
     job = one_job(identifier)
-    start, piece, size = _piece(job, begin or 0, most, tail)
+    if attempt is not None and attempt > job.attempt:
+        raise Trouble(404, "No such attempt", f"Job {job.identifier} is in its attempt {job.attempt}.")
+    start, piece, size = _piece(job, attempt or job.attempt, begin or 0, most, tail)
     _note_once(who(request, AuditEntry.Via.API), job)
     response = HttpResponse(piece, content_type="text/plain; charset=utf-8")
     response["X-Log-From"], response["X-Log-Next"], response["X-Log-Size"] = start, start + len(piece), size
-    response["X-Log-Job-Active"] = "true" if job.is_active else "false"
+    response["X-Log-Job-Active"] = "true" if job.is_active and attempt in (None, job.attempt) else "false"
     return response
 
 
-def _piece(job: Job, start: int, most: int, tail: int | None) -> tuple[int, bytes, int]:
+def _piece(job: Job, attempt: int, start: int, most: int, tail: int | None) -> tuple[int, bytes, int]:
     """Where the piece begins, the piece, and the size of the whole log. Raises Trouble if there is none."""
     try:
-        descriptor = os.open(storage.job_log(job), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise _no_log(job) from error
-    try:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise _no_log(job)
-        size = facts.st_size
-        if tail is not None:
-            start = max(0, size - most)
-        piece = os.pread(descriptor, most, min(start, size))
-    finally:
-        os.close(descriptor)
-    if tail is not None:
-        cut = _last_lines(piece, tail, is_whole=start == 0)
-        return start + cut, piece[cut:], size
-    return min(start, size), piece, size
+        # Whatever has been written counts here, also the beginning of a line.
+        with logs.opened(logs.path_of(job, attempt), is_complete=True) as reader:
+            start = max(0, reader.size - most) if tail is not None else min(start, reader.size)
+            piece, size = os.pread(reader.descriptor, most, start), reader.size
+    except NoLog as error:
+        why = "it has none yet" if job.is_active else "it never ran, or its log was cleared away"
+        raise Trouble(404, "No log", f"There is no log of job {job.identifier}: {why}.") from error
+    except logs.LogTrouble as error:
+        raise Trouble(503, "The log cannot be read", str(error)) from error
+    if tail is None:
+        return start, piece, size
+    cut = _last_lines(piece, tail, is_whole=start == 0)
+    return start + cut, piece[cut:], size
 
 
 def _last_lines(piece: bytes, lines: int, *, is_whole: bool) -> int:
@@ -84,11 +83,6 @@ def _last_lines(piece: bytes, lines: int, *, is_whole: bool) -> int:
             return 0 if is_whole else piece.find(b"\n") + 1
         end = newline
     return end + 1
-
-
-def _no_log(job: Job) -> Trouble:
-    why = "it has none yet" if job.is_active else "it never ran, or its log was cleared away"
-    return Trouble(404, "No log", f"There is no log of job {job.identifier}: {why}.")
 
 
 def _note_once(reader: Who, job: Job) -> None:

@@ -15,6 +15,44 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
 
+# For the document: what each status means here, and what its answer says, for example.
+MEANINGS: dict[int, tuple[str, dict]] = {
+    400: ("The body is no JSON", {"title": "The body is no JSON", "detail": "Send a JSON object."}),
+    401: (
+        "No token, or one that is unknown, has expired, was revoked or whose person may not sign in",
+        {"title": "Who calls?", "detail": "Send a token: `Authorization: Bearer jr_…`."},
+    ),
+    403: (
+        "Not for this role or this token",
+        {"title": "Not for your role", "detail": "victor lacks jobs.cancel_job."},
+    ),
+    404: ("There is no such thing", {"title": "No such job", "detail": "No job is called or begins with jr0."}),
+    409: (
+        "Several jobs begin so",
+        {
+            "title": "Several jobs begin so",
+            "detail": "jr is the beginning of jr7k2mzq, jr9xw3ab: give more letters.",
+            "candidates": ["jr7k2mzq", "jr9xw3ab"],
+        },
+    ),
+    413: ("The body is too large", {"title": "The body is too large", "detail": "At most 1048576 bytes."}),
+    415: ("The body was not sent as JSON", {"title": "The body is no JSON", "detail": "Send it as application/json."}),
+    422: (
+        "A parameter or a key is unknown or wrong",
+        {
+            "title": "The call cannot be understood",
+            "detail": "query: stat: there is no such parameter",
+            "errors": [{"where": "query: stat", "what": "there is no such parameter"}],
+        },
+    ),
+    429: ("Too many wrong tokens from this address", {"title": "Too many wrong tokens", "detail": "Wait a minute."}),
+    500: ("A fault of this site", {"title": "A fault of this site", "detail": "Tell the operators."}),
+    503: (
+        "The database is busy, or a storage does not answer; nothing was changed",
+        {"title": "The database is busy", "detail": "Nothing was changed. Try again in a few seconds."},
+    ),
+}
+
 
 class Fault(Schema):
     """One thing that is wrong with a call."""

@@ -15,6 +15,7 @@ from jobs.models import JobOutput, JobRequest
 router = Router(tags=["requests and workspaces"])
 
 MOST_JOBS = 1000
+_SHOWN = ("identifier", "action", "state", "status_code", "status_message", "request")
 
 
 class RequestRow(Schema):
@@ -77,7 +78,7 @@ class RequestDetail(RequestRow):
 
     @staticmethod
     def resolve_jobs(request) -> list:
-        return list(request.jobs.order_by("pk")[:MOST_JOBS])
+        return list(request.jobs.only(*_SHOWN).order_by("pk")[:MOST_JOBS])
 
 
 @operation(router, "GET", "/requests", RequestPage)
@@ -126,6 +127,7 @@ def list_workspace_outputs(
     What is known of the files, and which job has made each: never their contents.
     """
     outputs = JobOutput.objects.current().filter(job__workspace=name, path__gt=after).select_related("job")
+    outputs = outputs.defer("job__run_command", "job__arguments", "job__output_spec", "job__needs")
     found = list(outputs.order_by("path", "pk")[: limit + 1])
     if not found and not JobRequest.objects.filter(workspace=name).exists():
         raise Http404("No request has named this workspace.")

@@ -10,8 +10,9 @@ from ninja import NinjaAPI
 
 from jobs.api import jobs, logs, requests, system, wishes
 from jobs.api.door import StrictParser, door, nothing_here
-from jobs.api.problems import MEDIA_TYPE, handle_problems
+from jobs.api.problems import MEANINGS, MEDIA_TYPE, handle_problems
 from jobs.people.access import allowed
+from jobs.people.callers import for_programs
 
 PREFIX = "/api/v1/"
 _DESCRIPTION = """What the dashboard shows and asks for, for programs.
@@ -56,7 +57,9 @@ def document() -> dict:
 def _name_media_types(responses: dict, media_type: str) -> None:
     for status, answer in responses.items():
         if int(status) >= 400:
-            answer["content"] = {MEDIA_TYPE: answer["content"]["application/json"]}
+            answer["description"], example = MEANINGS[int(status)]
+            schema = answer["content"]["application/json"]["schema"]
+            answer["content"] = {MEDIA_TYPE: {"schema": schema, "example": example | {"status": int(status)}}}
         elif media_type:
             answer["content"] = {media_type: {"schema": {"type": "string"}}}
 
@@ -69,8 +72,7 @@ def _as_parameter(found: dict) -> dict:
     return parameter | {"schema": schema}
 
 
-@require_safe
-@allowed()
+@for_programs()
 def openapi(request: HttpRequest) -> HttpResponse:
     return JsonResponse(document(), json_dumps_params={"indent": 2})
 

@@ -1,9 +1,10 @@
 """Calls that ask for something to happen to jobs. What becomes of each is told for each; `jobs.asking` does it."""
 
+import functools
 from typing import Annotated
 
 from django.http import HttpRequest
-from ninja import Body, Router, Schema
+from ninja import Body, Header, Router, Schema
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from jobs import asking
@@ -88,12 +89,20 @@ def retry_jobs(request: HttpRequest, wish: Body[Wish]) -> dict:
 
 
 @operation(router, "POST", "/jobs/rerun", RerunResults, permissions=("jobs.retry_job",), changes=True)
-def rerun_jobs(request: HttpRequest, wish: Body[Wish]) -> dict:
+def rerun_jobs(
+    request: HttpRequest,
+    wish: Body[Wish],
+    key: Annotated[
+        str, Header(alias="Idempotency-Key", max_length=255, description="a word that you make up for this wish")
+    ] = "",
+) -> dict:
     """Run jobs again.
 
     Asks for the actions of ended jobs once more, at the same commit: one new request for each of their requests.
+    However often the same wish comes with the same `Idempotency-Key`, it is done once.
     """
-    results, requests = _asked(asking.run_again, request, wish)
+    once = "\n".join((request.user.get_username(), key, *sorted(wish.identifiers))) if key else ""
+    results, requests = _asked(functools.partial(asking.run_again, once=once), request, wish)
     return {"results": results, "requests": [each.identifier for each in requests]}
 
 

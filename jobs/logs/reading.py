@@ -1,7 +1,7 @@
 """Pieces of a log by byte offset, each bounded: backwards from the end, forwards from a line.
 
-Every look opens the file anew, so nothing is held between two requests. A piece begins and ends at lines; one line that
-is longer than a piece may be is a piece of its own, of which only the beginning is read.
+Every look opens the file anew, so nothing is held between two requests. A piece begins and ends at lines; of a
+line that is very long only the beginning is read.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ PAGE_BYTES = 512 * 1024
 _BLOCK_BYTES = 256 * 1024
 # A line longer than `_LONGEST_READ` is read only at its beginning and its end.
 _LONGEST_READ, _BEGINNING_READ, _END_READ = 64 * 1024, 16 * 1024, 8 * 1024
+_MOST_SCANNED = 16 * 1024**2  # for the borders of one piece's lines
 # How far the beginning or end of a line is looked for; no real line is longer.
 _LONGEST_LINE = 64 * 1024**2
 
@@ -34,6 +35,10 @@ class LogTrouble(Exception):
 
 class NoLog(LogTrouble):
     """There is no such file."""
+
+
+class NoStorage(LogTrouble):
+    """High privacy storage is not there: not mounted, or nothing has ever been stored."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def _descriptor(path: Path) -> int:
     try:
         folder = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError as error:
-        raise LogTrouble(f"High privacy storage ({base}) is not there. Is it mounted?") from error
+        raise NoStorage(f"High privacy storage ({base}) is not there. Is it mounted?") from error
     except OSError as error:
         raise _trouble(error) from error
     try:
@@ -121,22 +126,25 @@ class LogReader:
     def before(self, offset: int, count: int = PAGE_LINES) -> Piece:
         """The lines that end at the offset, or at the beginning of its line."""
         offset = self.end if offset >= self.end else self._line_start(max(0, offset))
-        starts: list[int] = []
+        starts, read, end = [], 0, offset
         for newline in self._newlines_backwards(offset - 1):
             starts.append(newline + 1)
-            if len(starts) >= count or offset - newline > PAGE_BYTES:
+            read += min(end - newline, _LONGEST_READ)
+            end = newline
+            if len(starts) >= count or read > PAGE_BYTES or offset - end > _MOST_SCANNED:
                 break
         else:
             if offset and (not starts or starts[-1] > 0):
-                starts.append(max(0, offset - _LONGEST_LINE))
+                starts.append(max(0, end - _LONGEST_LINE))
         return self._piece([*reversed(starts), offset])
 
     def after(self, offset: int, count: int = PAGE_LINES, most_bytes: int = PAGE_BYTES) -> Piece:
         """The lines from the offset on, or from the beginning of its line."""
         offset = self._line_start(min(max(0, offset), self.end))
-        borders = [offset]
+        borders, read = [offset], 0
         for end in self._line_ends(offset):
-            if len(borders) > 1 and end - offset > most_bytes:
+            read += min(end - borders[-1], _LONGEST_READ)
+            if len(borders) > 1 and (read > most_bytes or end - offset > _MOST_SCANNED):
                 break
             borders.append(end)
             if len(borders) > count:
@@ -148,8 +156,10 @@ class LogReader:
         offset = self._index.start_of(self.descriptor, number, self.end)
         if offset is None:
             return None
-        before = self.before(offset, count // 2)
-        after = self.after(offset, count - len(before.lines))
+        after = self.after(offset, count - count // 2)
+        if count < 2:
+            return after
+        before = self.before(offset, count - len(after.lines))
         return Piece(before.start, after.end, self.end, [*before.lines, *after.lines])
 
     def lines_before(self, offset: int) -> int | None:
@@ -208,7 +218,9 @@ class LogReader:
         if end - start <= _LONGEST_READ:
             return os.pread(self.descriptor, end - start, start).removesuffix(b"\n"), 0
         beginning = os.pread(self.descriptor, _BEGINNING_READ, start)
-        last = os.pread(self.descriptor, _END_READ, end - _END_READ).removesuffix(b"\n")
+        last = os.pread(self.descriptor, _END_READ, end - _END_READ)
+        hidden_bytes = end - start - _BEGINNING_READ - last.endswith(b"\n")
+        last = last.removesuffix(b"\n")
         if b"\r" in last.rstrip(b"\r"):  # a progress bar: its last state counts
             return beginning.partition(b" ")[0] + b" " + last, 0
-        return beginning, end - start - _BEGINNING_READ
+        return beginning, hidden_bytes

@@ -63,7 +63,7 @@ def _compiled(expression: str, is_case_sensitive: bool) -> "re2._Regexp":
     try:
         pattern = re2.compile(("(?m)" + "".join(pieces)).encode("utf-8", "replace"), _options(is_case_sensitive))
     except re2.error as error:
-        reason = error.args[0].decode("utf-8", "replace") if error.args else "unknown"
+        reason = error.args[0].decode("utf-8", "replace").replace("(?m)", "", 1) if error.args else "unknown"
         raise BadSearch(f"This is not a regular expression that can be used here: {reason}.") from error
     if pattern.search(b""):
         raise BadSearch("This expression matches every line: say more.")
@@ -128,7 +128,7 @@ def _shown(block: bytes) -> bytes:
 
 def _matching_lines(text: bytes, pattern: "re2._Regexp") -> Iterator[int]:
     """Numbers of lines, from 0, that match not only in their stamps."""
-    line = line_start = line_end = after_stamp = 0
+    line = line_start = line_end = text_at = 0
     is_told = False
     for match in pattern.finditer(text):
         start, end = match.span()
@@ -136,8 +136,10 @@ def _matching_lines(text: bytes, pattern: "re2._Regexp") -> Iterator[int]:
             line += text.count(b"\n", line_start, start)
             line_start = text.rfind(b"\n", line_start, start) + 1 or line_start
             line_end = text.find(b"\n", start) + 1 or len(text)
-            after_stamp = text_start(text, line_start)
-        elif is_told:
+            text_at = text_start(text, line_start)
+            is_told = False
+        if is_told or end <= text_at > line_start:
             continue
-        if is_told := end > after_stamp or after_stamp == line_start:
+        is_told = True
+        if start >= text_at or pattern.search(text[text_at:line_end].removesuffix(b"\n")):
             yield line

@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from jobs.people.roles import make_roles
+
 
 def refuse_replacing(apps, schema_editor):
     """INSERT OR REPLACE removes the old row without asking the trigger on DELETE."""
@@ -54,4 +56,5 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=("name", "address"), name="log_in_count_once"),
         ),
         migrations.RunPython(refuse_replacing, allow_replacing),
+        migrations.RunPython(lambda apps, schema_editor: make_roles(apps), migrations.RunPython.noop),
     ]

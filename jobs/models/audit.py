@@ -61,8 +61,9 @@ class AuditEntry(models.Model):
 
     # For people who look for something: what there mostly is.
     VERBS = (
-        *("cancel", "kill", "retry", "rerun", "refuse", "tell again", "switch", "export"),
-        *("log in", "log out", "lock out", "lift", "new password", "add", "change", "delete"),
+        *("cancel", "kill", "retry", "rerun", "refuse", "tell again", "switch", "export", "view log", "download"),
+        *("log in", "log out", "lock out", "lift", "new password", "add", "change", "delete", "make token", "revoke"),
+        *("make token", "revoke"),
     )
     KINDS = ("job", "request", "delivery", "flag", "user", "token", "view", "audit", "log-in count")
 

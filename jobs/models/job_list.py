@@ -1,4 +1,4 @@
-"""A page of the list of jobs, and how many there are of each kind, as cheap with a million jobs as with a hundred.
+"""A page of the list of jobs, and how many of each kind there are: as cheap with a million jobs as with a hundred.
 
 Jobs that are active are few enough to be sorted. Of those that have ended only WINDOW are looked through for one page;
 the reader is told how far that went and may look further back. Kinds are what people call states: their codes are here.
@@ -180,7 +180,8 @@ def activity(since: datetime) -> Activity:
     """Five queries, each as dear as there are active jobs or jobs that changed since then."""
     active = {kind: 0 for kind in ACTIVE_KINDS}
     first: dict[str, int] = {}
-    for state, number, oldest in Job.objects.active().order_by().values_list("state", Count("pk"), Min("pk")):
+    states = Job.objects.active().order_by().values("state").annotate(number=Count("pk"), first=Min("pk"))
+    for state, number, oldest in states.values_list("state", "number", "first"):
         kind = "running" if state == State.RUNNING else "waiting"
         active[kind], first[kind] = number, oldest
     begun = dict(Job.objects.filter(pk__in=first.values()).values_list("pk", "created_at"))

@@ -1,14 +1,14 @@
-"""What the system page asks of all jobs at once: who waits, who has waited, what the workers run.
+"""What the system page asks of all jobs at once: who waits, and who has waited.
 
 Each is answered by the indexes on active jobs and on ends, however many finished jobs there are.
 """
 
 from datetime import datetime
 
-from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Min, QuerySet
 
 from jobs.models.job import Job
-from jobs.states import FINAL_STATES, State
+from jobs.states import FINAL_STATES
 
 Wait = tuple[datetime, datetime]
 
@@ -32,17 +32,3 @@ def waits_until(moment: datetime, most: int) -> list[Wait]:
     ended = Job.objects.filter(state__in=FINAL_STATES, completed_at__gte=moment).order_by("-completed_at")
     rows = [*Job.objects.running().values_list(*columns), *ended.values_list(*columns)[:most]]
     return [(created, started or completed) for created, started, completed in rows if started or completed]
-
-
-def running_with_last_run() -> QuerySet:
-    """Running jobs, each with `last_began` and `last_ended` of the newest success of its action in the workspace."""
-    same = Job.objects.filter(workspace=OuterRef("workspace"), action=OuterRef("action"))
-    newest = same.filter(state=State.SUCCEEDED).order_by("-pk")
-    return (
-        Job.objects.running()
-        .annotate(
-            last_began=Subquery(newest.values("started_at")[:1]),
-            last_ended=Subquery(newest.values("completed_at")[:1]),
-        )
-        .order_by("pk")
-    )

@@ -11,6 +11,9 @@ from django.utils import timezone
 
 from jobs.models.delivery import Delivery
 
+# What no index leads to is looked for among so many requests at once.
+WINDOW = 20_000
+_LARGE = ("original", "graph", "study_actions", "faults", "joined_jobs", "withdrawn_jobs", "orgs", "analysis_scope")
 CANCELLED_THERE = "Cancelled on the job-server."
 
 
@@ -28,6 +31,28 @@ class JobRequestQuerySet(models.QuerySet):
         """Only what a job-server is told of a request itself; there may be thousands."""
         columns = ("identifier", "source", "outcome", "outcome_message", "outcome_at", "error_name", "received_at")
         return self.only(*columns, "joined_jobs", "requested_actions")
+
+    def changed(self) -> tuple:
+        """Other than before whenever a request comes, or one is concluded or says something else."""
+        newest = self.aggregate(last=models.Max("pk"))["last"]
+        return newest, *self.waiting().values_list("pk", "outcome_message")[:100]
+
+    def page(
+        self, *, size: int, before: int | None = None, outcome: str = "", workspace: str = "", by: str = ""
+    ) -> tuple[list["JobRequest"], int | None]:
+        """The newest that fit, below `before`, and where the next page begins: None at the end.
+
+        What no index leads to is looked for among the next WINDOW requests only.
+        """
+        found = self.defer(*_LARGE).order_by("-pk")
+        last = before or (self.aggregate(last=models.Max("pk"))["last"] or 0) + 1
+        found = found.filter(pk__lt=last)
+        equal = {"outcome": outcome, "workspace": workspace, "created_by": by}
+        floor = last - WINDOW if (outcome or by or workspace) and last > WINDOW + 1 else None
+        if floor:
+            found = found.filter(pk__gte=floor)
+        rows = list(found.filter(**{column: value for column, value in equal.items() if value})[: size + 1])
+        return rows[:size], rows[size - 1].pk if len(rows) > size else floor
 
     def with_jobs_in(self, backend: str, workspace: str) -> "JobRequestQuerySet":
         """Those that have jobs in the workspace."""

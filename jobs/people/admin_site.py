@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
+from jobs.health import health
 from jobs.models import AuditEntry
 from jobs.people.log_in import log_out
 
@@ -23,7 +24,7 @@ class RoleAdminSite(AdminSite):
 
     def index(self, request: HttpRequest, extra_context=None) -> HttpResponse:
         mine = AuditEntry.objects.narrowed(actor=request.user.get_username())[:MOST_OF_MINE]
-        return super().index(request, (extra_context or {}) | {"mine": mine})
+        return super().index(request, (extra_context or {}) | {"mine": mine, "health": health()})
 
     def login(self, request: HttpRequest, extra_context=None) -> HttpResponse:
         """There is one log-in page; whoever is logged in and still sent here lacks the role."""

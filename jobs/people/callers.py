@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from jobs.models import ApiToken
 from jobs.people.access import View
+from jobs.people.address import client_address
 from jobs.people.failed_tokens import failed_tokens
 from jobs.people.roles import BASE
 from jobs.people.tokens import PREFIX, find
@@ -63,7 +64,7 @@ def caller_by_token(request: HttpRequest) -> Caller | None:
     if token := find(secret):
         request.user = token.user
         return Caller(token.user, token)
-    if seconds := failed_tokens.note(request.META.get("REMOTE_ADDR", "")):
+    if seconds := failed_tokens.note(client_address(request)):
         raise Refused(429, "Too many wrong tokens", "Wait a minute, and see which token you use.", seconds=seconds)
     raise Refused(
         401, "Not a valid token", "The token is unknown, has expired or was revoked, or its person may not sign in."

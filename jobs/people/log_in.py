@@ -65,6 +65,9 @@ class LogIn(LoginView):
         return super().form_invalid(form)
 
 
+log_in = require_http_methods(["GET", "HEAD", "POST"])(LogIn.as_view())
+
+
 def locked_out(request: HttpRequest, until: datetime) -> HttpResponse:
     context = {"title": "Wait before you try again", "until": until}
     response = render(request, "people/locked_out.html", context, status=429)
@@ -115,5 +118,6 @@ def _set_password(request: HttpRequest, form: PasswordChangeForm) -> None:
 
 
 def _dress(form: forms.Form) -> None:
+    form.label_suffix = ""
     for field in form.fields.values():
         field.widget.attrs["class"] = "form-control"

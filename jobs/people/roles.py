@@ -39,6 +39,7 @@ _ADMINISTRATOR = (
     "auth.view_group",
     *(f"jobs.{verb}_apitoken" for verb in ("change", "view", "delete")),
     *(f"jobs.{verb}_savedview" for verb in ("view", "delete")),
+    "jobs.view_logincount",
 )
 ROLES: dict[str, tuple[str, ...]] = {VIEWER: _VIEWER, OPERATOR: _OPERATOR, ADMINISTRATOR: _ADMINISTRATOR}
 

@@ -23,15 +23,21 @@ _MOST_AHEAD_SECONDS = 60
 _BEGAN, _SEEN, _PROXY = "began_at", "seen_at", "named_by_proxy"
 
 
-def ending_in_time(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+class EndingInTime:
     """The middleware. A disabled account and a changed password end a session without it, in Django."""
 
-    def middleware(request: HttpRequest) -> HttpResponse:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated and not _goes_on(request.session):
             logout(request)
-        return get_response(request)
+        return self._get_response(request)
 
-    return middleware
+    def process_view(self, request: HttpRequest, view: Callable, arguments, named) -> None:
+        """What is open to everybody, or to programs, uses no session, so it sets no cookie."""
+        if getattr(view, "login_required", True) and request.user.is_authenticated:
+            _note_use(request.session)
 
 
 def begin(request: HttpRequest, user, *, named_by_proxy: str = "") -> None:
@@ -62,16 +68,16 @@ def proxy_s_name(request: HttpRequest) -> str:
 
 def _goes_on(session) -> bool:
     now = time.time()
+    age, idle = now - session.get(_BEGAN, now), now - session.get(_SEEN, now)
+    # Times that lie ahead were noted before somebody set the clock back: nobody knows how old they are.
+    return -_MOST_AHEAD_SECONDS <= age < LONGEST_SECONDS and -_MOST_AHEAD_SECONDS <= idle < LONGEST_IDLE_SECONDS
+
+
+def _note_use(session) -> None:
     if _BEGAN not in session:
         session.update(times())
-        return True
-    age, idle = now - session[_BEGAN], now - session.get(_SEEN, 0)
-    # Times that lie ahead were noted before somebody set the clock back: nobody knows how old they are.
-    if not (-_MOST_AHEAD_SECONDS <= age < LONGEST_SECONDS and -_MOST_AHEAD_SECONDS <= idle < LONGEST_IDLE_SECONDS):
-        return False
-    if idle >= NOTED_EVERY_SECONDS:
-        session[_SEEN] = now
-    return True
+    elif time.time() - session[_SEEN] >= NOTED_EVERY_SECONDS:
+        session[_SEEN] = time.time()
 
 
 def _note(request: HttpRequest, verb: str, how: str) -> None:

@@ -1,4 +1,4 @@
-"""Tokens for programs: made, found again by their digest, revoked. A token is shown once and never stored.
+"""Tokens for programs: made, and found again by their digest. A token is shown once and never stored.
 
 It holds 256 random bits, so nobody guesses one; the digest that is stored is of no use to whoever reads it.
 """
@@ -9,7 +9,6 @@ import hmac
 import secrets
 from datetime import timedelta
 
-from django.conf import settings
 from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -44,17 +43,10 @@ def make_token(user, name: str, who: Who, *, days: int = USUAL_DAYS, may_change:
             expires_at=timezone.now() + timedelta(days=min(days, MOST_DAYS)),
         )
         after = f"{'may change' if may_change else 'only reads'}, until {token.expires_at:%Y-%m-%d %H:%M} UTC"
-        _note(who, "make token", token, after)
+        AuditEntry.note(
+            who, "make token", object_kind="token", object_id=token.beginning, label=str(token)[:512], after=after
+        )
     return token, secret
-
-
-def revoke(token: ApiToken, who: Who) -> bool:
-    """End a token for good. False if it had been revoked before."""
-    with transaction.atomic():
-        if not ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()):
-            return False
-        _note(who, "revoke token", token, "revoked")
-    return True
 
 
 def find(secret: str) -> ApiToken | None:
@@ -82,10 +74,3 @@ def _note_use(token: ApiToken) -> None:
         # Nobody who only reads has to fail because the database is being written to.
         with contextlib.suppress(OperationalError):
             ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
-
-
-def _note(who: Who, verb: str, token: ApiToken, after: str) -> None:
-    AuditEntry.note(
-        who, verb, object_kind="token", object_id=str(token.pk), after=after,
-        label=f"{token.name} ({token.beginning}…) of {token.user.get_username()} on {settings.BACKEND}"[:512],
-    )  # fmt: skip

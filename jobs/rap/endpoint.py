@@ -19,6 +19,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponsePermanentRedirect
 from django.views.decorators.csrf import csrf_exempt
 
+from jobs.people.address import client_address
 from jobs.rap.answers import OutcomeUnknown, Refused, failed
 from jobs.rap.bodies import check, read
 from jobs.rap.tokens import authenticate
@@ -72,7 +73,7 @@ def endpoint(
         @functools.wraps(answer)
         def view(request: HttpRequest) -> HttpResponse:
             _check_that_it_is_on()
-            call = Call(request.META.get("REMOTE_ADDR", ""))
+            call = Call(client_address(request))
             if request.method != method:
                 log.info(
                     "%s was refused to %s: it takes %s, not %s", request.path, call.address, method, request.method

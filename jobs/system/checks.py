@@ -57,7 +57,7 @@ def checks(signs: Signs, problems: list[Problem], queue: Queue) -> list[Check]:
     rows = [
         *_runner(signs.run, found),
         *_engine(signs.run, found),
-        *(_disk(disk) for disk in signs.run.disks),
+        *(_disk(disk) for disk in signs.run.disks if signs.run.is_fresh),
         *_sync(signs.sync, found),
         _queue(queue),
         *_this_process(signs),

@@ -7,33 +7,33 @@ from jobs.problems import Problem
 from jobs.signs import Signs
 from jobs.system.checks import BAD, OK, WARN
 
+# Problems in spite of which jobs start and end.
+JOBS_GO_ON = ("job-server", "plans", "posts")
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """`word` and `text` are read together; `at` is a moment that belongs to them, with the words before it."""
+    """`word` and `text` are read together, then `what` to do; `at` is when it began, or the last poll if it is well."""
 
     state: str
     word: str
     text: str
     at: datetime | None = None
-    before: str = ""
-
-    @property
-    def icon(self) -> str:
-        return {OK: "check-circle", WARN: "pause-circle", BAD: "x-circle"}[self.state]
+    what: str = ""
 
 
 def verdict(signs: Signs, problems: list[Problem], warnings: list[Problem], running: int, waiting: int) -> Verdict:
     if problems:
         first = problems[0]
-        return Verdict(BAD, "Not working", first.text, first.since, "since")
+        word = "Needs attention" if first.kind in JOBS_GO_ON else "Not working"
+        return Verdict(BAD, word, first.text, first.since, first.what)
     held = [warning for warning in warnings if warning.kind in ("reboot", "paused")]
     if held:
-        text = f"{_jobs(running)} {'goes' if running == 1 else 'go'} on, {waiting} waiting: {held[0].text}"
-        return Verdict(WARN, "Paused", text, held[0].since, "since")
+        text = f"no new job starts, {_jobs(running)} {'goes' if running == 1 else 'go'} on, {waiting} waiting"
+        return Verdict(WARN, "Paused", text, held[0].since)
     text = ", ".join(_used(slots.used, slots.limit, slots.pool) for slots in signs.run.slots) or _jobs(running)
     polled_at = signs.sync.time("last_poll_at") if signs.sync.is_needed else None
-    return Verdict(WARN if warnings else OK, "Working", f"{text} busy, {waiting} waiting", polled_at, "last poll")
+    return Verdict(WARN if warnings else OK, "Working", f"{text} busy, {waiting} waiting", polled_at)
 
 
 def _jobs(number: int) -> str:

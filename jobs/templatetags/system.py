@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from heroicons.templatetags.heroicons import heroicon_mini
 
-from jobs.models import Job
+from jobs.log import escape
 from jobs.signs import Answer
 
 register = template.Library()
@@ -44,6 +44,21 @@ def running_for(at: datetime | None) -> str:
 
 
 @register.filter
+def with_code(text: str) -> str:
+    """What stands between backticks as code; all of it is escaped."""
+    pieces = enumerate(escape(text).split("`"))
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", each) if n % 2 else each,) for n, each in pieces)
+    )
+
+
+@register.filter
+def shown(text: str) -> str:
+    """What people or studies wrote, on one line: marks that reverse or hide text as their escapes."""
+    return escape(str(text))
+
+
+@register.filter
 def utc(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
@@ -64,12 +79,6 @@ def duration(time: timedelta) -> str:
         elif parts:
             break
     return " ".join(parts[:2])
-
-
-@register.filter
-def last_took(job: Job) -> str:
-    """How long the newest success of the same action took; for jobs of `running_with_last_run`."""
-    return duration(job.last_ended - job.last_began) if job.last_began and job.last_ended else ""
 
 
 @register.filter

@@ -38,7 +38,7 @@ class AuditFilter(forms.Form):
     until = forms.DateField(label="To (UTC)", required=False, widget=forms.DateInput(attrs={"type": "date"}))
 
     def __init__(self, *arguments, **named):
-        super().__init__(*arguments, **named)
+        super().__init__(*arguments, label_suffix="", **named)
         for field in self.fields.values():
             field.widget.attrs["class"] = "form-control form-control-sm"
         for name in ("verb", "kind"):

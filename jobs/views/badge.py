@@ -14,7 +14,7 @@ from jobs.views.feeds import xml_text
 from jobs.wire import moment
 
 NEWEST_REQUESTS = 200
-MOST_PROJECTS = 1000
+MOST_JOBS, MOST_PROJECTS = 5000, 1000
 # Colours of the ground, dark enough for white letters.
 _PASSING, _FAILING, _UNKNOWN = "#17693a", "#b3261e", "#5f6b7a"
 _LETTER_WIDTH, _PADDING = 7, 6
@@ -71,7 +71,7 @@ def _verdict(newest: list[Job]) -> tuple[str, str]:
 def cctray(request: HttpRequest) -> HttpResponse:
     """A project for each action of the workspaces that were asked for last; ?workspace= for one."""
     workspace = request.GET.get("workspace", "")
-    jobs = jobs_of_newest_requests(NEWEST_REQUESTS, workspace).order_by("-pk")
+    jobs = jobs_of_newest_requests(NEWEST_REQUESTS, workspace).order_by("-pk")[:MOST_JOBS]
     if workspace and not jobs:
         raise Http404("No job of this workspace.")
     projects = [_project(request, each) for each in _by_action(jobs)[:MOST_PROJECTS]]

@@ -15,7 +15,7 @@ from jobs.models.latest import ended_last, failed_last, jobs_of_newest_requests
 from jobs.people.callers import for_programs
 
 MOST_ENTRIES = 50
-NEWEST_REQUESTS = 20
+NEWEST_REQUESTS, MOST_JOBS = 20, 5000
 # XML knows no way to write these at all.
 _NO_XML = re.compile("[\ufffe\uffff]")
 
@@ -81,7 +81,7 @@ class OfWorkspace(_JobFeed):
         return reverse("workspace", args=[name])
 
     def items(self, name: str) -> list[Job]:
-        return ended_last(jobs_of_newest_requests(NEWEST_REQUESTS, name), MOST_ENTRIES)
+        return ended_last(jobs_of_newest_requests(NEWEST_REQUESTS, name).order_by("-pk")[:MOST_JOBS], MOST_ENTRIES)
 
 
 @for_programs()

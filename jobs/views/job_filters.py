@@ -65,6 +65,12 @@ class Filters:
         )
 
     @property
+    def selects(self) -> list[tuple[str, list, str]]:
+        """Name, choices and what is chosen, for the fields that are lists."""
+        fields = self.form.fields
+        return [(name, list(fields[name].choices), self.values.get(name, "")) for name in ("db", "age", "sort")]
+
+    @property
     def is_filtered(self) -> bool:
         return any(self.values.get(name) for name in ("q", "state", "workspace", "backend", "by", "db", "age"))
 

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from jobs import logs
-from jobs.logs.reading import PAGE_LINES, NoLog, Piece
+from jobs.logs.reading import PAGE_LINES, NoLog, NoStorage, Piece
 from jobs.logs.searching import BadSearch, Found, Search, error_lines, search
 from jobs.models import AuditEntry, Job
 from jobs.people.access import allowed, who
@@ -74,10 +74,9 @@ def log_context(request: HttpRequest, job: Job) -> dict:
             if not reader.end:
                 view.piece, view.nothing = None, why_no_lines(job, attempt, has_file=True)
             _search_without_script(request, reader, view)
-    except NoLog:
-        view.nothing = why_no_lines(job, attempt, has_file=False)
     except logs.LogTrouble as trouble:
-        view.nothing = NoLines(str(trouble))
+        is_expected = isinstance(trouble, NoLog) or (isinstance(trouble, NoStorage) and job.started_at is None)
+        view.nothing = why_no_lines(job, attempt, has_file=False) if is_expected else NoLines(str(trouble))
     if view.piece:
         _note_view(request, job)
     return {"log": view}
@@ -187,7 +186,7 @@ def log_search(request: HttpRequest, identifier: str) -> HttpResponse:
             found = error_lines(reader) if "errors" in request.GET else search(reader, _wanted(request))
             size = reader.size
     except (BadSearch, logs.LogTrouble) as problem:
-        return JsonResponse({"problem": str(problem)}, status=422)
+        return JsonResponse({"problem": str(problem)})
     _note_view(request, job)
     answer = {"lines": found.numbers, "count": found.count, "is_whole": found.is_whole}
     return JsonResponse(answer | {"searched_bytes": found.searched_bytes, "size": size})

@@ -1,9 +1,11 @@
 """Whether the backend can work at all, and what to do if it cannot; `?kiosk=1` is the same for a screen on the wall."""
 
+from datetime import timedelta
+
 from django.http import HttpRequest
 
-from jobs.models import Flag
-from jobs.models.queue import running_with_last_run
+from jobs.durations import typical_seconds
+from jobs.models import Flag, Job
 from jobs.people.access import allowed
 from jobs.system import about
 from jobs.system.checks import checks
@@ -16,6 +18,11 @@ from jobs.views.live import all_jobs_changed, live_page
 SECONDS = 5  # as often as the processes give signs of life
 MOST_HISTORY = 20
 SETTINGS = "jobs.use_admin"
+LABELS = {
+    Flag.Name.PAUSED: "Paused",
+    Flag.Name.DB_MAINTENANCE: "Database maintenance",
+    Flag.Name.REBOOT: "Prepared for a reboot",
+}
 
 
 def _parts(request: HttpRequest) -> tuple:
@@ -27,14 +34,14 @@ def _parts(request: HttpRequest) -> tuple:
 @live_page("system/system.html", "system/_system.html", _parts)
 def system(request: HttpRequest) -> dict:
     frame, waiting = Frame.of(request), queue()
-    running = list(running_with_last_run())
+    running = list(Job.objects.running().order_by("pk"))
     context = {
         "title": "System",
         "section": "system",
         "live_seconds": SECONDS,
         "is_wall": "kiosk" in request.GET,
         "verdict": verdict(frame.signs, frame.problems, frame.warnings, len(running), waiting.waiting),
-        "running": running,
+        "running": _with_typical(running),
         "queue": waiting,
         "chart": chart(waiting),
         "pools": frame.signs.run.slots if frame.signs.run.is_fresh else [],
@@ -44,10 +51,16 @@ def system(request: HttpRequest) -> dict:
     return context if context["is_wall"] else context | _more(request, frame)
 
 
+def _with_typical(running: list[Job]) -> list[tuple[Job, timedelta | None]]:
+    """Each with how long its action usually takes. One query."""
+    typical = typical_seconds(running)
+    return [(job, timedelta(seconds=typical[job.pk]) if job.pk in typical else None) for job in running]
+
+
 def _more(request: HttpRequest, frame: Frame) -> dict:
     """What a screen on the wall does not show."""
     return {
-        "switches": [(name, frame.flags.get(name)) for name in Flag.Name],
+        "switches": [(name.value, LABELS[name], frame.flags.get(name)) for name in Flag.Name],
         "history": Flag.objects.order_by("-pk")[:MOST_HISTORY],
         "versions": about.versions(),
         "settings": about.shown_settings() if request.user.has_perm(SETTINGS) else [],

@@ -7,9 +7,10 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from jobs import asking
 from jobs.models import ApiToken
 from jobs.people.access import allowed, who
-from jobs.people.tokens import MOST_DAYS, MOST_TOKENS, USUAL_DAYS, TooManyTokens, make_token, revoke
+from jobs.people.tokens import MOST_DAYS, MOST_TOKENS, USUAL_DAYS, TooManyTokens, make_token
 from jobs.text import UNSAFE_CHARACTERS
 
 MOST_SHOWN = 100
@@ -55,7 +56,8 @@ def tokens(request: HttpRequest) -> HttpResponse:
 @allowed()
 def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     """Only one's own; administrators revoke others' in the admin."""
-    revoke(get_object_or_404(ApiToken, pk=pk, user=request.user), who(request))
+    token = get_object_or_404(ApiToken, pk=pk, user=request.user)
+    asking.revoke_tokens([token.pk], who(request), "By its owner, on the page of the account.")
     return redirect("tokens")
 
 

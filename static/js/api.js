@@ -10,7 +10,7 @@ follow();
 SwaggerUIBundle({
   url: place.dataset.document,
   domNode: place,
-  deepLinking: true,
+  deepLinking: false, // or a link stands inside each button
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
   layout: "BaseLayout",

@@ -63,7 +63,7 @@ function showState() {
   scroller().classList.toggle("is-short", lines().length < 15 && !isGrowing());
   if (state.stopped) say(state.stopped, true);
   else if (state.failures) say("The server does not answer; trying again.", true);
-  else if (!isGrowing()) say(first ? `Complete: ${size(Number(last.dataset.end))}${isAtEnd() ? "" : " and more"}` : "");
+  else if (!isGrowing()) say(`Size: ${size(Number(last.dataset.limit))}.`);
   else if (isPaused()) say("Live updates are paused.");
   else say(state.follow ? "Following: new lines appear at the end." : "Not following; new lines are counted. Press G to follow.");
   highlight(state.pattern, lines());
@@ -273,7 +273,7 @@ function told(what, answer, index) {
   if (!answer.count && answer.is_whole) return `no ${what}`;
   const bound = answer.is_whole ? "" : ` in the first ${size(answer.searched_bytes)}; stopped there`;
   if (!answer.count) return `no ${what}${bound}`;
-  const kept = answer.lines.length < answer.count ? ` (the first ${answer.lines.length.toLocaleString("en-GB")} can be stepped through)` : "";
+  const kept = answer.lines.length < answer.count ? ` (stepping through the first ${answer.lines.length.toLocaleString("en-GB")})` : "";
   return `${what} ${(index + 1).toLocaleString("en-GB")} of ${answer.count.toLocaleString("en-GB")}${bound}${kept}`;
 }
 
@@ -328,10 +328,13 @@ function toggle(name, byDefault) {
   applyChoices();
 }
 
+const timesByDefault = () => (matchMedia("(max-width: 48rem)").matches ? "off" : "on");
+
 function applyChoices() {
-  const isWrapped = localStorage.getItem("log-wrap") === "on", hasTimes = localStorage.getItem("log-times") !== "off";
+  const isWrapped = localStorage.getItem("log-wrap") === "on", hasTimes = (localStorage.getItem("log-times") ?? timesByDefault()) === "on";
   region().classList.toggle("is-wrapped", isWrapped);
   region().classList.toggle("without-times", !hasTimes);
+  region().classList.toggle("with-times", hasTimes);
   button("wrap")?.setAttribute("aria-pressed", String(isWrapped));
   button("times")?.setAttribute("aria-pressed", String(hasTimes));
 }
@@ -365,7 +368,7 @@ function follow() {
 
 const DO = {
   earlier: () => load("earlier"), later: () => load("later"), newest: toNewest, next: () => step(1), previous: () => step(-1),
-  error: nextError, wrap: () => toggle("wrap", "off"), times: () => toggle("times", "on"), follow, copy, full: () => full(),
+  error: nextError, wrap: () => toggle("wrap", "off"), times: () => toggle("times", timesByDefault()), follow, copy, full: () => full(),
   beginning: toBeginning, search: () => { const input = find('input[name="q"]'); input.focus(); input.select(); },
 };
 const KEYS = { w: "wrap", T: "times", F: "full", "/": "search", n: "next", N: "previous", e: "error", G: "newest", gg: "beginning" };
@@ -412,12 +415,10 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && region().classList.contains("is-full")) return full(false);
   if (event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable], dialog")) return;
   let key = event.key;
-  if (key === "g") {
-    const isSecond = Date.now() - gAt < 1000;
-    gAt = isSecond ? 0 : Date.now();
-    if (!isSecond) return;
-    key = "gg";
-  }
+  const isSecond = Date.now() - gAt < 1000;  // after "g": what leads to other pages is not ours
+  gAt = key === "g" && !isSecond ? Date.now() : 0;
+  if (gAt || (isSecond && key !== "g")) return;
+  if (isSecond) key = "gg";
   if (!KEYS[key]) return;
   event.preventDefault();
   event.stopImmediatePropagation();

@@ -6,7 +6,10 @@
     const dark = chosen() === "dark" || (chosen() === "auto" && system.matches);
     document.documentElement.setAttribute("data-bs-theme", dark ? "dark" : "light");
     const button = document.getElementById("theme");
-    if (button) button.textContent = `Theme: ${chosen()}`;
+    if (!button) return;
+    button.textContent = { auto: "◐", light: "☀", dark: "☾" }[chosen()];
+    button.title = `Theme: ${chosen()} (t)`;
+    button.setAttribute("aria-label", `Theme: ${chosen()}`);
   };
   apply();
   system.addEventListener("change", apply);

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.checks import static_files_are_collected
+from jobs.checks import addresses_are_told_apart, static_files_are_collected
 from tests.site import Site
 
 
@@ -33,3 +33,11 @@ def test_no_tables_are_made_beside_folders_that_have_been_used(tmp_path):
 
         (tmp_path / "moved").rename(site.work_dir / "db.sqlite3")
         site.manage("migrate")
+
+
+def test_behind_a_proxy_its_address_has_to_be_known(settings):
+    assert addresses_are_told_apart() == []
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert "TRUSTED_PROXIES" in addresses_are_told_apart()[0].hint
+    settings.TRUSTED_PROXIES = (None,)
+    assert addresses_are_told_apart() == []

@@ -474,3 +474,24 @@ def test_a_token_of_the_rap_api_speaks_for_its_backends_and_else_for_this_one():
     tokens = checking.rap_api_tokens(problems, "0123456789abcdef== tpp,test=0123456789abcdeX", "emis")
     assert not problems
     assert tokens == {"0123456789abcdef==": {"emis"}, "0123456789abcdeX": {"tpp", "test"}}
+
+
+def test_proxies_are_addresses_networks_or_a_socket(site):
+    shown = site.show("TRUSTED_PROXIES", TRUSTED_PROXIES="127.0.0.1, 10.1.2.3/24, fd00::/8, unix")
+    assert shown["TRUSTED_PROXIES"] == ["127.0.0.1/32", "10.1.2.0/24", "fd00::/8", None]
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"TRUSTED_PROXIES": "proxy.example.org"}, "TRUSTED_PROXIES"),
+        ({"SSO_HEADER": "X-Remote-User"}, "SSO_TRUSTED_PROXIES"),
+        ({"SSO_TRUSTED_PROXIES": "127.0.0.1"}, "SSO_HEADER"),
+        ({"SSO_HEADER": "X-Remote-User", "SSO_TRUSTED_PROXIES": "0.0.0.0/0"}, "SSO_TRUSTED_PROXIES"),
+        ({"SSO_HEADER": "X_Remote User", "SSO_TRUSTED_PROXIES": "127.0.0.1"}, "SSO_HEADER"),
+        ({"SSO_HEADER": "Host", "SSO_TRUSTED_PROXIES": "127.0.0.1"}, "SSO_HEADER"),
+        ({"SSO_ROLE": "administrator"}, "SSO_ROLE"),
+    ],
+)
+def test_nobody_is_believed_by_a_slip(site, variables, named):
+    assert f"  - {named}:" in site.refusal(**variables)

@@ -13,12 +13,11 @@ from django.utils import timezone
 from jobs.models import AuditEntry, Delivery, Flag, Heartbeat, Job, JobRequest, ProjectFile, SavedView, Who
 from jobs.states import StatusCode
 from jobs.wire import moment
+from tests.showcase.names import COVID, DIABETES, EARLIER, FAILS, REFUSED, RUNS, TROUBLES, UNPLANNED, VACCINES, WAITS
 from tests.showcase.rows import add_job, add_outputs, write_log
 from tests.showcase.study import ACTIONS, project_yaml
 
 C = StatusCode
-DIABETES, COVID, VACCINES = "diabetes-in-primary-care", "long-covid-2026", "vaccine-uptake"
-REFUSED = "r3fusedrequest00"
 
 
 def fill() -> None:
@@ -26,7 +25,7 @@ def fill() -> None:
     with transaction.atomic():
         _the_flags()
         _a_success(DIABETES, days=9, commit="a")
-        _a_success(DIABETES, days=2, commit="b")
+        _a_success(DIABETES, days=2, commit="b", identifier=EARLIER)
         _one_that_runs()
         _one_that_fails()
         _one_that_waits()
@@ -83,19 +82,18 @@ def a_request(workspace: str, *, minutes_ago: float, commit: str = "c", **column
     return request
 
 
-def _a_success(workspace: str, *, days: float, commit: str, newest: bool = False) -> JobRequest:
+def _a_success(workspace: str, *, days: float, **columns) -> None:
     minutes = days * 24 * 60
-    request, began = a_request(workspace, minutes_ago=minutes, commit=commit), minutes - 1
+    request, began = a_request(workspace, minutes_ago=minutes, **columns), minutes - 1
     for action in ACTIONS:
         job = add_job(request, action.name, C.SUCCEEDED, began=began)
         began -= action.minutes + 0.2
         add_outputs(job, current=days < 5, excluded="output/flow.csv" if days < 5 else "")
         write_log(job)
-    return request
 
 
 def _one_that_runs() -> None:
-    request = a_request(DIABETES, minutes_ago=56, commit="c", created_by="bob")
+    request = a_request(DIABETES, minutes_ago=56, commit="c", identifier=RUNS, created_by="bob")
     codes = {
         "generate_dataset": (C.SUCCEEDED, 55, 39),
         "generate_measures": (C.EXECUTING, 14, None),
@@ -116,7 +114,7 @@ def _one_that_runs() -> None:
 
 
 def _one_that_fails() -> None:
-    request = a_request(COVID, minutes_ago=180, commit="d", created_by="carol")
+    request = a_request(COVID, minutes_ago=180, commit="d", identifier=FAILS, created_by="carol")
     began = {"generate_dataset": 178, "generate_measures": 178, "clean_data": 136, "describe_cohort": 129}
     for action, minutes in began.items():
         job = add_job(request, action, C.SUCCEEDED, began=minutes)
@@ -136,7 +134,7 @@ def _one_that_fails() -> None:
 
 
 def _one_that_waits() -> None:
-    request = a_request(VACCINES, minutes_ago=21, commit="e", created_by="dave")
+    request = a_request(VACCINES, minutes_ago=21, commit="e", identifier=WAITS, created_by="dave")
     codes = (C.WAITING_ON_DB_WORKERS, C.WAITING_ON_DB_WORKERS, *[C.WAITING_ON_DEPENDENCIES] * 7)
     for action, code in zip(ACTIONS, codes, strict=True):
         add_job(request, action.name, code, began=21)
@@ -144,7 +142,7 @@ def _one_that_waits() -> None:
 
 def _one_with_every_trouble() -> None:
     """Two requests that hold the statuses nobody sees together on a good day."""
-    old = a_request(VACCINES, minutes_ago=26 * 60, commit="f", created_by="dave")
+    old = a_request(VACCINES, minutes_ago=26 * 60, commit="f", identifier=TROUBLES, created_by="dave")
     ends = (
         C.CANCELLED_BY_USER, C.KILLED_BY_ADMIN, C.UNMATCHED_PATTERNS, C.JOB_ERROR, C.INTERNAL_ERROR,
         C.STALE_CODELISTS, C.NONZERO_EXIT, C.DEPENDENCY_FAILED, C.CREATED,
@@ -178,7 +176,7 @@ def _one_that_cannot_be_planned() -> None:
         DIABETES, minutes_ago=33, outcome=JobRequest.Outcome.NOTHING_TO_DO, outcome_message="All is done already."
     )
     a_request(
-        DIABETES, minutes_ago=0.5, outcome=JobRequest.Outcome.WAITING, outcome_at=None, project_file=None,
+        DIABETES, minutes_ago=0.5, identifier=UNPLANNED, outcome=JobRequest.Outcome.WAITING, outcome_at=None, project_file=None,
         outcome_message="Waiting for github.com, which does not answer; tried again in 20 s.",
     )  # fmt: skip
 

@@ -123,6 +123,15 @@ def test_every_schema_is_one_and_its_examples_keep_to_it():
                 Draft202012Validator(inner | {"components": components}).validate(example), name
 
 
+def test_every_refusal_is_shown_by_an_example_that_keeps_to_its_schema():
+    components = document()["components"]
+    for _, path, operation in operations():
+        for status, answer in operation["responses"].items():
+            for content in answer["content"].values() if int(status) >= 400 else ():
+                Draft202012Validator(content["schema"] | {"components": components}).validate(content["example"])
+                assert content["example"]["status"] == int(status), path
+
+
 def test_every_parameter_is_described_by_a_schema_of_its_own():
     for _, path, operation in operations():
         for parameter in operation["parameters"]:

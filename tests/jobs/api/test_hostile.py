@@ -7,8 +7,9 @@ from django.db import OperationalError
 from django.test import Client
 
 from jobs.api.door import MOST_BODY_BYTES
-from jobs.models import AuditEntry, Flag, Job
+from jobs.models import AuditEntry, Flag, Job, JobRequest
 from jobs.people.roles import OPERATOR, VIEWER
+from jobs.states import StatusCode
 from tests.api_calls import API, post, program
 from tests.factories import make_job, make_request
 from tests.web import person
@@ -197,6 +198,16 @@ def test_a_wish_for_the_same_job_twice_has_one_result(caller):
     job = make_job()
     wish = {"identifiers": [job.identifier, job.identifier], "reason": "x"}
     assert len(post(caller, "/jobs/cancel", wish).json()["results"]) == 1
+
+
+def test_a_wish_to_run_again_that_comes_twice_with_its_key_is_done_once(caller):
+    job = make_job(StatusCode.NONZERO_EXIT)
+    wish = {"identifiers": [job.identifier], "reason": "x"}
+    asked = [post(caller, "/jobs/rerun", wish, headers={"Idempotency-Key": key}) for key in ("one", "one", "two", "")]
+    first, again, other, keyless = (answer.json()["requests"] for answer in asked)
+    assert first == again
+    assert len({*first, *other, *keyless}) == 3
+    assert JobRequest.objects.filter(source="operator").count() == 3
 
 
 def test_a_beginning_is_not_enough_to_change_a_job(caller):

@@ -101,9 +101,21 @@ def test_what_makes_no_sense_is_refused(caller, job, query):
     assert ask(caller, job, query).status_code == 422
 
 
-def test_without_a_log_there_is_a_sentence(caller):
+def test_a_storage_that_is_not_there_is_no_log_that_was_never_written(caller):
+    answer = ask(caller, make_job())
+    assert answer.status_code == 503
+    assert "mounted" in answer.json()["detail"]
+
+
+def test_without_a_log_there_is_a_sentence(caller, settings):
+    settings.HIGH_PRIVACY_STORAGE_BASE.mkdir()
     assert "none yet" in ask(caller, make_job()).json()["detail"]
     assert "never ran" in ask(caller, make_job(StatusCode.DEPENDENCY_FAILED)).json()["detail"]
+
+
+def refused(caller, job) -> bool:
+    answer = ask(caller, job)
+    return answer.status_code == 503 and "secret" not in answer.content.decode()
 
 
 def test_what_is_no_file_is_no_log(caller, job, tmp_path):
@@ -112,19 +124,19 @@ def test_what_is_no_file_is_no_log(caller, job, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("secret")
     path.symlink_to(secret)
-    assert ask(caller, job).status_code == 404
+    assert refused(caller, job)
     path.unlink()
     os.mkfifo(path)
-    assert ask(caller, job).status_code == 404
+    assert refused(caller, job)
     path.unlink()
     path.mkdir()
-    assert ask(caller, job).status_code == 404
+    assert refused(caller, job)
 
 
 def test_who_reads_a_log_is_noted_once_an_hour(caller, job):
     for _ in range(3):
         ask(caller, job)
-    noted = AuditEntry.objects.filter(verb="read log")
+    noted = AuditEntry.objects.filter(verb="view log")
     entry = noted.get()
     assert (entry.actor, entry.via, entry.object_id) == (caller.person.username, "api", job.identifier)
     noted.update(at=timezone.now() - logs.NOTED_EVERY - timedelta(seconds=1))
@@ -134,7 +146,18 @@ def test_who_reads_a_log_is_noted_once_an_hour(caller, job):
 
 def test_a_log_that_is_not_there_is_not_noted_as_read(caller):
     ask(caller, make_job())
-    assert not AuditEntry.objects.filter(verb="read log").exists()
+    assert not AuditEntry.objects.filter(verb="view log").exists()
+
+
+def test_an_earlier_attempt_has_a_log_of_its_own(caller, job):
+    job.attempt = 2
+    job.save()
+    write(job, b"second\n")
+    assert ask(caller, job).content == b"second\n"
+    earlier = ask(caller, job, "?attempt=1")
+    assert earlier.content == TEXT
+    assert earlier["X-Log-Job-Active"] == "false"
+    assert ask(caller, job, "?attempt=3").status_code == 404
 
 
 def test_an_answer_holds_a_megabyte_at_most(caller, job):

@@ -1,0 +1,97 @@
+"""Cancel, kill or retry many jobs: first a page that tells what it would bring about, then one that tells what it did.
+
+The jobs are named once, when the first page is made; what comes to match a filter later is never touched. Asking
+again, by a double click or a reload, changes nothing more.
+"""
+
+from collections.abc import Callable
+
+from django import forms
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.utils.crypto import get_random_string
+from django.views.decorators.http import require_http_methods
+
+from jobs import asking
+from jobs.asking import LONGEST_REASON, MOST_AT_ONCE, Result
+from jobs.consequences import CANCEL, KILL, RETRY, consequences
+from jobs.models import JobRequest, Who
+from jobs.models.job_list import matching
+from jobs.people.access import allowed, who
+from jobs.views.job_filters import filters_of
+
+# Of so many jobs the pages show a line each.
+MOST_SHOWN = 500
+Done = tuple[list[Result], list[JobRequest]]
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(max_length=LONGEST_REASON, strip=True)
+    once = forms.CharField(max_length=64, required=False)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@allowed("jobs.cancel_job")
+def cancel_jobs(request: HttpRequest) -> HttpResponse:
+    return _answer(request, CANCEL, lambda named, by, reason, _: (asking.cancel(named, by, reason), []))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@allowed("jobs.cancel_job")
+def kill_jobs(request: HttpRequest) -> HttpResponse:
+    return _answer(request, KILL, lambda named, by, reason, _: (asking.kill(named, by, reason), []))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@allowed("jobs.retry_job")
+def retry_jobs(request: HttpRequest) -> HttpResponse:
+    return _answer(request, RETRY, lambda named, by, reason, once: asking.retry(named, by, reason, once=once))
+
+
+def _answer(request: HttpRequest, verb: str, do: Callable[[list[str], Who, str, str], Done]) -> HttpResponse:
+    named = _named(request)
+    if not named:
+        return redirect("jobs")
+    form = ReasonForm(request.POST if "confirmed" in request.POST else None)
+    if form.is_bound and form.is_valid():
+        results, new = do(named, who(request), form.cleaned_data["reason"], form.cleaned_data["once"])
+        return render(request, "jobs/bulk_done.html", _done(verb, results, new))
+    found = consequences(verb, named)
+    context = {
+        "title": f"{verb.capitalize()} jobs",
+        "section": "jobs",
+        "verb": verb,
+        "found": found,
+        "fates": found.fates[:MOST_SHOWN],
+        "not_shown": max(0, len(found.fates) - MOST_SHOWN),
+        "named": " ".join(named),
+        "reason": form.data.get("reason", ""),
+        "lacks_reason": form.is_bound,
+        "longest_reason": LONGEST_REASON,
+        "once": form.data.get("once") or get_random_string(32),
+    }
+    return render(request, "jobs/bulk.html", context, status=400 if form.is_bound else 200)
+
+
+def _done(verb: str, results: list[Result], new: list[JobRequest]) -> dict:
+    failed = [each for each in results if not each.was_done]
+    done = [each for each in results if each.was_done]
+    return {
+        "title": f"{verb.capitalize()} asked for",
+        "section": "jobs",
+        "verb": verb,
+        "results": (failed + done)[:MOST_SHOWN],
+        "number_done": len(done),
+        "number_failed": len(failed),
+        "not_shown": max(0, len(results) - MOST_SHOWN),
+        "new_requests": new,
+    }
+
+
+def _named(request: HttpRequest) -> list[str]:
+    """Identifiers, from the boxes that are ticked, from the list that the first page froze, or all that match."""
+    words = request.POST if request.method == "POST" else request.GET
+    if words.get("all"):
+        return matching(filters_of(QueryDict(words.get("filters", "")[:4096])).wanted, MOST_AT_ONCE)
+    named = [*words.getlist("job"), *words.get("jobs", "").split()]
+    return list(dict.fromkeys(name.replace("\0", "")[:64] for name in named if name))[:MOST_AT_ONCE]

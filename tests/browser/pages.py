@@ -1,0 +1,44 @@
+"""Every page that there is, with data in it: one list for all that looks at each of them (and for screenshots)."""
+
+from jobs.models.job import job_identifier
+from tests.showcase import names
+
+
+def job(request: str, action: str) -> str:
+    return f"/j/{job_identifier(request, action)}/"
+
+
+RUNNING, FAILED = job(names.RUNS, "model_adjusted"), job(names.FAILS, "model_unadjusted")
+WAITING, ENDED = job(names.WAITS, "generate_dataset"), job(names.EARLIER, "clean_data")
+# What is looked at -> its address. A name is that of the route in jobs/urls.py, with a word more if there are several.
+PAGES: dict[str, str] = {
+    "jobs": "/jobs/",
+    "jobs none": "/jobs/?workspace=no-such-workspace",
+    "job running": RUNNING,
+    "job failed": FAILED,
+    "job waiting": WAITING,
+    "job ended": ENDED,
+    "requests": "/requests/",
+    "request running": f"/r/{names.RUNS}/",
+    "request failed": f"/r/{names.FAILS}/",
+    "request refused": f"/r/{names.REFUSED}/",
+    "request unplanned": f"/r/{names.UNPLANNED}/",
+    "workspaces": "/w/",
+    "workspace": f"/w/{names.DIABETES}/",
+    "system": "/system/",
+    "audit": "/audit/",
+    "search": "/search/?q=model",
+    "search none": "/search/?q=nothing-is-called-so",
+    "account": "/account/",
+    "tokens": "/account/tokens/",
+    "api-docs": "/api/docs",
+    "admin": "/admin/",
+    "admin jobs": "/admin/jobs/job/",
+    "admin requests": "/admin/jobs/jobrequest/",
+    "not found": "/j/no-such-job/",
+}
+SIGNED_OUT = {"login": "/login/"}
+# Routes that are no pages: they lead on, are asked by programs, or only take a POST.
+NO_PAGES = (
+    "home", "logout", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics",
+)  # fmt: skip

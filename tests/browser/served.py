@@ -1,0 +1,90 @@
+"""A whole installation with web pages for a browser: its own folder, a database and a real gunicorn on a free port."""
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from tests.site import ROOT, Site, wait_until
+from tests.web import PASSWORD
+
+ROLES = ("viewer", "operator", "administrator")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
+
+
+class Served(Site):
+    """Somebody of each role can log in, called after it. `rich` fills the showcase, `hostile` its hostile twin."""
+
+    def __init__(self, folder: Path, *, rich: bool = False, hostile: bool = False, **settings: str):
+        folder.mkdir(parents=True, exist_ok=True)
+        defaults = {"EXECUTOR": "fake", "DJANGO_SETTINGS_MODULE": "tests.browser.site_settings"}
+        super().__init__(folder, **defaults | settings)
+        self._fills = "showcase" if rich else "hostile" if hostile else ""
+        self.port = free_port()
+        self.web: subprocess.Popen | None = None
+        self.logged_in: dict[str, dict] = {}  # role -> what a browser of such a person remembers
+
+    def __enter__(self) -> "Served":
+        super().__enter__()
+        if self._fills:
+            self.run_module("tests.showcase", *(["hostile"] if self._fills == "hostile" else []))
+        else:
+            self.manage("shell", "-v0", "-c", _PEOPLE)
+        self.start_web()
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def run_module(self, *arguments: str) -> None:
+        subprocess.run(
+            [sys.executable, "-m", *arguments], cwd=ROOT, env=self.environment, check=True, capture_output=True,
+            timeout=120,
+        )  # fmt: skip
+
+    def start_web(self) -> None:
+        self._log = self.folder / "web.log"
+        with self._log.open("a") as log:
+            self.web = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "jobrunner_site.wsgi", "--bind", f"127.0.0.1:{self.port}"]
+                + ["--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "1"],
+                cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        wait_until(self._answers, 60, "an answer of the web server")
+
+    def stop_web(self) -> None:
+        self.web.send_signal(signal.SIGTERM)
+        self.web.wait(20)
+
+    def _answers(self) -> bool:
+        assert self.web.poll() is None, self._log.read_text()
+        try:
+            urlopen(f"{self.url}/login/", timeout=5).close()
+        except HTTPError:
+            return True
+        except (URLError, OSError):
+            return False
+        return True
+
+    def __exit__(self, *error) -> None:
+        if self.web is not None and self.web.poll() is None:
+            self.stop_web()
+        super().__exit__(*error)
+
+
+_PEOPLE = f"""
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+for role in {ROLES!r}:
+    user = get_user_model().objects.create_user(role, password={PASSWORD!r})
+    user.groups.add(Group.objects.get(name=role))
+"""

@@ -1,0 +1,106 @@
+"""Cancel, kill and retry of many jobs: told before it is done, done once, and one answer a job."""
+
+import pytest
+from django.urls import reverse
+
+from jobs.models import AuditEntry, Job, JobRequest
+from jobs.people.roles import OPERATOR, VIEWER
+from jobs.states import StatusCode
+from tests.factories import make_job
+from tests.web import client_of
+
+pytestmark = pytest.mark.django_db
+PAGES = ("cancel-jobs", "kill-jobs", "retry-jobs")
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_whoever_may_only_look_may_not(name, method):
+    job = make_job(StatusCode.EXECUTING)
+    data = {"job": job.identifier, "confirmed": "1", "reason": "x"}
+    assert getattr(client_of(VIEWER), method)(reverse(name), data).status_code == 403
+    assert not Job.objects.get().stop_request
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_looking_at_the_consequences_changes_nothing(name):
+    jobs = [make_job(code) for code in (StatusCode.EXECUTING, StatusCode.NONZERO_EXIT, StatusCode.INTERNAL_ERROR)]
+    data = {"job": [job.identifier for job in jobs], "reason": "x"}
+    client = client_of(OPERATOR)
+    assert client.get(reverse(name), data).status_code == client.post(reverse(name), data).status_code == 200
+    assert not AuditEntry.objects.filter(object_kind="job").exists()
+    assert not Job.objects.exclude(stop_request="", retry_requested_at=None).exists()
+
+
+def test_a_cancel_is_told_confirmed_and_answered_job_by_job():
+    running, ended = make_job(StatusCode.EXECUTING, action="runs"), make_job(StatusCode.SUCCEEDED, action="ended")
+    client = client_of(OPERATOR)
+    page = client.post(reverse("cancel-jobs"), {"job": [running.identifier, ended.identifier]})
+    assert "Cancel 1 job in 1 request?" in page.content.decode()
+    data = {"jobs": page.context["named"], "once": page.context["once"], "confirmed": "1", "reason": "wrong data"}
+    done = client.post(reverse("cancel-jobs"), data).content.decode()
+    assert "asked for 1 job, not for 1" in done and "ended already" in done
+    assert Job.objects.get(pk=running.pk).stop_reason == "wrong data"
+    entry = AuditEntry.objects.get(verb="cancel")
+    assert (entry.actor, entry.via, entry.reason) == (client.person.username, "dashboard", "wrong data")
+
+
+@pytest.mark.parametrize("reason", ["", "   "])
+def test_without_a_reason_nothing_is_done_and_the_page_says_so(reason):
+    job = make_job(StatusCode.EXECUTING)
+    data = {"jobs": job.identifier, "confirmed": "1", "reason": reason}
+    page = client_of(OPERATOR).post(reverse("cancel-jobs"), data)
+    assert page.status_code == 400 and "Say why" in page.content.decode()
+    assert not Job.objects.get().stop_request
+
+
+def test_a_kill_warns_and_kills():
+    job, client = make_job(StatusCode.EXECUTING), client_of(OPERATOR)
+    assert "Its container gets no time" in client.get(reverse("kill-jobs"), {"job": job.identifier}).content.decode()
+    client.post(reverse("kill-jobs"), {"jobs": job.identifier, "confirmed": "1", "reason": "hangs"})
+    assert Job.objects.get().stop_request == Job.StopRequest.KILL
+
+
+def test_a_retry_sent_twenty_times_makes_one_request():
+    job, client = make_job(StatusCode.NONZERO_EXIT), client_of(OPERATOR)
+    page = client.get(reverse("retry-jobs"), {"job": job.identifier})
+    data = {"jobs": page.context["named"], "once": page.context["once"], "confirmed": "1", "reason": "again"}
+    answers = {client.post(reverse("retry-jobs"), data).status_code for _ in range(20)}
+    assert answers == {200}
+    assert JobRequest.objects.waiting().count() == 1
+    assert AuditEntry.objects.filter(verb="rerun").count() == 1
+
+
+def test_all_that_match_are_named_once_and_later_ones_are_not_touched():
+    jobs = [make_job(StatusCode.EXECUTING, workspace="one") for _ in range(3)]
+    make_job(StatusCode.EXECUTING, workspace="two")
+    client = client_of(OPERATOR)
+    page = client.post(reverse("cancel-jobs"), {"all": "1", "filters": "workspace=one&state=running"})
+    later = make_job(StatusCode.EXECUTING, workspace="one")
+    assert set(page.context["named"].split()) == {job.identifier for job in jobs}
+    client.post(reverse("cancel-jobs"), {"jobs": page.context["named"], "confirmed": "1", "reason": "x"})
+    assert not Job.objects.get(pk=later.pk).stop_request
+    assert Job.objects.stop_requested().count() == 3
+
+
+def test_no_job_named_leads_back():
+    assert client_of(OPERATOR).get(reverse("cancel-jobs")).url == reverse("jobs")
+
+
+def test_names_that_nobody_knows_are_said_and_shown_as_text():
+    content = client_of(OPERATOR).get(reverse("cancel-jobs"), {"job": "<script>x"}).content.decode()
+    assert "1 cannot be found any more." in content and "<script>x" not in content
+
+
+def test_names_of_studies_are_shown_as_text():
+    job = make_job(StatusCode.EXECUTING, action="<b>x</b>\u202e")
+    content = client_of(OPERATOR).get(reverse("cancel-jobs"), {"job": job.identifier}).content.decode()
+    assert "<b>x</b>" not in content and "\u202e" not in content
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_number_of_queries_does_not_depend_on_the_number_of_jobs(name, django_assert_max_num_queries):
+    jobs = [make_job(StatusCode.NONZERO_EXIT if name == "retry-jobs" else StatusCode.EXECUTING) for _ in range(60)]
+    client = client_of(OPERATOR)
+    with django_assert_max_num_queries(14):
+        client.post(reverse(name), {"jobs": " ".join(job.identifier for job in jobs)})
