@@ -47,6 +47,7 @@ urlpatterns = [
     path("j/<str:identifier>/log/raw.gz", job_log.log_download, {"suffix": ".gz"}, name="job-log-gz"),
     # Requests
     path("requests/", request_list.requests, name="requests"),
+    path("requests/<path:identifier>/refuse/", request_page.refuse, name="refuse-request"),
     path("r/<path:identifier>/", request_page.request_page, name="request"),
     # Workspaces
     path("w/", workspace.workspaces, name="workspaces"),
