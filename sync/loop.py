@@ -86,8 +86,9 @@ class Poller:
             found = poll(self._server)
             result["ms"] = round((time.monotonic() - began) * 1000)
             return found
-        except JobServerError as error:
-            result["error"] = error.summary
+        except Exception as error:
+            is_known = isinstance(error, JobServerError)
+            result["error"] = error.summary if is_known else f"a fault on this side: {type(error).__name__}"
             raise
         finally:
             self.results.append(result)

@@ -77,5 +77,6 @@ def test_the_markup_of_a_page_is_valid(operator, name):
 
 
 # Which elements stick out to the right, for the message.
-TOO_WIDE = """[...document.querySelectorAll("body *")].filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+TOO_WIDE = """[...document.querySelectorAll("body *")]
+.filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
 .slice(0, 8).map((each) => each.outerHTML.slice(0, 160))"""

@@ -197,6 +197,26 @@ def test_without_a_job_server_only_calls_of_the_rap_api_are_planned():
     assert request.outcome == "refused"
 
 
+def test_the_report_tells_how_each_of_the_last_polls_went(fake, looping, settings, monkeypatch):
+    settings.POLL_INTERVAL = 0.01
+    until(looping, lambda: len(looping._poller.results) == loop.MOST_RESULTS, "so many polls")
+    until(looping, lambda: looping._poller.results[0]["at"] > looping.report()["started_at"])
+    assert all(poll["ms"] >= 0 and poll["at"].endswith("Z") for poll in looping.report()["polls"])
+    fake.fault(faults.status(502), on="GET")
+    until(looping, lambda: "error" in looping._poller.results[-1])
+    assert "502" in looping.report()["polls"][-1]["error"]
+    assert len(looping.report()["polls"]) == loop.MOST_RESULTS
+
+
+def test_a_fault_of_ours_in_a_poll_is_no_answer(looping, monkeypatch):
+    def fail(server):
+        raise KeyError("what a server said")
+
+    monkeypatch.setattr(loop, "poll", fail)
+    until(looping, lambda: looping._poller.results)
+    assert looping.report()["polls"][-1]["error"] == "a fault on this side: KeyError"
+
+
 def test_a_pause_ends_at_what_is_due_next(looping, monkeypatch):
     waits = []
     monkeypatch.setattr(looping.wake, "wait", waits.append)
