@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON_HERE := .venv/bin/python
 DEMO_IMAGES := jobrunner-demo/python:v2 jobrunner-demo/r:v2
 
-.PHONY: help demo demo-server test check fast format setup engine serve static run bench requirements clean
+.PHONY: help demo demo-server test check fast format setup engine serve static run bench screenshots requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,7 +15,7 @@ demo: ## set everything up and run the demo study in real containers
 demo-server: ## a fake job-server, sync, run and the web pages: watch a request (RAP=1: it calls us; PORT=8000 SERVER_PORT=8001)
 	@scripts/demo_server.sh
 
-test: setup-dev engine images ## set everything up and run every check and test, as CI does
+test: setup-dev engine images browser ## set everything up and run every check and test, as CI does
 	@scripts/checks.sh all
 
 check: setup-dev ## format, lint, migrations, Django's checks; no tests
@@ -34,10 +34,8 @@ setup: ## make .venv with the packages that production needs
 engine: setup ## make sure that a Docker engine answers; start or install one if none does
 	@scripts/engine.sh
 
-serve: setup ## the web pages on http://127.0.0.1:8000/
-	@$(PYTHON_HERE) manage.py migrate --no-input --verbosity 0
-	@echo "▸ To log in, make an administrator once: $(PYTHON_HERE) manage.py createsuperuser"
-	@$(PYTHON_HERE) manage.py runserver 127.0.0.1:8000
+serve: ## all three processes and their pages on http://127.0.0.1:8000/ until Ctrl-C (PORT=8000)
+	@scripts/serve.sh
 
 static: setup ## collect the static files of the web pages, for production
 	@$(PYTHON_HERE) manage.py collectstatic --no-input --clear
@@ -49,6 +47,9 @@ run: engine ## drive jobs until Ctrl-C
 bench: setup-dev engine images ## measure speed beside the bare engine's: OUT=file.json keeps it, ONLY=A,G, REPEAT=3
 	@OUT="$(OUT)" ONLY="$(ONLY)" REPEAT="$(REPEAT)" $(PYTHON_HERE) scripts/bench.py
 
+screenshots: setup-dev browser ## take the pictures of the pages in docs/screenshots anew
+	@$(PYTHON_HERE) scripts/screenshots.py
+
 requirements: setup-dev ## pin the packages of requirements.in and requirements.dev.in anew; UPGRADE=1 takes newer ones
 	@scripts/requirements.sh $(if $(UPGRADE),--upgrade)
 
@@ -56,9 +57,12 @@ clean: ## remove what can be made again: caches, reports, demo/repo (not .venv, 
 	@rm -rf .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles demo/repo
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: setup-dev images
+.PHONY: setup-dev images browser
 setup-dev:
 	@scripts/setup.sh dev
 
 images: engine
 	@$(PYTHON_HERE) scripts/images.py $(DEMO_IMAGES)
+
+browser:
+	@scripts/browser.sh

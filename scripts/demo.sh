@@ -26,3 +26,4 @@ $python manage.py migrate --no-input --verbosity 0
 # With a runner of its own, or by the one that runs here already; judged by the demo's own jobs only.
 $python manage.py add_job demo/repo run_all --workspace demo --force-run-dependencies --wait
 say "The demo took $SECONDS s."
+say "To look at it in a browser: make serve (it makes an account and says where the dashboard is)."

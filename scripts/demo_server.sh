@@ -7,59 +7,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/messages.sh
+. scripts/processes.sh
 
 python=$PWD/.venv/bin/python
 port=${PORT:-8000}
 server_port=${SERVER_PORT:-8001}
 is_called=${RAP:-}
 WORK_DIR=${DEMO_WORK_DIR:-$PWD/workdir/demo-server}
-names=()
-logs=()
-pids=()
-# Nothing of this outlives this script, even when it is killed and cannot end anything itself.
-end_with_me=()
-if setpriv --pdeathsig TERM true 2>/dev/null; then end_with_me=(setpriv --pdeathsig TERM --); fi
-
-free_port() {
-    # As servers do: what is left of connections that have ended does not matter.
-    "$python" -c 'import socket, sys; socket.create_server(("127.0.0.1", int(sys.argv[1])))' "$1" 2>/dev/null ||
-        stop "Port $1 of this machine is in use. Choose another: $2=… make demo-server."
-}
-
-# The folder is emptied, so nobody may work in it. The processes inherit the lock: the last one that ends gives it back.
-take_folder() {
-    local pid live=
-    mkdir -p "$(dirname "$WORK_DIR")"
-    exec 8>>"$WORK_DIR.lock"
-    if ! flock --nonblock 8; then
-        say "An earlier demo-server still works in $WORK_DIR. Waiting up to 10 s for its end …"
-        if ! flock --wait 10 8; then
-            while read -r pid; do if kill -0 "$pid" 2>/dev/null; then live+=" $pid"; fi; done <"$WORK_DIR.lock"
-            stop "It goes on. End it with Ctrl-C in its terminal, or with 'kill$live'; or choose another folder:" \
-                "DEMO_WORK_DIR=… make demo-server."
-        fi
-    fi
-    echo $$ >"$WORK_DIR.lock"
-    rm -rf "$WORK_DIR"
-    mkdir "$WORK_DIR"
-}
-
-secret() { "$python" -c 'import secrets; print(secrets.token_hex(16))'; }
-
-# begin NAME LOG COMMAND…: in the background, with a log of its own.
-begin() {
-    names+=("$1")
-    logs+=("$WORK_DIR/$2.log")
-    shift 2
-    ${end_with_me[@]+"${end_with_me[@]}"} "$@" >"${logs[-1]}" 2>&1 </dev/null &
-    pids+=($!)
-    echo $! >>"$WORK_DIR.lock"
-}
-
 end() {
-    trap - EXIT INT TERM
-    [ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
-    wait 2>/dev/null || true
+    end_all
     remove_containers
     say "Stopped. What it has left is in $WORK_DIR; the next start begins anew."
 }
@@ -72,14 +28,7 @@ for found in client.containers.list(all=True, filters={"label": f"org.jobrunner.
     found.remove(force=True)' "$INSTANCE" || true
 }
 
-all_live() {
-    for pid in "${pids[@]}"; do
-        kill -0 "$pid" 2>/dev/null || return 1
-    done
-}
-
-# Which process has ended, how, and where it says why.
-stop_for_ended() {
+ended() {
     local i how=0
     for i in "${!pids[@]}"; do
         if kill -0 "${pids[i]}" 2>/dev/null; then continue; fi
@@ -116,9 +65,12 @@ sys.exit(not Job.objects.exists() or Job.objects.active().exists() or Delivery.o
 
 scripts/setup.sh
 scripts/engine.sh
-take_folder
-free_port "$port" PORT
-free_port "$server_port" SERVER_PORT
+own_folder demo-server "; or choose another folder: DEMO_WORK_DIR=… make demo-server"
+# The folder is emptied, so that each start begins anew.
+rm -rf "$WORK_DIR"
+mkdir "$WORK_DIR"
+free_port "$port" PORT "make demo-server"
+free_port "$server_port" SERVER_PORT "make demo-server"
 export DOCKER_REGISTRY=jobrunner-demo
 "$python" scripts/images.py jobrunner-demo/python:v2 jobrunner-demo/r:v2
 scripts/demo_study.sh
@@ -165,6 +117,5 @@ if [ "${ONCE:-}" ]; then
     until_true 300 "The end of the request" ended
     say "The request has ended after $SECONDS s."
 else
-    wait -n "${pids[@]}" 2>/dev/null || true
-    stop_for_ended
+    wait_for_the_first_end
 fi

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import crowds, latency, storing, syncing, turns
+from benchmarks import crowds, latency, pages, storing, syncing, turns
 from benchmarks.installation import Installation
 from benchmarks.noise import Load, watched_load
 from benchmarks.results import Result
@@ -32,6 +32,8 @@ CASES: dict[str, Case] = {
     "S": Case(syncing.unchanged_cycle, 3, runs=False),
     "S2": Case(syncing.backlog, 1, runs=False),
     "S3": Case(syncing.push, 15, runs=False),
+    "P": Case(pages.each_page, 5, runs=False),
+    "P2": Case(pages.viewers, 1, runs=False),
     "F": Case(crowds.memory, 1, runs=False),
 }
 

@@ -70,7 +70,7 @@ class Visit:
 
     def log_in(self, name: str) -> Page:
         self.page.goto(f"{self.site.url}/login/")
-        self.page.get_by_label("Username").fill(name)
+        self.page.get_by_label("Name").fill(name)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name=re.compile("(log|sign) in", re.I)).click()
         self.page.wait_for_url(lambda url: "/login/" not in url)

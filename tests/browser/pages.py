@@ -14,10 +14,17 @@ WAITING, ENDED = job(names.WAITS, "generate_dataset"), job(names.EARLIER, "clean
 PAGES: dict[str, str] = {
     "jobs": "/jobs/",
     "jobs none": "/jobs/?workspace=no-such-workspace",
+    "jobs grouped": "/jobs/?group=request",
+    "cancel-jobs": f"/jobs/cancel/?job={RUNNING.split('/')[2]}",
+    "kill-jobs": f"/jobs/kill/?job={RUNNING.split('/')[2]}",
+    "retry-jobs": f"/jobs/retry/?job={FAILED.split('/')[2]}",
+    "saved-view": "/views/failed-today/",
     "job running": RUNNING,
     "job failed": FAILED,
     "job waiting": WAITING,
     "job ended": ENDED,
+    "job outputs": f"{ENDED}?tab=outputs",
+    "job-log": f"{FAILED}log/",
     "requests": "/requests/",
     "request running": f"/r/{names.RUNS}/",
     "request failed": f"/r/{names.FAILS}/",
@@ -26,10 +33,12 @@ PAGES: dict[str, str] = {
     "workspaces": "/w/",
     "workspace": f"/w/{names.DIABETES}/",
     "system": "/system/",
+    "switch-flag": "/system/flags/paused/",
     "audit": "/audit/",
     "search": "/search/?q=model",
     "search none": "/search/?q=nothing-is-called-so",
     "account": "/account/",
+    "change-password": "/account/password/",
     "tokens": "/account/tokens/",
     "api-docs": "/api/docs",
     "admin": "/admin/",
@@ -41,4 +50,6 @@ SIGNED_OUT = {"login": "/login/"}
 # Routes that are no pages: they lead on, are asked by programs, or only take a POST.
 NO_PAGES = (
     "home", "logout", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics",
+    "job-log-news", "job-log-search", "job-log-raw", "job-log-gz", "tell-again", "export-audit",
+    "save-view", "delete-view",
 )  # fmt: skip

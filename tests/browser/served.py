@@ -11,6 +11,10 @@ from urllib.request import urlopen
 from tests.site import ROOT, Site, wait_until
 from tests.web import PASSWORD
 
+GUNICORN = (
+    "gunicorn", "jobrunner_site.wsgi", "--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "1",
+    "--no-control-socket",
+)  # fmt: skip
 ROLES = ("viewer", "operator", "administrator")
 
 
@@ -54,11 +58,14 @@ class Served(Site):
         self._log = self.folder / "web.log"
         with self._log.open("a") as log:
             self.web = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "jobrunner_site.wsgi", "--bind", f"127.0.0.1:{self.port}"]
-                + ["--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "1"],
-                cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [sys.executable, "-m", *GUNICORN, "--bind", f"127.0.0.1:{self.port}"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         wait_until(self._answers, 60, "an answer of the web server")
 
     def stop_web(self) -> None:

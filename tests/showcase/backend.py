@@ -176,7 +176,8 @@ def _one_that_cannot_be_planned() -> None:
         DIABETES, minutes_ago=33, outcome=JobRequest.Outcome.NOTHING_TO_DO, outcome_message="All is done already."
     )
     a_request(
-        DIABETES, minutes_ago=0.5, identifier=UNPLANNED, outcome=JobRequest.Outcome.WAITING, outcome_at=None, project_file=None,
+        DIABETES, minutes_ago=0.5, identifier=UNPLANNED, outcome=JobRequest.Outcome.WAITING, outcome_at=None,
+        project_file=None,
         outcome_message="Waiting for github.com, which does not answer; tried again in 20 s.",
     )  # fmt: skip
 

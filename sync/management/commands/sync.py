@@ -23,14 +23,22 @@ class Command(BaseCommand):
             action="store_true",
             help="poll, plan and tell once, then end; exit code 1 if any of it did not succeed",
         )
+        parser.add_argument(
+            "--plan-only",
+            action="store_true",
+            help="where there is no job-server: plan what operators ask for again on the dashboard",
+        )
 
-    def handle(self, *, once: bool, **options) -> None:
+    def handle(self, *, once: bool, plan_only: bool, **options) -> None:
         check_database()
-        if not settings.JOB_SERVER_ENDPOINT and not settings.RAP_API_TOKENS:
+        if not settings.JOB_SERVER_ENDPOINT and not settings.RAP_API_TOKENS and not plan_only:
             raise CommandError(
                 "There is no job-server to speak with: set JOB_SERVER_ENDPOINT and JOB_SERVER_TOKEN to poll one, or "
-                "RAP_API_TOKENS to be called by one. Without a job-server, `manage.py add_job` adds jobs."
+                "RAP_API_TOKENS to be called by one. Without a job-server, `manage.py add_job` adds jobs and "
+                "`manage.py sync --plan-only` plans what is asked for again on the dashboard."
             )
+        if plan_only and settings.JOB_SERVER_ENDPOINT:
+            raise CommandError("JOB_SERVER_ENDPOINT names a job-server: leave out --plan-only, or do not name one.")
         try:
             troubles = run_once() if once else run()
         except AlreadyRunning as error:

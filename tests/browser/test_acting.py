@@ -1,0 +1,108 @@
+"""What operators do about jobs: find what failed, cancel with a reason; by keyboard, without scripts.
+
+Nobody runs the jobs here: what is asked for stays asked, so that it can be looked at.
+"""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from jobs.models.job import job_identifier
+from tests.browser.pages import FAILED, RUNNING
+from tests.browser.served import Served
+from tests.showcase import names
+
+
+@pytest.fixture(scope="module")
+def served_by(tmp_path_factory):
+    with Served(tmp_path_factory.mktemp("acting"), rich=True) as site:
+        yield site
+
+
+def asked_to_stop(site: Served, identifier: str) -> tuple[str, str, str]:
+    sql = "SELECT stop_request, stop_requested_by, stop_reason FROM jobs_job WHERE identifier = ?"
+    return site.query(sql, identifier)[0]
+
+
+def test_the_failed_job_and_the_line_of_its_error_are_found_from_the_front_page(visit):
+    page = visit("operator").open("/jobs/")
+    page.get_by_role("group", name="States").get_by_role("link", name="Failed").click()
+    row = page.get_by_role("row").filter(has_text="model_unadjusted").filter(has_text=names.COVID)
+    row.get_by_role("link", name="model_unadjusted").click()
+    expect(page).to_have_url(re.compile(FAILED))
+    expect(page.locator("#content")).to_contain_text("Input contains NaN in column 'bmi'")
+
+
+def test_a_job_is_cancelled_with_a_reason_that_is_kept(visit, served_by):
+    identifier = RUNNING.split("/")[2]
+    page = visit("operator").open(f"/jobs/cancel/?job={identifier}")
+    page.get_by_role("button", name="Cancel 1 job").click()
+    assert asked_to_stop(served_by, identifier)[0] == ""  # the browser itself asks for the reason
+    page.get_by_label("Why").fill("asked for by its author")
+    page.get_by_role("button", name="Cancel 1 job").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("asked for 1 job")
+    assert asked_to_stop(served_by, identifier) == ("cancel", "operator", "asked for by its author")
+    said = served_by.query("SELECT actor, verb, reason FROM jobs_auditentry WHERE object_id = ?", identifier)
+    assert ("operator", "cancel", "asked for by its author") in said
+
+
+def test_many_jobs_are_ticked_and_cancelled_at_once(visit, served_by):
+    page = visit("operator").open(f"/jobs/?workspace={names.VACCINES}&state=waiting")
+    ticks = page.locator("#jobs-table tbody input[type=checkbox]")
+    for number in range(3):
+        ticks.nth(number).check()
+    page.get_by_role("button", name="Cancel…").click()
+    page.get_by_label("Why").fill("the study is withdrawn")
+    page.get_by_role("button", name="Cancel 3 jobs").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("asked for 3 jobs")
+    sql = (
+        "SELECT count(*) FROM jobs_job WHERE stop_reason = 'the study is withdrawn' AND stop_requested_by = 'operator'"
+    )
+    assert served_by.query(sql) == [(3,)]
+
+
+def test_without_scripts_one_reads_a_log_and_cancels(visit, served_by):
+    person = visit("operator", java_script_enabled=False)
+    page = person.open(FAILED)
+    expect(page.locator("#content")).to_contain_text("Input contains NaN in column 'bmi'")
+    page = person.open(f"/jobs/?workspace={names.COVID}&state=running")
+    page.locator("#jobs-table tbody input[type=checkbox]").first.check()
+    page.get_by_role("button", name="Cancel…").click()
+    page.get_by_label("Why").fill("seen without scripts")
+    page.get_by_role("button", name="Cancel 1 job").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("asked for 1 job")
+    assert served_by.query("SELECT count(*) FROM jobs_job WHERE stop_reason = 'seen without scripts'") == [(1,)]
+
+
+def test_a_job_is_found_and_cancelled_by_the_keyboard_alone(visit, served_by):
+    page = visit("operator").open("/jobs/")
+    page.keyboard.press("/")
+    page.keyboard.type(job_identifier(names.WAITS, "write_report")[:9])
+    page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_contain_text("write_report")
+    page = visit("operator").open(f"/jobs/?workspace={names.COVID}&state=waiting")
+    expect(page.locator("#live-pill, .pill").first).to_contain_text("Live")
+    for key in ("j", "x", "c"):
+        page.keyboard.press(key)
+    expect(page.get_by_label("Why")).to_be_focused()
+    page.keyboard.type("by the keyboard")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("asked for 1 job")
+    assert served_by.query("SELECT count(*) FROM jobs_job WHERE stop_reason = 'by the keyboard'") == [(1,)]
+
+
+def test_the_first_tab_stop_leads_past_the_bar_to_the_content(visit):
+    page = visit("operator").open("/jobs/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+
+
+def test_a_viewer_is_offered_nothing_to_change(visit):
+    person = visit("viewer")
+    page = person.open("/jobs/")
+    expect(page.get_by_role("button", name=re.compile("Cancel|Retry"))).to_have_count(0)
+    person.watched.expect("403")
+    page = person.open(f"/jobs/cancel/?job={RUNNING.split('/')[2]}")
+    expect(page.get_by_label("Why")).to_have_count(0)

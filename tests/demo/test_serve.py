@@ -1,0 +1,69 @@
+"""`make serve`: all three processes of the installation as it is set up here, and an account to sign in with."""
+
+import re
+import signal
+import socket
+import subprocess
+from urllib.request import urlopen
+
+import pytest
+
+from tests.browser.served import free_port
+from tests.demo.test_server import lives
+from tests.site import ROOT, Site, wait_until
+
+pytestmark = pytest.mark.slow_test
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """`serve()` starts it; returns the process and a function that gives what it has said so far."""
+    started = []
+    site = Site(tmp_path, EXECUTOR="fake")
+
+    def start(port: int):
+        said = tmp_path / f"said-{len(started)}"
+        with said.open("w") as output:
+            process = subprocess.Popen(
+                ["scripts/serve.sh"], cwd=ROOT, env=site.environment | {"PORT": str(port)}, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+        started.append(process)
+        return process, lambda: " ".join(said.read_text().split())
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(60)
+
+
+def test_it_starts_all_three_and_says_the_password_of_the_first_account_once(serve, tmp_path):
+    port = free_port()
+    process, said = serve(port)
+    wait_until(lambda: "Ctrl-C ends" in said() or process.poll() is not None, 120)
+    assert process.poll() is None, said()
+    assert f"http://127.0.0.1:{port}/" in said()
+    assert re.search(r"sign in as demo with the password: \S{20,}\. It is shown only now", said())
+    with urlopen(f"http://127.0.0.1:{port}/login/", timeout=30) as response:
+        assert b"Sign in" in response.read()
+    _, *pids = map(int, (tmp_path / "workdir.lock").read_text().split())
+    assert len(pids) == 3 and all(map(lives, pids))
+
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert not any(map(lives, pids))
+    assert "Traceback" not in "".join(file.read_text() for file in (tmp_path / "workdir").glob("*.log"))
+
+    process, said = serve(port)
+    wait_until(lambda: "Ctrl-C ends" in said() or process.poll() is not None, 120)
+    assert "password: " not in said().replace("A new password: ", "") and "add_person demo --again" in said()
+
+
+def test_a_port_that_is_taken_is_named_and_nothing_is_started(serve, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process, said = serve(port)
+        assert process.wait(120) == 1
+    assert f"Port {port} of this machine is in use. Choose another: PORT=… make serve." in said()
+    assert not list((tmp_path / "workdir").glob("*.log"))
