@@ -18,7 +18,7 @@ PAGES: dict[str, str] = {
     "cancel-jobs": f"/jobs/cancel/?job={RUNNING.split('/')[2]}",
     "kill-jobs": f"/jobs/kill/?job={RUNNING.split('/')[2]}",
     "retry-jobs": f"/jobs/retry/?job={FAILED.split('/')[2]}",
-    "saved-view": "/views/failed-today/",
+    "saved-view": "/views/of-diabetes/",
     "job running": RUNNING,
     "job failed": FAILED,
     "job waiting": WAITING,
