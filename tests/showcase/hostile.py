@@ -85,7 +85,7 @@ def _what_people_said() -> None:
     for text in (NASTY, TERMINAL):
         Flag.objects.create(name=Flag.Name.PAUSED, value="on", set_by=short(TAGS, 255), reason=text)
         AuditEntry.note(
-            Who(short(QUOTES, 255), AuditEntry.Via.API, short(TAGS, 64)), short(TAGS, 32), object_kind=short(QUOTES, 32),
+            Who(short(QUOTES, 255), AuditEntry.Via.API, short(TAGS, 64)), short(TAGS, 32), object_kind="job",
             object_id=short(TAGS, 255), label=short(NASTY, 512), before=text, after=text, reason=text,
         )  # fmt: skip
     Heartbeat.beat(
