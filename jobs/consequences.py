@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from jobs.models import Job
+from jobs.models.job_list import LARGE
 from jobs.text import counted
 
 _MOST_AT_ONCE = 500
+_LARGE_OF_JOB = [name for name in LARGE if not name.startswith("request__")]
 CANCEL, KILL, RETRY = "cancel", "kill", "retry"
 
 
@@ -80,8 +82,8 @@ def consequences(verb: str, identifiers: Iterable[str]) -> Consequences:
     wanted = list(dict.fromkeys(identifiers))
     found: dict[str, Job] = {}
     for start in range(0, len(wanted), _MOST_AT_ONCE):
-        chunk = Job.objects.filter(identifier__in=wanted[start : start + _MOST_AT_ONCE]).select_related("request")
-        found |= {job.identifier: job for job in chunk}
+        chunk = Job.objects.filter(identifier__in=wanted[start : start + _MOST_AT_ONCE])
+        found |= {job.identifier: job for job in chunk.select_related("request").defer(*LARGE)}
     jobs = [found[identifier] for identifier in wanted if identifier in found]
     unknown = [identifier for identifier in wanted if identifier not in found]
     return Consequences(verb, jobs, unknown, [] if verb == RETRY else _dependents(jobs, verb))
@@ -91,7 +93,7 @@ def _dependents(jobs: list[Job], verb: str) -> list[Job]:
     stopped = {job.pk for job in jobs if not _fate_of_stop(job, verb).is_refused}
     behind = sorted(Job.objects.all().waiting_behind(stopped) - stopped) if stopped else []
     chunks = (behind[start : start + _MOST_AT_ONCE] for start in range(0, len(behind), _MOST_AT_ONCE))
-    return [job for chunk in chunks for job in Job.objects.filter(pk__in=chunk).order_by("pk")]
+    return [job for chunk in chunks for job in Job.objects.filter(pk__in=chunk).defer(*_LARGE_OF_JOB).order_by("pk")]
 
 
 def _fate_of_stop(job: Job, verb: str) -> Fate:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs import git, planning, provenance, waiting
+from jobs import git, graph, planning, provenance, waiting
 from jobs.images import Images
 from jobs.log import escape
 from jobs.models import Heartbeat, Job, JobRequest
@@ -192,6 +192,7 @@ def add(wish: Wish, *, wait: bool) -> bool:
     """Store the jobs; with `wait` see them through. Whether all that was waited for succeeded."""
     console, (request, project) = terminal(), _request_and_project(wish)
     submission = planning.submit(request, project, by=request.created_by)
+    graph.lay_out(submission.request)
     _warn_of_other_commits(request, submission.plan)
     if submission.plan.nothing_to_do:
         console.print(submission.plan.nothing_to_do, soft_wrap=True)

@@ -15,7 +15,7 @@ from jobs.deciding import Decision, Plan, PlannedAction, StoredFiles, decide
 from jobs.errors import JobError, Stopped
 from jobs.images import Images
 from jobs.log import escape
-from jobs.models import Job, JobRequest
+from jobs.models import Job, JobRequest, ProjectFile
 from jobs.models.job import job_identifier
 from jobs.models.new_jobs import Beginning, Draft, store
 from jobs.names import PROJECT_FILE, WORKSPACE_NAME, address_key
@@ -58,10 +58,10 @@ def read_project(request: JobRequest) -> Project:
     if not known or (known.repo_url, known.commit) != (request.repo_url, request.commit):
         check_provenance(request)
     try:
-        text = git.read_file(request.repo_url, request.commit, PROJECT_FILE)
+        request.project_content = git.read_file(request.repo_url, request.commit, PROJECT_FILE)
     except git.GitFileNotFound as error:
         raise RequestError(f"{error} A study needs one at the top of its repository.") from error
-    return load_project(text, filename=PROJECT_FILE)
+    return load_project(request.project_content, filename=PROJECT_FILE)
 
 
 def check_request(request: JobRequest) -> None:
@@ -197,10 +197,13 @@ class _Drafts:
 def _store(request: JobRequest, plan: Plan, drafts: _Drafts, *, by: str) -> None:
     """Only inserts, by way of what was made before: everybody else who writes waits for the end of this."""
     new = [(draft, _beginning(request, plan, draft)) for draft in drafts.of(plan)]
+    project_file = ProjectFile.keep_bytes(request.project_content)
     if not request.is_waiting:
-        request.study_actions = plan.project.all_actions()
+        request.study_actions, request.project_file = plan.project.all_actions(), project_file
         request.save()
-    elif not request.conclude(JobRequest.Outcome.PLANNED, study_actions=plan.project.all_actions()):
+    elif not request.conclude(
+        JobRequest.Outcome.PLANNED, study_actions=plan.project.all_actions(), project_file=project_file
+    ):
         raise Stopped  # withdrawn, and whoever did so has been told that nothing was begun
     existing = {name: planned.job.pk for name, planned in plan.actions.items() if planned.job is not None}
     store(request, new, existing, by=by)

@@ -12,8 +12,8 @@ from django.conf import settings
 
 from jobs.models import Flag, JobRequest
 from jobs.models.flag import is_recent
-from jobs.signs import Signs, Sync
-from jobs.text import size_in_words
+from jobs.signs import Disk, Signs, Sync
+from jobs.text import listed, size_in_words
 
 LONGEST_WITHOUT_POLL = timedelta(minutes=5)
 LONGEST_FIRST_POLL = timedelta(minutes=1)
@@ -153,16 +153,21 @@ def _of_flags(flags: Mapping[str, Flag]) -> Iterator[Problem]:
 
 
 def _of_disks(signs: Signs) -> Iterator[Problem]:
-    """Only what a runner that lives has said: it looks every few seconds."""
+    """Only what a runner that lives has said: it looks every few seconds. What lies on one disk is told once."""
+    by_disk: dict[tuple, list[Disk]] = {}
     for disk in signs.run.disks if signs.run.is_fresh else ():
-        free, least = size_in_words(disk.free), size_in_words(disk.least)
-        if disk.is_full:
-            yield Problem(
-                "disk", f"No new job starts: only {free} is free for {disk.name}", f"free space; {least} are needed."
+        if disk.is_nearly_full:
+            by_disk.setdefault((not disk.is_full, disk.total, disk.least), []).append(disk)
+    for (has_room, _, least), disks in sorted(by_disk.items()):
+        free, names = size_in_words(min(disk.free for disk in disks)), listed(disk.name for disk in disks)
+        if has_room:
+            text = (
+                f"A disk is nearly full: {free} is free for {names}, and below {size_in_words(least)} no new job starts"
             )
-        elif disk.is_nearly_full:
-            text = f"The disk for {disk.name} is nearly full: {free} is free, and below {least} no new job starts"
             yield Problem("disk", text, "free space soon.")
+        else:
+            text = f"No new job starts: only {free} is free for {names}"
+            yield Problem("disk", text, f"free space; {size_in_words(least)} are needed.")
 
 
 def _because(failure: str | None) -> str:

@@ -16,6 +16,7 @@ from jobs.views import (
     job_list,
     job_log,
     job_page,
+    job_resources,
     metrics,
     request_list,
     request_page,
@@ -37,6 +38,8 @@ urlpatterns = [
     path("views/<slug:slug>/", saved_views.saved_view, name="saved-view"),
     path("views/<slug:slug>/delete/", saved_views.delete_view, name="delete-view"),
     path("j/<str:identifier>/", job_page.job, name="job"),
+    path("j/<str:identifier>/samples.json", job_resources.samples, name="job-samples"),
+    path("j/<str:identifier>/provenance.json", job_page.job_facts, name="job-provenance"),
     path("j/<str:identifier>/log/", job_log.log_page, name="job-log"),
     path("j/<str:identifier>/log/new", job_log.log_news, name="job-log-news"),
     path("j/<str:identifier>/log/search", job_log.log_search, name="job-log-search"),
@@ -44,6 +47,7 @@ urlpatterns = [
     path("j/<str:identifier>/log/raw.gz", job_log.log_download, {"suffix": ".gz"}, name="job-log-gz"),
     # Requests
     path("requests/", request_list.requests, name="requests"),
+    path("requests/<path:identifier>/refuse/", request_page.refuse, name="refuse-request"),
     path("r/<path:identifier>/", request_page.request_page, name="request"),
     # Workspaces
     path("w/", workspace.workspaces, name="workspaces"),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from jobs.exit_codes import KNOWN_EXIT_CODES
 from jobs.models import Job
 from jobs.states import StatusCode
 from jobs.text import listed, size_in_words
@@ -14,31 +15,6 @@ class Outcome:
     code: StatusCode
     message: str
     detail: str = ""
-
-
-_SENT = "sent by the study itself, by the system or by somebody on this machine"
-# What a shell or an operating system usually says with an exit code; but a command may choose any of them by itself, so
-# nothing here is claimed for certain. 137 alone is never called "out of memory": the engine's own evidence decides that
-# (Job.out_of_memory).
-_KNOWN_EXIT_CODES = {
-    124: "the command `timeout` ended it because its time was over",
-    126: "the command was found but could not be run (not executable, or not made for this kind of machine)",
-    127: "the command, or a program that it calls, was not found in the image",
-    129: "it was ended by a signal (SIGHUP)",
-    130: f"it was ended by a signal (SIGINT, as by Ctrl-C), {_SENT}",
-    131: "it was ended by a signal (SIGQUIT)",
-    132: "it executed an illegal instruction (SIGILL), as where the image was built for another processor",
-    134: "it aborted itself (SIGABRT), as programs do that find themselves in an impossible state",
-    135: "it was ended by a bus error (SIGBUS)",
-    136: "it was ended by an arithmetic error (SIGFPE)",
-    137: f"it was killed by a signal (SIGKILL), {_SENT}; the engine did not report that memory ran out",
-    139: "it crashed with a segmentation fault (SIGSEGV)",
-    141: "it wrote into a pipe that nobody read any more (SIGPIPE), as before `head`",
-    143: f"it was asked to end by a signal (SIGTERM), {_SENT}",
-    152: "it used up a limit of processor time (SIGXCPU)",
-    153: "a file grew beyond the size limit of this backend (SIGXFSZ)",
-    159: "it made a system call that is not allowed here (SIGSYS)",
-}
 
 
 def stopped(job: Job) -> Outcome:
@@ -58,7 +34,7 @@ def of_exit(exit_code: int, out_of_memory: bool, memory_bytes: int) -> Outcome |
             StatusCode.NONZERO_EXIT,
             f"The job ran out of memory (the limit is {size_in_words(memory_bytes)}), exit code {exit_code}.",
         )
-    meaning = _KNOWN_EXIT_CODES.get(exit_code)
+    meaning = KNOWN_EXIT_CODES.get(exit_code)
     said = f". This usually means: {meaning}" if meaning else "; see the log for details"
     return Outcome(StatusCode.NONZERO_EXIT, f"The job ended with exit code {exit_code}{said}.")
 

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,11 +19,12 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import OperationalError
 
-from jobs import git, planning
+from jobs import git, graph, planning
 from jobs.deciding import Decision, Plan
 from jobs.errors import JobError, Stopped, Unavailable
-from jobs.models import JobRequest
+from jobs.models import JobRequest, ProjectFile
 from jobs.service import is_passing, let_go_of_database
+from jobs.study.errors import ProjectError
 from sync.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -49,10 +50,11 @@ def plan(request: JobRequest, should_stop: Callable[[], bool] = lambda: False) -
         with git.within(settings.PLANNING_TIMEOUT_SECONDS, _Unwanted(request, should_stop)):
             submission = planning.submit(request, by=request.created_by or "job-server")
         _conclude_without_jobs(request, submission.plan)
+        graph.lay_out(submission.request)
     except Stopped:  # by the end of this process, or because the request was withdrawn
         return False
     except JobError as error:
-        _refuse(request, str(error), type(error).__name__)
+        _refuse(request, str(error), type(error).__name__, error.faults if isinstance(error, ProjectError) else [])
     except Unavailable as error:
         waits_for = f"{error} It is tried again."
         is_new = request.outcome_message != waits_for
@@ -89,9 +91,12 @@ class _Unwanted:
         return self._is_withdrawn or self._should_stop()
 
 
-def _refuse(request: JobRequest, message: str, error_name: str) -> None:
+def _refuse(request: JobRequest, message: str, error_name: str, faults: Sequence = ()) -> None:
     log.info("request %s is refused: %s: %s", request.identifier, error_name, message)
-    request.conclude(_Outcome.REFUSED, message, error_name=error_name)
+    project_file = ProjectFile.keep_bytes(request.project_content)
+    request.conclude(
+        _Outcome.REFUSED, message, error_name=error_name, project_file=project_file, faults=list(map(list, faults))
+    )
 
 
 def _conclude_without_jobs(request: JobRequest, plan: Plan) -> None:
@@ -104,7 +109,8 @@ def _conclude_without_jobs(request: JobRequest, plan: Plan) -> None:
     joined = [planned.job for planned in plan.actions.values() if planned.decision is Decision.JOIN]
     outcome = _Outcome.ALREADY_SCHEDULED if joined else _Outcome.NOTHING_TO_DO
     log.info("request %s: %s", request.identifier, why)
-    request.conclude(outcome, why, joined_jobs=[job.identifier for job in joined])
+    project_file = ProjectFile.keep_bytes(request.project_content)
+    request.conclude(outcome, why, joined_jobs=[job.identifier for job in joined], project_file=project_file)
 
 
 class _Waiting(NamedTuple):

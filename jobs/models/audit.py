@@ -62,7 +62,7 @@ class AuditEntry(models.Model):
     # For people who look for something: what there mostly is.
     VERBS = (
         *("cancel", "kill", "retry", "rerun", "refuse", "tell again", "switch", "export", "view log", "download"),
-        *("log in", "log out", "lock out", "lift", "new password", "add", "change", "delete"),
+        *("log in", "log out", "lock out", "lift", "new password", "add", "change", "delete", "make token", "revoke"),
         *("make token", "revoke"),
     )
     KINDS = ("job", "request", "delivery", "flag", "user", "token", "view", "audit", "log-in count")

@@ -113,13 +113,20 @@ def page_of(wanted: Wanted, size: int, *, before: int | None = None, skip: int =
 
 def matching(wanted: Wanted, most: int) -> list[str]:
     """Identifiers of what the list has on all its pages, as far as one page would look, at most so many."""
-    if wanted.sort != NEWEST:
-        pks = list(_active(wanted).values_list("pk", flat=True)[:most])
-    else:
-        pks, _ = _newest(wanted, most, None)
+    pks = _matching(wanted, most)
     chunks = (pks[start : start + 500] for start in range(0, len(pks), 500))
     found = (Job.objects.filter(pk__in=chunk).order_by("-pk").values_list("identifier", flat=True) for chunk in chunks)
     return list(chain.from_iterable(found))
+
+
+def number_matching(wanted: Wanted, most: int) -> int:
+    return len(_matching(wanted, most))
+
+
+def _matching(wanted: Wanted, most: int) -> list[int]:
+    if wanted.sort != NEWEST:
+        return _first(_active(wanted), most)
+    return _newest(wanted, most, None)[0]
 
 
 def _newest(wanted: Wanted, number: int, before: int | None) -> tuple[list[int], int | None]:
@@ -156,11 +163,12 @@ def _merged(parts: list[QuerySet], number: int) -> list[int]:
 
 
 def _in_order(pks: list[int]) -> list[Job]:
-    jobs = Job.objects.filter(pk__in=pks).select_related("request").defer(*_LARGE).in_bulk()
+    jobs = Job.objects.filter(pk__in=pks).select_related("request").defer(*LARGE).in_bulk()
     return [jobs[pk] for pk in pks if pk in jobs]
 
 
-_LARGE = (
+# What no list shows; there may be a lot in it.
+LARGE = (
     *("run_command", "arguments", "output_spec", "needs", "outcome_detail", "status_detail", "trace_context"),
     *("request__original", "request__graph", "request__study_actions", "request__faults", "request__joined_jobs"),
     *("request__withdrawn_jobs", "request__requested_actions"),

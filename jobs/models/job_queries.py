@@ -128,13 +128,12 @@ class JobQuerySet(models.QuerySet):
         return self.to_finalise_again().update(**columns, updated_at=now)
 
     def successes_of_outer_action(self) -> "JobQuerySet":
-        """For a subquery: the successes of the outer job's action in its workspace that really ran, the newest first.
+        """For a subquery: the successes of the outer job's action in its workspace, the newest first.
 
         The index job_ended_by_action leads straight to them.
         """
         same = {name: OuterRef(name) for name in ("workspace", "action")}
-        ended = self.filter(**same, state=State.SUCCEEDED, completed_at__isnull=False)
-        return ended.filter(started_at__isnull=False).order_by("-pk")
+        return self.filter(**same, state=State.SUCCEEDED, completed_at__isnull=False).order_by("-pk")
 
     def latest_per_action(self, backend: str, workspace: str) -> dict[str, "Job"]:
         """Action -> its newest job in the workspace. Cancelled and killed jobs do not count: they changed nothing.

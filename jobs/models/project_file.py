@@ -4,6 +4,8 @@ import hashlib
 
 from django.db import models
 
+MOST_BYTES = 1_000_000
+
 
 class ProjectFile(models.Model):
     """Stored once, however many requests name the same text."""
@@ -13,6 +15,13 @@ class ProjectFile(models.Model):
 
     def __str__(self) -> str:
         return self.digest
+
+    @classmethod
+    def keep_bytes(cls, content: bytes | None) -> "ProjectFile | None":
+        """As committed; what is no UTF-8 is replaced. None if nothing was read, or more than a page can show."""
+        if content is None or len(content) > MOST_BYTES:
+            return None
+        return cls.keep(content.decode("utf-8", "replace"))
 
     @classmethod
     def keep(cls, text: str) -> "ProjectFile":

@@ -125,6 +125,9 @@ class JobRequest(models.Model):
     )
     graph = models.JSONField(null=True, blank=True, editable=False, help_text="where its jobs stand when drawn")
 
+    # What planning has read of the study, until it is kept as `project_file`; not a column.
+    project_content: bytes | None = None
+
     objects = JobRequestQuerySet.as_manager()
 
     class Meta:
@@ -154,6 +157,7 @@ class JobRequest(models.Model):
             "outcome_at": timezone.now(),
             "error_name": error_name,
             "joined_jobs": list(joined_jobs),
+            "faults": [],
             **more,
         }
         waiting = JobRequest.objects.filter(pk=self.pk, outcome=self.Outcome.WAITING)
@@ -175,6 +179,7 @@ class JobRequest(models.Model):
             "outcome_at": None,
             "error_name": "",
             "joined_jobs": [],
+            "faults": [],
             "received_at": timezone.now(),
         }
         with transaction.atomic():

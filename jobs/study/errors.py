@@ -1,6 +1,7 @@
 """What a study's author reads when project.yaml cannot be used."""
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from jobs.errors import JobError
@@ -13,6 +14,8 @@ MOST_SHOWN = 80
 MOST_FAULTS = 20
 ENOUGH_FAULTS = 1000
 _MOST_COMPARED = 2000
+# How a sentence that is about a line begins, alone or after the file's name; a message may quote the word later.
+_LINE = re.compile(r"^(?:\S{1,200} )?line (\d{1,9})\b")
 
 
 class ProjectError(JobError):
@@ -24,6 +27,13 @@ class ProjectError(JobError):
     def __init__(self, message: str, lines: Sequence[str] = ()):
         super().__init__(bounded(message))
         self.lines = tuple(bounded(line) for line in lines)
+
+    @property
+    def faults(self) -> list[tuple[int | None, str]]:
+        """Each with the line that it is about, for whoever shows the file; None if it is about no line."""
+        sentences = self.lines[1:] or (str(self),)
+        found = [(_LINE.search(sentence), sentence) for sentence in sentences]
+        return [(int(line[1]) if line else None, sentence) for line, sentence in found]
 
     @classmethod
     def of_faults(cls, filename: str, faults: Sequence[str], count: int) -> "ProjectError":

@@ -29,7 +29,7 @@ def verdict(signs: Signs, problems: list[Problem], warnings: list[Problem], runn
         return Verdict(BAD, word, first.text, first.since, first.what)
     held = [warning for warning in warnings if warning.kind in ("reboot", "paused")]
     if held:
-        text = f"{_jobs(running)} {'goes' if running == 1 else 'go'} on, {waiting} waiting: {held[0].text}"
+        text = f"no new job starts, {_jobs(running)} {'goes' if running == 1 else 'go'} on, {waiting} waiting"
         return Verdict(WARN, "Paused", text, held[0].since)
     text = ", ".join(_used(slots.used, slots.limit, slots.pool) for slots in signs.run.slots) or _jobs(running)
     polled_at = signs.sync.time("last_poll_at") if signs.sync.is_needed else None

@@ -30,19 +30,19 @@ class ReasonForm(forms.Form):
     once = forms.CharField(max_length=64, required=False)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @allowed("jobs.cancel_job")
 def cancel_jobs(request: HttpRequest) -> HttpResponse:
     return _answer(request, CANCEL, lambda named, by, reason, _: (asking.cancel(named, by, reason), []))
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @allowed("jobs.cancel_job")
 def kill_jobs(request: HttpRequest) -> HttpResponse:
     return _answer(request, KILL, lambda named, by, reason, _: (asking.kill(named, by, reason), []))
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @allowed("jobs.retry_job")
 def retry_jobs(request: HttpRequest) -> HttpResponse:
     return _answer(request, RETRY, lambda named, by, reason, once: asking.retry(named, by, reason, once=once))

@@ -18,12 +18,12 @@ MOST_HISTORY = 20
 _INPUT_FORMAT = "%Y-%m-%dT%H:%M"
 # Flag -> what the button says that switches it on, and off; what it is for.
 WORDS = {
-    Flag.Name.PAUSED: ("Pause", "Resume", "No new job starts; what runs goes on."),
+    Flag.Name.PAUSED: ("Pause", "Resume", "no new job starts; what runs goes on."),
     Flag.Name.DB_MAINTENANCE: (
-        "Begin database maintenance", "End database maintenance", "Jobs that need the database do not start.",
+        "Begin database maintenance", "End database maintenance", "database jobs do not start; those that run go on.",
     ),
     Flag.Name.REBOOT: (
-        "Prepare for a reboot", "The reboot is done", "No new job starts; what the reboot interrupts is run again.",
+        "Prepare for a reboot", "The reboot is done", "no new job starts; what the reboot interrupts is run again.",
     ),
 }  # fmt: skip
 

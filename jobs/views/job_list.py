@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from jobs.asking import MOST_AT_ONCE
 from jobs.models import Job
-from jobs.models.job_list import Page, activity, matching, page_of
+from jobs.models.job_list import Page, activity, number_matching, page_of
 from jobs.people.access import allowed
 from jobs.views.frame import Frame
 from jobs.views.job_filters import KIND_LABELS, Filters, filters_of
@@ -66,7 +66,7 @@ def _number_matching(filters: Filters, page: Page) -> int:
     """How many "select all" would select; told only where the page does not show them all."""
     if page.older is None or page.looked_back_to or not filters.is_filtered:
         return 0
-    return len(matching(filters.wanted, MOST_AT_ONCE))
+    return number_matching(filters.wanted, MOST_AT_ONCE)
 
 
 def _older(filters: Filters, page: Page) -> str:
@@ -96,12 +96,15 @@ def _choices(request: HttpRequest, filters: Filters) -> dict:
 
 def _steps(request: HttpRequest) -> list[tuple[bool, str, str]]:
     """For the first day: whether each part is there, its name, and what to do if not."""
-    frame = Frame.of(request)
-    is_fresh = frame.signs.run.is_fresh
-    is_polled = frame.signs.sync.time("last_poll_at") is not None
-    has_engine = is_fresh and frame.signs.run.engine_silent_since is None
+    signs = Frame.of(request).signs
+    is_fresh = signs.run.is_fresh
+    has_engine = is_fresh and signs.run.engine_silent_since is None
     return [
         (is_fresh, "The runner is at work", "start `manage.py run`"),
         (has_engine, "Docker answers", "see whether `docker info` answers on this machine"),
-        (is_polled, "The job-server was reached", "start `manage.py sync`; not needed to try out"),
+        (
+            signs.sync.time("last_poll_at") is not None,
+            "The job-server was reached",
+            "start `manage.py sync`; not needed to try out",
+        ),
     ]

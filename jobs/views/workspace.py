@@ -1,23 +1,65 @@
-"""The workspaces, and what happened in one of them."""
+"""The workspaces, and what happened in one of them: its last requests, its outputs, the room they take."""
+
+from dataclasses import dataclass
 
 from django.http import Http404, HttpRequest
+from django.urls import reverse
 
 from jobs.models import JobRequest
+from jobs.models.request_history import MOST_WORKSPACES, active_by_workspace, disk_used, newest_requests
+from jobs.models.request_history import workspaces as all_workspaces
 from jobs.people.access import allowed
-from jobs.views.live import all_jobs_changed, live_page
+from jobs.views.live import IDLE_SECONDS, all_jobs_changed, live_page
+from jobs.views.workspace_parts import MOST_ACTIONS, MOST_OUTPUTS, MOST_REQUESTS, matrix_of, outputs_of
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    newest: JobRequest
+    active: int
+
+
+def _changed(request: HttpRequest, *arguments: str, **named: str) -> tuple:
+    newest = JobRequest.objects.order_by("-pk").values_list("pk", "outcome", "outcome_at")[:MOST_REQUESTS]
+    return (*all_jobs_changed(), tuple(newest))
 
 
 @allowed()
-@live_page("workspaces/list.html", "workspaces/_list.html", lambda request: all_jobs_changed())
+@live_page("workspaces/list.html", "workspaces/_list.html", _changed)
 def workspaces(request: HttpRequest) -> dict:
-    names = JobRequest.objects.order_by("workspace").values_list("workspace", flat=True).distinct()
-    return {"title": "Workspaces", "section": "workspaces", "names": names}
+    found = all_workspaces()
+    pks = [pk for _, pk in found[:MOST_WORKSPACES]]
+    newest = JobRequest.objects.only("identifier", "workspace", "created_at", "created_by", "outcome", "repo_url")
+    active = active_by_workspace()
+    rows = [Row(each.workspace, each, active.get(each.workspace, 0)) for each in newest.filter(pk__in=pks)]
+    rows.sort(key=lambda row: row.newest.pk, reverse=True)
+    return {
+        "title": "Workspaces",
+        "section": "workspaces",
+        "rows": rows,
+        "most": MOST_WORKSPACES if len(found) > MOST_WORKSPACES else 0,
+        "live_seconds": IDLE_SECONDS,
+    }
 
 
 @allowed()
-@live_page("workspaces/workspace.html", "workspaces/_workspace.html", lambda request, name: all_jobs_changed())
+@live_page("workspaces/workspace.html", "workspaces/_workspace.html", _changed)
 def workspace(request: HttpRequest, name: str) -> dict:
-    requests = JobRequest.objects.filter(workspace=name).order_by("-pk")[:20]
+    requests = newest_requests(name, MOST_REQUESTS)
     if not requests:
         raise Http404("No request has named this workspace.")
-    return {"title": f"Workspace {name}", "section": "workspaces", "name": name, "requests": requests}
+    return {
+        "title": f"Workspace {name}",
+        "section": "workspaces",
+        "name": name,
+        "newest": requests[0],
+        "requests": requests,
+        "matrix": matrix_of(requests),
+        "most_actions": MOST_ACTIONS,
+        "outputs": outputs_of(name, requests),
+        "most_outputs": MOST_OUTPUTS,
+        "disk": disk_used(name),
+        "badge": f"![{name}]({request.build_absolute_uri(reverse('badge', args=[name]))})",
+        "live_seconds": IDLE_SECONDS,
+    }

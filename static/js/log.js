@@ -415,12 +415,10 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && region().classList.contains("is-full")) return full(false);
   if (event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable], dialog")) return;
   let key = event.key;
-  if (key === "g") {
-    const isSecond = Date.now() - gAt < 1000;
-    gAt = isSecond ? 0 : Date.now();
-    if (!isSecond) return;
-    key = "gg";
-  }
+  const isSecond = Date.now() - gAt < 1000;  // after "g": what leads to other pages is not ours
+  gAt = key === "g" && !isSecond ? Date.now() : 0;
+  if (gAt || (isSecond && key !== "g")) return;
+  if (isSecond) key = "gg";
   if (!KEYS[key]) return;
   event.preventDefault();
   event.stopImmediatePropagation();

@@ -51,5 +51,5 @@ SIGNED_OUT = {"login": "/login/"}
 NO_PAGES = (
     "home", "logout", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics",
     "job-log-news", "job-log-search", "job-log-raw", "job-log-gz", "tell-again", "export-audit",
-    "save-view", "delete-view",
+    "save-view", "delete-view", "job-provenance", "job-samples", "refuse-request",
 )  # fmt: skip

@@ -123,6 +123,9 @@ def test_the_next_error_is_a_key_away_unless_keys_are_off(visit, log):
     expect(page.locator("#log-count")).to_have_text("error 1 of 1")
     page.keyboard.press("w")
     expect(page.locator("#log.is-wrapped")).to_have_count(1)
+    page.keyboard.press("g")
+    page.keyboard.press("w")
+    expect(page).to_have_url(re.compile(r"/w/$"))
 
 
 def test_when_the_session_ends_the_lines_stay_and_it_says_so(visit, log):

@@ -71,11 +71,25 @@ def admin_table(name: str, see: int, *, add: int = NO_ONE, change: int = NO_ONE)
     }
 
 
+# What a token opens besides the API; everywhere else it is nothing.
+OPEN_BY_TOKEN = ("openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics")
+
 TABLE: dict[str, Rule] = {
     "home": redirect(SIGNED_IN),
     # Jobs
     "jobs": page(VIEWER),
     "job": page(VIEWER),
+    "job-log": page(OPERATOR),
+    "job-log-news": page(OPERATOR),
+    "job-log-search": page(OPERATOR),
+    "job-log-raw": page(OPERATOR),
+    "job-log-gz": page(OPERATOR),
+    "cancel-jobs": form(OPERATOR),
+    "kill-jobs": form(OPERATOR),
+    "retry-jobs": form(OPERATOR),
+    "save-view": act(VIEWER),
+    "saved-view": page(VIEWER),
+    "delete-view": act(VIEWER),
     # Requests
     "requests": page(VIEWER),
     "request": page(VIEWER),
@@ -84,6 +98,8 @@ TABLE: dict[str, Rule] = {
     "workspace": page(VIEWER),
     # The system
     "system": page(VIEWER),
+    "switch-flag": form(OPERATOR),
+    "tell-again": form(OPERATOR),
     "search": page(VIEWER),
     # People
     "login": form(EVERYBODY),

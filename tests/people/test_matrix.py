@@ -10,11 +10,12 @@ from django.test import Client
 from django.urls import get_resolver
 from django.utils import timezone
 
-from jobs.models import ApiToken, AuditEntry, Delivery, Flag, Heartbeat, LogInCount, SavedView, StatusChange
+from jobs.models import ApiToken, AuditEntry, Delivery, Flag, Heartbeat, LogInCount, SavedView, StatusChange, Who
 from jobs.people.roles import ROLES
+from jobs.people.tokens import make_token
 from jobs.states import StatusCode
 from tests.factories import make_flag, make_job, make_output
-from tests.people.matrix import EVERYBODY, LEVELS, METHOD, NO_ONE, TABLE, Rule
+from tests.people.matrix import EVERYBODY, LEVELS, METHOD, NO_ONE, OPEN_BY_TOKEN, OPERATOR, TABLE, Rule
 from tests.web import person
 
 pytestmark = pytest.mark.django_db
@@ -116,7 +117,8 @@ def verdict(response) -> str:
     # Whoever signs out is led to the door as well, but not to come back to where they were.
     if response.status_code in (301, 302) and re.match(r"(/admin)?/login/\?next=|/admin/$", response.url):
         return "refused"
-    return "in" if response.status_code < 500 else "broken"
+    # 503 is what a page says that has nothing to show yet.
+    return "in" if response.status_code < 500 or response.status_code == 503 else "broken"
 
 
 def expected(rule: Rule, method: str, level: int) -> set[str]:
@@ -150,6 +152,25 @@ def test_nothing_is_sent_from_elsewhere(name, rows, people):
     elsewhere = client_for(people["superuser"], enforce_csrf_checks=True)
     response = elsewhere.generic("POST", address_of(name, rows), *body_for(name))
     assert response.status_code == 403
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_token_opens_what_is_for_programs_and_only_that(name, rows, people, settings):
+    settings.RAP_API_TOKENS = {"x" * 20: frozenset({"development"})}
+    address, rule, wrong = address_of(name, rows), TABLE[name], []
+    is_for_programs = name.startswith("api:") or name in OPEN_BY_TOKEN
+    for may_change in (False, True):
+        _, token = make_token(people["operator"], "x", Who("olive", "command"), may_change=may_change)
+        for method in ("GET", "POST"):
+            level = OPERATOR if is_for_programs else EVERYBODY
+            wanted = expected(rule, method, level)
+            if is_for_programs and method == "POST" and rule.post < NO_ONE and not may_change:
+                wanted = {"refused"}
+            called = Client(raise_request_exception=False)
+            response = called.generic(method, address, *body_for(name), headers={"Authorization": f"Bearer {token}"})
+            if verdict(response) not in wanted:
+                wrong.append(f"{method} {address}, token that {may_change=}: {response.status_code}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_matrix_is_able_to_fail():

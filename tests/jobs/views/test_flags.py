@@ -151,6 +151,18 @@ def test_the_banner_shows_the_worst_first(rf, settings):
     assert banner(rf).text.startswith("The runner was never heard")
 
 
+def test_folders_on_one_full_disk_are_told_together_and_the_fullest_first(rf, settings):
+    settings.JOB_SERVER_ENDPOINT, settings.RAP_API_TOKENS = "", {}
+    nearly = {"free": 3 * 2**30, "total": 100 * 2**30, "least": 2 * 2**30}
+    full = nearly | {"name": "medium privacy storage", "free": 2**30, "total": 50 * 2**30}
+    well(disks=[nearly | {"name": "the jobs' folders"}, nearly | {"name": "high privacy storage"}, full])
+    request = rf.get("/")
+    request.user = client_of(OPERATOR).person
+    first, second = Frame(request).warnings
+    assert first.text == "No new job starts: only 1.0 GiB is free for medium privacy storage"
+    assert "3.0 GiB is free for the jobs' folders and high privacy storage" in second.text
+
+
 def test_with_nothing_wrong_there_is_no_banner_and_it_takes_three_queries(rf, settings, django_assert_num_queries):
     settings.JOB_SERVER_ENDPOINT = "https://jobs.example.org/"
     well()

@@ -76,7 +76,7 @@ def test_paused_says_who_and_why():
     found = verdict()
     assert (found.state, found.word) == (WARN, "Paused")
     assert "1 running job goes on, 1 waiting" in found.text
-    assert "by olive: the disk is being replaced" in found.text
+    assert "by olive: the disk is being replaced" in page().content.decode()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""What a job was made of and ran as, for its page and as JSON: rows of the database, and what the engine told.
+
+The engine's part is `metadata.json` beside the job's log. The runner wrote it, but it holds what an engine and a study
+said, so it is read with suspicion: no link, bounded, each part only if it is of the expected kind.
+"""
+
+import json
+import os
+import stat
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from jobs import storage
+from jobs.exit_codes import meaning
+from jobs.models import Job
+from jobs.models.line import inputs_of
+
+MOST_BYTES, MOST_INPUTS, MOST_NAMES = 1024**2, 500, 200
+
+
+def facts_of(job: Job) -> dict:
+    """JSON; names of environment variables without values. Three queries at most."""
+    request = job.request
+    engine = _container(job)
+    return {
+        "job": job.identifier,
+        "request": request.identifier,
+        "workspace": job.workspace,
+        "action": job.action,
+        "attempt": job.attempt,
+        "state": job.state,
+        "status_code": job.status_code,
+        "repository": request.repo_url,
+        "branch": request.branch,
+        "commit": request.commit,
+        "reusable_action": {"repository": job.code_repo_url, "commit": job.code_commit} if job.code_repo_url else None,
+        "command": job.run_command,
+        "arguments": job.arguments,
+        "image": job.image,
+        "image_id": job.image_id,
+        "database": request.database_name if job.requires_db else None,
+        "dummy_data": job.has_dummy_data,
+        "exit_code": job.exit_code,
+        "exit_code_meaning": meaning(job.exit_code, out_of_memory=job.out_of_memory),
+        "out_of_memory": job.out_of_memory,
+        "container": job.container_name,
+        "host": engine.get("host", ""),
+        "environment_names": engine.get("environment_names", []),
+        "requested_by": request.created_by,
+        "created_at": job.created_at.isoformat(),
+        "started_at": job.started_at.isoformat() if job.started_at else None,
+        "completed_at": job.completed_at.isoformat() if job.completed_at else None,
+        "inputs": [
+            {"path": each.path, "sha256": each.content_hash, "action": each.job.action, "job": each.job.identifier}
+            for each in inputs_of(job, MOST_INPUTS)
+        ],
+    }
+
+
+def commit_url(repo_url: str, commit: str) -> str:
+    """A page of the commit, only on a host from which studies may come; else empty."""
+    return f"{base}/commit/{commit}" if commit and (base := _web_address(repo_url)) else ""
+
+
+def compare_url(repo_url: str, before: str, now: str) -> str:
+    return f"{base}/compare/{before}...{now}" if before and now and (base := _web_address(repo_url)) else ""
+
+
+def _web_address(repo_url: str) -> str:
+    try:
+        parts = urlsplit(repo_url)
+        host = parts.hostname or ""
+        is_plain = parts.scheme in ("http", "https") and not parts.username and not parts.password
+    except ValueError:
+        return ""
+    if not is_plain or host.lower() not in settings.ALLOWED_GIT_HOSTS:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('.git')}"
+
+
+def _container(job: Job) -> dict:
+    """`host` and `environment_names`, as far as they were recorded."""
+    found = _read(job).get("container")
+    config = found.get("Config") if isinstance(found, dict) else None
+    if not isinstance(config, dict):
+        return {}
+    variables = config.get("Env")
+    listed = variables if isinstance(variables, list) else []
+    names = [each.partition("=")[0] for each in listed if isinstance(each, str)]
+    host = config.get("Hostname")
+    return {"host": host if isinstance(host, str) else "", "environment_names": sorted(set(names))[:MOST_NAMES]}
+
+
+def _read(job: Job) -> dict:
+    try:
+        descriptor = os.open(storage.job_metadata(job), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return {}
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return {}
+        try:
+            content = json.loads(file.read(MOST_BYTES + 1)[:MOST_BYTES])
+        except (OSError, ValueError, RecursionError):
+            return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,104 @@
+"""Questions of the request and workspace pages that look at more than one request, each at bounded cost."""
+
+from collections.abc import Iterable
+
+from django.db import connection
+from django.db.models import Count, Max, Q, QuerySet, Sum
+
+from jobs.models.job import Job
+from jobs.models.output import JobOutput
+from jobs.models.request import JobRequest
+from jobs.states import ACTIVE_STATES, State, StatusCode
+
+_MOST_BEFORE = 100
+MOST_WORKSPACES = 500
+_NO_FAULT_OF_ITS_OWN = (
+    *(StatusCode.CANCELLED_BY_USER, StatusCode.KILLED_BY_ADMIN, StatusCode.DEPENDENCY_FAILED),
+    StatusCode.STALE_CODELISTS,
+)
+
+
+def tally(request: JobRequest) -> dict[str, int]:
+    """How many of the request's jobs are in each state."""
+    return dict(request.jobs.order_by().values_list("state").annotate(number=Count("pk")))
+
+
+def first_failure(request: JobRequest) -> Job | None:
+    """The job whose failure came first and was no mere consequence or wish."""
+    own = Job.objects.filter(pk__in=_failed(request)).exclude(status_code__in=_NO_FAULT_OF_ITS_OWN)
+    return own.order_by("completed_at", "pk").first()
+
+
+def _failed(request: JobRequest) -> list[int]:
+    """At most as many as are looked at; read through the request, not through the index of all failed jobs."""
+    rows = request.jobs.order_by("pk").values_list("pk", "state")
+    return [pk for pk, state in rows if state == State.FAILED][:500]
+
+
+def identifiers_by_wish(request: JobRequest, most: int) -> tuple[list[str], list[str]]:
+    """Of the request's jobs those that could be cancelled, and those that could be tried again."""
+    rows = request.jobs.order_by("pk").values_list("identifier", "state", "stop_request")
+    cancellable, failed = [], []
+    for identifier, state, stop in rows:
+        if state in ACTIVE_STATES and not stop:
+            cancellable.append(identifier)
+        elif state == State.FAILED:
+            failed.append(identifier)
+    return cancellable[:most], failed[:most]
+
+
+def last_success_before(request: JobRequest) -> JobRequest | None:
+    """The newest earlier request of the workspace all of whose jobs have succeeded, among the last hundred."""
+    earlier = JobRequest.objects.filter(workspace=request.workspace, pk__lt=request.pk).order_by("-pk")
+    pks = list(earlier.values_list("pk", flat=True)[:_MOST_BEFORE])
+    rows = JobRequest.objects.filter(pk__in=pks).order_by("-pk").annotate(
+        all_jobs=Count("jobs"), good=Count("jobs", filter=Q(jobs__state=State.SUCCEEDED))
+    )  # fmt: skip
+    return next((row for row in rows.only("identifier", "commit", "repo_url") if row.all_jobs == row.good > 0), None)
+
+
+def workspaces() -> list[tuple[str, int]]:
+    """Each workspace and its newest request's primary key, by name, at most MOST_WORKSPACES + 1.
+
+    Jumps from name to name in the index, so a million requests cost no more than their workspaces.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE names(name) AS ("
+            " SELECT MIN(workspace) FROM jobs_jobrequest UNION ALL"
+            " SELECT (SELECT MIN(workspace) FROM jobs_jobrequest WHERE workspace > name) FROM names"
+            " WHERE name IS NOT NULL)"
+            " SELECT name, (SELECT MAX(id) FROM jobs_jobrequest WHERE workspace = name) FROM names"
+            " WHERE name IS NOT NULL LIMIT %s",
+            [MOST_WORKSPACES + 1],
+        )
+        return cursor.fetchall()
+
+
+def active_by_workspace() -> dict[str, int]:
+    """Workspace -> how many jobs of it wait or run."""
+    return dict(Job.objects.active().order_by().values_list("workspace").annotate(number=Count("pk")))
+
+
+def newest_requests(workspace: str, number: int) -> list[JobRequest]:
+    """The newest first, without the large columns."""
+    requests = JobRequest.objects.filter(workspace=workspace).order_by("-pk")
+    return list(requests.defer("original", "graph", "faults", "cancelled_actions")[:number])
+
+
+def current_outputs(workspace: str) -> QuerySet:
+    """Of the files that are in storage now, those of the newest jobs first."""
+    rows = JobOutput.objects.current().filter(job__workspace=workspace)
+    return rows.select_related("job__request").order_by("-job_id", "path")
+
+
+def disk_used(workspace: str) -> dict:
+    """`size` in bytes and `files`, as far as the rows of current outputs tell."""
+    return JobOutput.objects.current().filter(job__workspace=workspace).aggregate(size=Sum("size"), files=Count("pk"))
+
+
+def newest_success(workspace: str, actions: Iterable[str]) -> dict[str, int]:
+    """Action -> primary key of its newest succeeded job, for at most 500 actions."""
+    rows = Job.objects.filter(workspace=workspace, action__in=list(actions)[:500], completed_at__isnull=False)
+    good = rows.filter(state=State.SUCCEEDED).order_by()
+    return dict(good.values_list("action").annotate(newest=Max("pk")))

@@ -1,0 +1,52 @@
+"""How pages of requests and workspaces print names that a study or a job-server chose, and numbers for pictures."""
+
+from django import template
+
+from jobs.log import escape
+from jobs.models import Job
+from jobs.templatetags.system import duration
+from jobs.text import listed, size_in_words
+
+register = template.Library()
+
+
+@register.filter
+def harmless(text: object) -> str:
+    """Without controls and marks of direction; the template escapes the rest."""
+    return escape(str(text))
+
+
+@register.filter
+def named(names: object, most: int) -> str:
+    """Some of the names, and how many more there are; whatever was sent in their place."""
+    names = names if isinstance(names, list) else [names]
+    return listed([short(str(name), 60) for name in names], most=most)
+
+
+@register.filter
+def short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+@register.filter
+def add_to(number: float, more: float) -> str:
+    return f"{number + more:.1f}"
+
+
+@register.filter
+def ran(job: Job) -> str:
+    return duration(job.completed_at - job.started_at)
+
+
+@register.filter
+def level(name: str) -> str:
+    """The privacy level with what it means for the file."""
+    return {
+        "highly_sensitive": "highly sensitive: stays here",
+        "moderately_sensitive": "moderately sensitive: for review",
+    }.get(name, name)
+
+
+@register.filter("bytes")
+def size(number: int) -> str:
+    return size_in_words(number)

@@ -1,0 +1,149 @@
+"""The pictures of a request: its jobs and what they wait for, and when each waited and ran. SVG without any style."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from jobs.drawing import MOST_BOXES, Box, Drawing, layered, links_of
+from jobs.estimate import deciding_chain
+from jobs.models import Job, JobRequest
+from jobs.templatetags.system import clock, duration
+
+_MARGIN = 6
+# Wider pictures would be too small to read on a page: they scroll.
+_WIDEST_FITTING = 1400
+_ROW, _LABELS, _TIMES, _TOP = 24, 240, 900, 24
+
+
+@dataclass(frozen=True)
+class Node:
+    box: Box
+    x: float
+    y: float
+    width: float
+    height: float
+    when: str
+
+    @property
+    def job(self) -> Job:
+        return self.box.job
+
+
+@dataclass(frozen=True)
+class Edge:
+    begin: int
+    end: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    width: int
+    height: int
+    nodes: list[Node]
+    edges: list[Edge]
+
+    @property
+    def is_wide(self) -> bool:
+        return self.width > _WIDEST_FITTING
+
+
+def picture_of(request: JobRequest, boxes: Sequence[Box]) -> Picture | None:
+    """None if there is nothing to tell, or too much to draw: then the table says all."""
+    if not 1 < len(boxes) <= MOST_BOXES:
+        return None
+    links, sizes = links_of(boxes), [box.size for box in boxes]
+    drawing = _stored(request, boxes, links) or layered(sizes, links)
+    nodes = [
+        Node(box, round(x - width / 2 + _MARGIN, 1), round(y - height / 2 + _MARGIN, 1), width, height, when(box.job))
+        for box, (x, y), (width, height) in zip(boxes, drawing.centres, sizes, strict=True)
+    ]
+    edges = [
+        Edge(boxes[begin].job.pk, boxes[end].job.pk, _path(points))
+        for (begin, end), points in zip(drawing.links, drawing.paths, strict=True)
+        if points
+    ]
+    return Picture(round(drawing.width + 2 * _MARGIN), round(drawing.height + 2 * _MARGIN), nodes, edges)
+
+
+def _stored(request: JobRequest, boxes: Sequence[Box], links: list[tuple[int, int]]) -> Drawing | None:
+    try:
+        drawing = Drawing.read(request.graph or {}, boxes=len(boxes))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return drawing if drawing.links == links else None
+
+
+def _path(points: list[list[float]]) -> str:
+    x_y = [f"{round(x + _MARGIN, 1)} {round(y + _MARGIN, 1)}" for x, y in points]
+    curve, tip = (x_y[1:-1], x_y[-1:]) if len(x_y) % 3 == 2 else (x_y[1:], [])
+    return f"M{x_y[0]} C{' '.join(curve)}" + "".join(f" L{point}" for point in tip)
+
+
+def when(job: Job) -> str:
+    """ "6 min 3 s", "since 10:42", or nothing for what has not begun."""
+    if job.completed_at and job.started_at:
+        return duration(job.completed_at - job.started_at)
+    if job.completed_at or not job.started_at:
+        return ""
+    return f"since {clock(job.started_at)}"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A job's row; the places are along the time axis, a width of 0 is not drawn."""
+
+    job: Job
+    y: int
+    waiting_x: float
+    waiting_width: float
+    running_x: float
+    running_width: float
+    is_deciding: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    bars: list[Bar]
+    ticks: list[tuple[float, str]]
+    now_x: float | None
+    height: int
+    width: int = _LABELS + _TIMES + 20
+    labels: int = _LABELS
+
+
+def timeline_of(boxes: Sequence[Box], now: datetime) -> Timeline | None:
+    """The request's own jobs in their order; None if there are none, or too many."""
+    jobs = [box.job for box in boxes if not box.is_foreign]
+    if not 0 < len(jobs) <= MOST_BOXES:
+        return None
+    begin = min(job.created_at for job in jobs)
+    is_active = any(job.is_active for job in jobs)
+    end = now if is_active else max(job.completed_at for job in jobs)
+    whole = max((end - begin).total_seconds(), 1.0)
+
+    def place(at: datetime) -> float:
+        return round(_LABELS + _TIMES * min(1.0, max(0.0, (at - begin).total_seconds() / whole)), 1)
+
+    chain = deciding_chain(jobs, {box.job.pk: box.needs for box in boxes}, now)
+    bars = [_bar(job, _TOP + row * _ROW, place, job.pk in chain, now) for row, job in enumerate(jobs)]
+    ticks = [_tick(begin + timedelta(seconds=whole * part / 5), whole, place) for part in range(6)]
+    return Timeline(bars, ticks, place(now) if is_active else None, _TOP + len(jobs) * _ROW + 8)
+
+
+def _bar(job: Job, y: int, place, is_deciding: bool, now: datetime) -> Bar:
+    end = job.completed_at or now
+    began = job.started_at or end
+    waited, ran = max(began - job.created_at, timedelta()), max(end - began, timedelta())
+    words = f"waited {duration(waited)}" + (f", ran {duration(ran)}" if job.started_at else ", did not run")
+    if job.is_active:
+        words = words.replace(", did not run", " so far").replace(", ran", ", has run")
+    x, middle, last = place(job.created_at), place(began), place(end)
+    running = max(last - middle, 2.0) if job.started_at else 0.0
+    return Bar(job, y, x, max(0.0, middle - x), middle, running, is_deciding, words)
+
+
+def _tick(at: datetime, whole: float, place) -> tuple[float, str]:
+    form = "%H:%M:%S" if whole < 600 else "%H:%M" if whole < 86400 else "%d %b %H:%M"
+    return place(at), f"{at.astimezone(UTC):{form}}"

@@ -1,0 +1,112 @@
+// The request page: title and icon that tell how it stands, "tell me when it ends", and the picture's light and size.
+// What the server prints is swapped by htmx, so everything here is looked up anew after each swap.
+const COLOURS = { waiting: "#5f6b7a", running: "#0b5cad", done: "#17693a", failed: "#b3261e" };
+const region = () => document.getElementById("live");
+const suffix = document.title.includes(" · ") ? document.title.slice(document.title.lastIndexOf(" · ")) : "";
+const watchKey = `tell-me:${location.pathname}`;
+
+function showState() {
+  const { title, kind } = region().dataset;
+  document.title = title + suffix;
+  const dot = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="${COLOURS[kind] ?? COLOURS.waiting}"/></svg>`;
+  const icon = document.querySelector("link[rel=icon]");
+  if (icon) icon.href = `data:image/svg+xml,${encodeURIComponent(dot)}`;
+}
+
+function toast(text) {
+  const note = document.getElementById("request-toast");
+  if (!note) return;
+  note.textContent = text;
+  note.hidden = false;
+}
+
+function showWatch() {
+  const button = document.getElementById("tell-me"), open = region().dataset.open === "1";
+  if (button) {
+    button.hidden = !open;
+    button.setAttribute("aria-pressed", String(Boolean(sessionStorage.getItem(watchKey))));
+    button.textContent = sessionStorage.getItem(watchKey) ? "You will be told when it ends" : "Tell me when it ends";
+  }
+  if (!open && sessionStorage.getItem(watchKey)) {
+    sessionStorage.removeItem(watchKey);
+    toast(region().dataset.sentence);
+    if (window.Notification?.permission === "granted") new Notification("A request has ended", { body: region().dataset.sentence });
+  }
+}
+
+async function watch() {
+  if (sessionStorage.getItem(watchKey)) sessionStorage.removeItem(watchKey);
+  else {
+    sessionStorage.setItem(watchKey, "1");
+    if (window.Notification?.permission === "default") await Notification.requestPermission();
+  }
+  showWatch();
+}
+
+function reached(start, from, to) {
+  const edges = [...document.querySelectorAll("#graph .edge")], found = new Set([start]), lines = new Set();
+  for (const job of found)
+    for (const edge of edges)
+      if (edge.dataset[from] === job) { found.add(edge.dataset[to]); lines.add(edge); }
+  return [found, lines];
+}
+
+function light(node) {
+  const graph = document.getElementById("graph");
+  if (!graph) return;
+  graph.classList.toggle("has-lit", Boolean(node));
+  graph.querySelectorAll(".is-lit").forEach((each) => each.classList.remove("is-lit"));
+  if (!node) return;
+  for (const way of [["begin", "end"], ["end", "begin"]]) {
+    const [jobs, lines] = reached(node.dataset.job, ...way);
+    lines.forEach((line) => line.classList.add("is-lit"));
+    jobs.forEach((job) => document.getElementById(`node-${job}`)?.classList.add("is-lit"));
+  }
+}
+
+function showSize() {
+  const button = document.getElementById("graph-size"), graph = document.getElementById("graph");
+  if (!button || !graph) return;
+  const chosen = localStorage.getItem("graph-size");
+  graph.classList.toggle("is-fit", chosen === "fit");
+  graph.classList.toggle("is-full", chosen === "full");
+  button.hidden = false;
+  const fits = chosen === "fit" || (chosen !== "full" && !graph.classList.contains("is-wide"));
+  button.textContent = fits ? "100 %" : "Fit";
+  button.dataset.next = fits ? "full" : "fit";
+}
+
+function step(node, key) {
+  const [from, to] = key === "ArrowRight" ? ["begin", "end"] : ["end", "begin"];
+  const edge = [...document.querySelectorAll("#graph .edge")].find((each) => each.dataset[from] === node.dataset.job);
+  if (edge) document.getElementById(`node-${edge.dataset[to]}`)?.focus();
+}
+
+function showAll() {
+  if (!region()?.dataset.title) return;
+  showState();
+  showWatch();
+  showSize();
+}
+
+const nodeOf = (event) => event.target.closest?.("#graph .node");
+document.addEventListener("pointerover", (event) => light(nodeOf(event)));
+document.addEventListener("focusin", (event) => light(nodeOf(event)));
+document.addEventListener("focusout", (event) => nodeOf(event) && light(null));
+document.addEventListener("keydown", (event) => {
+  const node = nodeOf(event);
+  if (node && (event.key === "ArrowRight" || event.key === "ArrowLeft")) {
+    event.preventDefault();
+    step(node, event.key);
+  }
+});
+document.addEventListener("click", (event) => {
+  if (event.target.id === "tell-me") watch();
+  if (event.target.id === "graph-size") {
+    localStorage.setItem("graph-size", event.target.dataset.next);
+    showSize();
+  }
+});
+document.addEventListener("htmx:after:swap", showAll);
+document.addEventListener("htmx:finally:request", () => setTimeout(showAll));
+showAll();
