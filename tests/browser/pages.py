@@ -18,7 +18,7 @@ PAGES: dict[str, str] = {
     "cancel-jobs": f"/jobs/cancel/?job={RUNNING.split('/')[2]}",
     "kill-jobs": f"/jobs/kill/?job={RUNNING.split('/')[2]}",
     "retry-jobs": f"/jobs/retry/?job={FAILED.split('/')[2]}",
-    "saved-view": "/views/failed-today/",
+    "saved-view": "/views/of-diabetes/",
     "job running": RUNNING,
     "job failed": FAILED,
     "job waiting": WAITING,
@@ -51,5 +51,5 @@ SIGNED_OUT = {"login": "/login/"}
 NO_PAGES = (
     "home", "logout", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics",
     "job-log-news", "job-log-search", "job-log-raw", "job-log-gz", "tell-again", "export-audit",
-    "save-view", "delete-view",
+    "save-view", "delete-view", "job-provenance", "job-samples", "refuse-request",
 )  # fmt: skip

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from jobs.models import AuditEntry, Delivery, Flag, Heartbeat, Job, JobRequest, ProjectFile, SavedView, Who
 from jobs.states import StatusCode
+from jobs.version import version
 from jobs.wire import moment
 from tests.showcase.names import COVID, DIABETES, EARLIER, FAILS, REFUSED, RUNS, TROUBLES, UNPLANNED, VACCINES, WAITS
 from tests.showcase.rows import add_job, add_outputs, write_log
@@ -39,16 +40,16 @@ def beat() -> None:
     """Let the processes pass for alive, all well."""
     now = timezone.now()
     answers = [{"at": moment(now - timedelta(seconds=5 * n)), "ms": 18.0 + n % 7} for n in range(20, 0, -1)]
-    since = {"started_at": moment(now - timedelta(hours=31)), "version": "2026.11.26"}
+    since = {"started_at": moment(now - timedelta(hours=31)), "version": version()}
     disks = [
         {"name": name, "at": moment(now), "free": free * 10**9, "total": 2000 * 10**9, "least": 2 * 2**30}
         for name, free in (("work", 412), ("high privacy", 811), ("medium privacy", 1730))
     ]
-    slots = {"all": {"used": 3.0, "limit": 4}, "database": {"used": 2.0, "limit": 2}}
+    slots = {"workers": {"used": 3.0, "limit": 4}, "database workers": {"used": 2.0, "limit": 2}}
     engine = {"engine": "Docker 28.5.1 on Debian 13", "engine_answers": answers, "engine_unavailable_since": None}
     Heartbeat.beat(
         "run", **since, **engine, pid=4711, host="tre-runner-1", tick_ms=11.4, list_ms=6.2, slots=slots,
-        why_held={"database": "2 of 2 database workers are busy."}, disks=disks,
+        why_held={"database workers": "2 of 2 database workers are busy."}, disks=disks,
     )  # fmt: skip
     Heartbeat.beat(
         "sync", **since, last_poll_at=moment(now), last_post_at=moment(now), polls=answers, poll_failures=0,
@@ -145,7 +146,7 @@ def _one_with_every_trouble() -> None:
     old = a_request(VACCINES, minutes_ago=26 * 60, commit="f", identifier=TROUBLES, created_by="dave")
     ends = (
         C.CANCELLED_BY_USER, C.KILLED_BY_ADMIN, C.UNMATCHED_PATTERNS, C.JOB_ERROR, C.INTERNAL_ERROR,
-        C.STALE_CODELISTS, C.NONZERO_EXIT, C.DEPENDENCY_FAILED, C.CREATED,
+        C.STALE_CODELISTS, C.NONZERO_EXIT, C.DEPENDENCY_FAILED, C.SUCCEEDED,
     )  # fmt: skip
     for action, code in zip(ACTIONS, ends, strict=True):
         job = add_job(old, action.name, code, began=25 * 60, minutes=9)
@@ -159,7 +160,7 @@ def _one_with_every_trouble() -> None:
     for action, code in zip(ACTIONS, codes, strict=True):
         add_job(new, action.name, code, began=3, attempt=2 if code == C.WAITING_ON_NEW_TASK else 1)
     last = a_request(COVID, minutes_ago=1, commit="1", created_by="erin")
-    for action, code in zip(ACTIONS, (C.INITIATED, C.EXECUTED), strict=False):
+    for action, code in zip(ACTIONS, (C.INITIATED, C.EXECUTED, C.CREATED), strict=False):
         add_job(last, action.name, code, began=1)
 
 
@@ -207,4 +208,4 @@ def _what_people_did() -> None:
             who, verb, object_kind="job", object_id=job.identifier, label=f"{job.workspace}: {job.action}",
             before=C.EXECUTING, after=f"{verb} asked for", reason=reason,
         )  # fmt: skip
-    SavedView.objects.get_or_create(slug="failed-today", defaults={"name": "Failed today", "query": "state=failed"})
+    SavedView.objects.get_or_create(slug="of-diabetes", defaults={"name": "Diabetes", "query": "workspace=diabetes"})
