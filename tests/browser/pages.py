@@ -10,6 +10,7 @@ def job(request: str, action: str) -> str:
 
 RUNNING, FAILED = job(names.RUNS, "model_adjusted"), job(names.FAILS, "model_unadjusted")
 WAITING, ENDED = job(names.WAITS, "generate_dataset"), job(names.EARLIER, "clean_data")
+TABS = ("resources", "outputs", "provenance", "changes", "events")
 # What is looked at -> its address. A name is that of the route in jobs/urls.py, with a word more if there are several.
 PAGES: dict[str, str] = {
     "jobs": "/jobs/",
@@ -18,6 +19,8 @@ PAGES: dict[str, str] = {
     "job failed": FAILED,
     "job waiting": WAITING,
     "job ended": ENDED,
+    **{f"job ended {tab}": f"{ENDED}?tab={tab}" for tab in TABS},
+    **{f"job failed {tab}": f"{FAILED}?tab={tab}" for tab in TABS},
     "requests": "/requests/",
     "request running": f"/r/{names.RUNS}/",
     "request failed": f"/r/{names.FAILS}/",
@@ -40,5 +43,6 @@ PAGES: dict[str, str] = {
 SIGNED_OUT = {"login": "/login/"}
 # Routes that are no pages: they lead on, are asked by programs, or only take a POST.
 NO_PAGES = (
+    "job-samples", "job-provenance",
     "home", "logout", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics",
 )  # fmt: skip
