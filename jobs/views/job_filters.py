@@ -32,7 +32,9 @@ class JobFilters(forms.Form):
     workspace = forms.CharField(required=False, max_length=128)
     backend = forms.CharField(required=False, max_length=64)
     by = forms.CharField(required=False, max_length=255, label="Asked for by")
-    db = forms.ChoiceField(required=False, choices={"": "All", "1": "Needs the database"}, label="Database")
+    db = forms.ChoiceField(
+        required=False, choices={"": "With or without database", "1": "Needs the database"}, label="Database"
+    )
     age = forms.ChoiceField(required=False, choices=_AGES)
     sort = forms.ChoiceField(required=False, choices=_SORTS)
     group = forms.ChoiceField(required=False, choices={"": "Flat", "request": "By request"})
@@ -65,10 +67,11 @@ class Filters:
         )
 
     @property
-    def selects(self) -> list[tuple[str, list, str]]:
-        """Name, choices and what is chosen, for the fields that are lists."""
+    def selects(self) -> list[tuple[str, str, list, str]]:
+        """Name, what it is called, choices and what is chosen, for the fields that are lists."""
         fields = self.form.fields
-        return [(name, list(fields[name].choices), self.values.get(name, "")) for name in ("db", "age", "sort")]
+        told = {"db": "Database", "age": "Age", "sort": "Order"}
+        return [(name, title, fields[name].choices, self.values.get(name, "")) for name, title in told.items()]
 
     @property
     def is_filtered(self) -> bool:

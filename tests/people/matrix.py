@@ -79,6 +79,8 @@ TABLE: dict[str, Rule] = {
     # Jobs
     "jobs": page(VIEWER),
     "job": page(VIEWER),
+    "job-samples": page(VIEWER),
+    "job-provenance": page(VIEWER),
     "job-log": page(OPERATOR),
     "job-log-news": page(OPERATOR),
     "job-log-search": page(OPERATOR),
@@ -93,6 +95,7 @@ TABLE: dict[str, Rule] = {
     # Requests
     "requests": page(VIEWER),
     "request": page(VIEWER),
+    "refuse-request": form(OPERATOR),
     # Workspaces
     "workspaces": page(VIEWER),
     "workspace": page(VIEWER),
