@@ -1,9 +1,10 @@
 """Questions of the request and workspace pages that look at more than one request, each at bounded cost."""
 
+import heapq
 from collections.abc import Iterable
 
 from django.db import connection
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, Max, Q, Sum
 
 from jobs.models.job import Job
 from jobs.models.output import JobOutput
@@ -86,10 +87,16 @@ def newest_requests(workspace: str, number: int) -> list[JobRequest]:
     return list(requests.defer("original", "graph", "faults", "cancelled_actions")[:number])
 
 
-def current_outputs(workspace: str) -> QuerySet:
-    """Of the files that are in storage now, those of the newest jobs first."""
-    rows = JobOutput.objects.current().filter(job__workspace=workspace)
-    return rows.select_related("job__request").order_by("-job_id", "path")
+def current_outputs(workspace: str, most: int) -> list[JobOutput]:
+    """The files that are in storage now, those of the newest jobs first.
+
+    In two steps, and without the requests' large columns, which would be read once for each file.
+    """
+    rows = JobOutput.objects.current().filter(job__workspace=workspace).order_by().values_list("job_id", "path", "pk")
+    newest = heapq.nsmallest(most, rows.iterator(), key=lambda row: (-row[0], row[1]))
+    large = [f"job__request__{column}" for column in ("study_actions", "original", "graph", "faults")]
+    found = JobOutput.objects.filter(pk__in=[pk for _, _, pk in newest]).select_related("job__request").defer(*large)
+    return sorted(found, key=lambda row: (-row.job_id, row.path))
 
 
 def disk_used(workspace: str) -> dict:

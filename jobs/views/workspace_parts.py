@@ -81,8 +81,8 @@ class Output:
 
 
 def outputs_of(workspace: str, requests: Sequence[JobRequest]) -> list[Output]:
-    """The current outputs, and why one may no longer be what the study would make now. Two queries."""
-    rows = list(current_outputs(workspace)[:MOST_OUTPUTS])
+    """The current outputs, and why one may no longer be what the study would make now. Three queries."""
+    rows = current_outputs(workspace, MOST_OUTPUTS)
     study = next((each.study_actions for each in requests if each.study_actions), [])
     actions = {row.job.action for row in rows} | {need for row in rows for need in row.job.needs}
     newest = newest_success(workspace, sorted(actions))

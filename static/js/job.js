@@ -1,15 +1,6 @@
-// The job's page: keys to the neighbours in its request, the charts of what it used, and a look at the whole page anew
-// when it has changed its state in a way that the parts outside of the polled region do not follow.
+// The job's page: charts of what the container used, drawn anew while it runs and when the theme changes.
 const REFRESH_MS = 10_000;
-const live = () => document.getElementById("live");
 const charts = () => document.getElementById("charts");
-
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("shortcuts") === "off") return;
-  if (event.target.closest?.("input, textarea, select, [contenteditable], dialog")) return;
-  const link = { n: "next-job", b: "previous-job" }[event.key];
-  if (link) document.getElementById(link)?.click();
-});
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
