@@ -25,7 +25,7 @@ POOLS = {False: "workers", True: "database workers"}
 
 @dataclass(frozen=True)
 class Check:
-    """`state`: ok, bad (it holds the job), later (it matters once the rest is ok), or off (nobody can say).
+    """`state`: ok, bad (it holds the job), later (asked once the rest is ok), or off (nobody can say).
 
     `flag` is one that could be switched off.
     """

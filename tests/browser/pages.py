@@ -24,7 +24,7 @@ PAGES: dict[str, str] = {
     "job failed": FAILED,
     "job waiting": WAITING,
     "job ended": ENDED,
-    **{f"job {tab}": f"{ENDED}?tab={tab}" for tab in TABS},
+    **{f"job ended {tab}": f"{ENDED}?tab={tab}" for tab in TABS},
     **{f"job failed {tab}": f"{FAILED}?tab={tab}" for tab in TABS},
     "job-log": f"{FAILED}log/",
     "requests": "/requests/",
