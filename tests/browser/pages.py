@@ -24,11 +24,8 @@ PAGES: dict[str, str] = {
     "job failed": FAILED,
     "job waiting": WAITING,
     "job ended": ENDED,
-    "job resources": f"{ENDED}?tab=resources",
-    "job outputs": f"{ENDED}?tab=outputs",
-    "job provenance": f"{ENDED}?tab=provenance",
-    "job changes": f"{FAILED}?tab=changes",
-    "job events": f"{ENDED}?tab=events",
+    **{f"job ended {tab}": f"{ENDED}?tab={tab}" for tab in TABS},
+    **{f"job failed {tab}": f"{FAILED}?tab={tab}" for tab in TABS},
     "job-log": f"{FAILED}log/",
     "requests": "/requests/",
     "request running": f"/r/{names.RUNS}/",
@@ -59,6 +56,7 @@ PAGES: dict[str, str] = {
 SIGNED_OUT = {"login": "/login/"}
 # Routes that are no pages: they lead on, are asked by programs, or only take a POST.
 NO_PAGES = (
+    "job-samples", "job-provenance",
     "home", "logout", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics",
     "job-log-news", "job-log-search", "job-log-raw", "job-log-gz", "tell-again", "export-audit",
     "save-view", "delete-view", "job-provenance", "job-samples",
