@@ -25,11 +25,7 @@ POOLS = {False: "workers", True: "database workers"}
 
 @dataclass(frozen=True)
 class Check:
-<<<<<<< HEAD
-    """`state`: ok, bad (it holds the job), later (asked once the rest is ok), or off (nobody can say).
-=======
     """`state`: ok, bad (it holds the job), later (it matters once the rest is ok), or off (nobody can say).
->>>>>>> 334df93d4483d878c638e581d5f2b38acdcc0dc6
 
     `flag` is one that could be switched off.
     """

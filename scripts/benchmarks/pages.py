@@ -1,12 +1,7 @@
 """What the dashboard costs: server time and queries of each page (P), and many viewers who poll (P2).
 
-<<<<<<< HEAD
-P asks each page in this process, with ten thousand jobs, a project.yaml of 1 MB and a log of 100 MB; with a hundred
-jobs there must be as many queries. P2 has a real gunicorn, and viewers on 127.0.0.1 who ask as browsers do.
-=======
 P asks each page in this process, with ten thousand jobs, a project.yaml of 1 MB and a log of 100 MB; a hundred jobs
 must need as many queries. P2 has a real gunicorn, and viewers on 127.0.0.1 who ask as browsers do.
->>>>>>> origin/main
 """
 
 import asyncio

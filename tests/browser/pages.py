@@ -24,13 +24,9 @@ PAGES: dict[str, str] = {
     "job failed": FAILED,
     "job waiting": WAITING,
     "job ended": ENDED,
-<<<<<<< HEAD
-    "job outputs": f"{ENDED}?tab=outputs",
     "job-log": f"{FAILED}log/",
-=======
     **{f"job ended {tab}": f"{ENDED}?tab={tab}" for tab in TABS},
     **{f"job failed {tab}": f"{FAILED}?tab={tab}" for tab in TABS},
->>>>>>> 334df93d4483d878c638e581d5f2b38acdcc0dc6
     "requests": "/requests/",
     "request running": f"/r/{names.RUNS}/",
     "request failed": f"/r/{names.FAILS}/",
