@@ -24,8 +24,9 @@ PAGES: dict[str, str] = {
     "job failed": FAILED,
     "job waiting": WAITING,
     "job ended": ENDED,
+    "job outputs": f"{ENDED}?tab=outputs",
     "job-log": f"{FAILED}log/",
-    **{f"job ended {tab}": f"{ENDED}?tab={tab}" for tab in TABS},
+    **{f"job ended {tab}": f"{ENDED}?tab={tab}" for tab in TABS if tab != "outputs"},
     **{f"job failed {tab}": f"{FAILED}?tab={tab}" for tab in TABS},
     "requests": "/requests/",
     "request running": f"/r/{names.RUNS}/",
@@ -51,7 +52,6 @@ PAGES: dict[str, str] = {
 SIGNED_OUT = {"login": "/login/"}
 # Routes that are no pages: they lead on, are asked by programs, or only take a POST.
 NO_PAGES = (
-    "job-samples", "job-provenance",
     "home", "logout", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics",
     "job-log-news", "job-log-search", "job-log-raw", "job-log-gz", "tell-again", "export-audit",
     "save-view", "delete-view", "job-provenance", "job-samples", "refuse-request",
