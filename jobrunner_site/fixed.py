@@ -96,5 +96,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 # The limits of a session are jobs.people.sessions'; this is when its row may be removed.
+# For so long the web answers the same poll of several people by what it has made for the first of them.
+LIVE_SHARED_SECONDS = 1.0
 SESSION_COOKIE_AGE = 12 * 60 * 60
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True

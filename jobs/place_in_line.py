@@ -1,8 +1,8 @@
 """Where a waiting job stands in its pool, and when it may start: pure arithmetic, told with what it rests on.
 
 The runner starts first what belongs to the workspace with the least running, then what is older (`runner.capacity`).
-So of every other workspace as many jobs go first as would bring it level; weights and what comes later are not known
-here, and the words say "about".
+So of every other workspace as many jobs go first as would bring it level, and one more if that one is older. Weights
+and what comes later are not known here, and the words say "about".
 """
 
 import heapq
@@ -16,16 +16,16 @@ MOST_SIMULATED = 300
 LONGEST_TOLD = timedelta(hours=12)
 
 
-def place(pk: int, workspace: str, older_here: int, ready: Iterable[Ready], busy: Mapping[str, int]) -> int:
-    """1 is the next to start. `older_here`: older ready jobs of the job's own workspace."""
-    level = busy.get(workspace, 0) + older_here
-    ahead = older_here
-    for other in ready:
-        if other.workspace == workspace:
-            continue
+def place(workspace: str, ready: Iterable[Ready], busy: Mapping[str, int]) -> int:
+    """1 is the next to start, for a job of the workspace; `ready` tells of each how many are older than that job."""
+    lines = {line.workspace: line for line in ready}
+    mine = lines.pop(workspace, None)
+    ahead = mine.older if mine else 0
+    level = busy.get(workspace, 0) + ahead
+    for other in lines.values():
         missing = level - busy.get(other.workspace, 0)
         # At the same level the older job goes first.
-        ahead += min(other.number, max(0, missing) + (missing >= 0 and other.oldest < pk))
+        ahead += min(other.number, max(0, missing)) + (0 <= missing < other.older)
     return ahead + 1
 
 

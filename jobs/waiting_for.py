@@ -25,7 +25,7 @@ POOLS = {False: "workers", True: "database workers"}
 
 @dataclass(frozen=True)
 class Check:
-    """`state`: ok, bad (it holds the job), later (it matters once the rest is ok), or off (nobody can say).
+    """`state`: ok, bad (it holds the job), later (asked once the rest is ok), or off (nobody can say).
 
     `flag` is one that could be switched off.
     """
@@ -53,7 +53,7 @@ class Why:
 
 
 def why(job: Job, flags: Mapping[str, Flag], signs: Signs) -> Why:
-    """`flags` are those that are on. Ten queries at most."""
+    """`flags` are those that are on. Nine queries at most."""
     awaited = _awaited(job)
     checks = [*_asked_to_stop(job), awaited, _runner(signs), *_flags(job, flags), _disks(job, signs)]
     workers, position, guess = _workers(job, signs, is_in_line=awaited.state == "ok")
@@ -135,9 +135,8 @@ def _workers(job: Job, signs: Signs, *, is_in_line: bool) -> tuple[Check, int, E
     used, limit = _slots(pool, signs, job.requires_db)
     running = list(line.occupying(job.requires_db)[:MOST_LOOKED_AT])
     used = len(running) if used is None else used
-    ready = line.ready_by_workspace(job.requires_db)
     busy = Counter(each.workspace for each in running)
-    position = place(job.pk, job.workspace, line.ready_before(job), ready, busy)
+    position = place(job.workspace, line.ready_by_workspace(job), busy)
     typical = typical_seconds(running) if running else {}
     guess = estimate(
         position, limit, [(each.action, each.started_at, typical.get(each.pk)) for each in running], timezone.now()

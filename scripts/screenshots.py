@@ -19,7 +19,7 @@ PICTURES = {
     "jobs-phone": ("jobs", PHONE, "light"),
     "request": ("request running", DESK, "light"),
     "job-log": ("job-log", DESK, "dark"),
-    "job-outputs": ("job outputs", DESK, "light"),
+    "job-outputs": ("job ended outputs", DESK, "light"),
     "system": ("system", DESK, "light"),
     "workspace": ("workspace", DESK, "light"),
 }

@@ -15,5 +15,6 @@ from jobrunner_site.settings import *  # noqa: E402, F403 - the variables above 
 
 DATABASES["default"].setdefault("TEST", {})["NAME"] = str(Path(_folder.name) / "test.sqlite3")  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+LIVE_SHARED_SECONDS = 0  # a test changes something and looks at once
 LOGGING = {"version": 1, "disable_existing_loggers": False}
 STATIC_ROOT = _folder.name  # WhiteNoise warns of a folder that is not there

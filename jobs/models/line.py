@@ -5,7 +5,7 @@ A fixed number of queries, all of them led by the indexes on active jobs or on a
 
 from dataclasses import dataclass
 
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 
 from jobs.models.job import Job
 from jobs.models.output import JobOutput
@@ -16,24 +16,18 @@ _OCCUPYING = ("pk", "identifier", "action", "workspace", "state", "status_code",
 
 @dataclass(frozen=True)
 class Ready:
-    """Jobs of one workspace that only lack a worker: how many, and the oldest one's primary key."""
+    """Jobs of one workspace that only lack a worker: how many, and how many of them are older than a certain job."""
 
     workspace: str
     number: int
-    oldest: int
+    older: int
 
 
-def ready_by_workspace(requires_db: bool) -> list[Ready]:
-    """Of one pool. One query."""
-    jobs = Job.objects.ready().filter(requires_db=requires_db).order_by()
-    rows = jobs.values_list("workspace").annotate(number=Count("pk"), oldest=Min("pk"))
-    return [Ready(*row) for row in rows]
-
-
-def ready_before(job: Job) -> int:
-    """Older jobs of the same workspace and pool that only lack a worker."""
-    mine = Job.objects.ready().filter(requires_db=job.requires_db, workspace=job.workspace)
-    return mine.filter(pk__lt=job.pk).order_by().count()
+def ready_by_workspace(job: Job) -> list[Ready]:
+    """Of the job's pool. One query."""
+    jobs = Job.objects.ready().filter(requires_db=job.requires_db).order_by()
+    numbers = {"number": Count("pk"), "older": Count("pk", filter=Q(pk__lt=job.pk))}
+    return [Ready(*row) for row in jobs.values_list("workspace").annotate(**numbers)]
 
 
 def occupying(requires_db: bool) -> QuerySet:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import render
@@ -17,10 +18,12 @@ from django.views.decorators.http import require_safe
 
 from jobs.models import Flag, Job
 from jobs.views.frame import Frame
+from jobs.views.shared import Shared
 
 # How often a page asks: while something runs or waits, and while nothing does.
 BUSY_SECONDS, IDLE_SECONDS = 2, 5
 TAG_HEADER = "HX-PTag"
+_tags, _parts = Shared(most=1000), Shared(most=50)
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,7 @@ class Live:
     seconds: int
 
 
-def tag_of(request: HttpRequest, *parts: object) -> str:
-    """A short digest of the parts, of the frame around the page, and of who looks at it."""
-    frame = Frame.of(request)
-    seen = (*parts, frame.banner, request.user.pk, sorted(request.user.get_all_permissions()), request.get_full_path())
+def _tag(seen: tuple) -> str:
     return hashlib.blake2b(repr(seen).encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()
 
 
@@ -51,22 +51,36 @@ def all_jobs_changed() -> tuple:
 def live_page(page: str, part: str, parts_of: Callable[..., tuple]) -> Callable:
     """For a view that returns a page's context: `parts_of`, with the view's arguments, says what its tag is made of.
 
-    A context may hold `live_seconds`, how often this page should ask.
+    A context may hold `live_seconds`, how often this page should ask. Of the person who looks, the polled part and
+    `parts_of` may depend on the permissions only: polls of people with the same ones share an answer for a moment.
     """
 
     def decorate(view: Callable[..., dict]) -> Callable[..., HttpResponse]:
         @require_safe
         @functools.wraps(view)
         def answer(request: HttpRequest, *arguments, **named) -> HttpResponse:
-            tag = tag_of(request, *parts_of(request, *arguments, **named))
-            if request.htmx and request.headers.get(TAG_HEADER) == tag:
+            permissions = frozenset(request.user.get_all_permissions())
+            place = (part, request.get_full_path(), permissions)
+            seconds = settings.LIVE_SHARED_SECONDS if request.htmx else 0
+
+            def tag() -> str:
+                return _tag(
+                    (*parts_of(request, *arguments, **named), Frame.of(request).banner, *place[:2], sorted(permissions))
+                )
+
+            def rendered(template: str) -> HttpResponse:
+                context = view(request, *arguments, **named)
+                live = Live(now, request.get_full_path(), context.pop("live_seconds", BUSY_SECONDS))
+                return render(request, template, context | {"live": live, "page_part": part})
+
+            now = _tags.get(place, seconds, tag)
+            if not request.htmx:
+                response = rendered(page)
+            elif request.headers.get(TAG_HEADER) == now:
                 response = HttpResponseNotModified()
             else:
-                context = view(request, *arguments, **named)
-                seconds = context.pop("live_seconds", BUSY_SECONDS)
-                live = Live(tag, request.get_full_path(), seconds)
-                response = render(request, part if request.htmx else page, context | {"live": live, "page_part": part})
-            response[TAG_HEADER] = tag
+                response = HttpResponse(_parts.get((place, now), seconds, lambda: rendered(part).content))
+            response[TAG_HEADER] = now
             return response
 
         return answer
