@@ -60,7 +60,7 @@ class Consequences:
         return [
             (running, f"{running} running will be stopped; what they have made so far is not kept as outputs."),
             (waiting, f"{waiting} waiting will not start."),
-            (behind, f"{counted(behind, 'later job')} that need them will not run either (dependency failed)."),
+            (behind, f"{_of_later_jobs(behind)} will not run either (dependency failed)."),
             (left, f"{left} will be left as they are: see below why."),
             (len(self.unknown), f"{len(self.unknown)} cannot be found any more."),
         ]
@@ -75,6 +75,10 @@ class Consequences:
             (left, f"{left} will be left as they are: see below why."),
             (len(self.unknown), f"{len(self.unknown)} cannot be found any more."),
         ]
+
+
+def _of_later_jobs(number: int) -> str:
+    return "1 later job that needs them" if number == 1 else f"{number} later jobs that need them"
 
 
 def consequences(verb: str, identifiers: Iterable[str]) -> Consequences:

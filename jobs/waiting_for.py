@@ -16,6 +16,7 @@ from jobs.durations import typical_seconds
 from jobs.models import Flag, Job, line
 from jobs.place_in_line import Estimate, estimate, place
 from jobs.signs import Signs
+from jobs.states import StatusCode
 from jobs.text import counted, size_in_words
 
 MOST_AWAITED, MOST_OCCUPYING, MOST_LOOKED_AT = 30, 8, 200
@@ -148,9 +149,24 @@ def _workers(job: Job, signs: Signs, *, is_in_line: bool) -> tuple[Check, int, E
     if not is_in_line:
         said = f"{said}; it gets in line when the jobs that it needs have succeeded."
         return Check("later", "Workers", said, shown, more), position, guess
+    if used < limit and _was_passed_over(job, signs):
+        said = f"{said}, but what is at the front of the line counts for more than are free, and is waited for"
+        guess = Estimate(None, "no estimate: how much the jobs before it count for is not known here")
+        return (
+            Check("bad", "Workers", f"{said}. It is about number {position:,} in line.", shown, more),
+            position,
+            guess,
+        )
     if used < limit and position <= limit - used:
         return Check("ok", "Workers", f"{said}; one is free for this job.", shown, more), position, guess
     return Check("bad", "Workers", f"{said}. It is about number {position:,} in line.", shown, more), position, guess
+
+
+def _was_passed_over(job: Job, signs: Signs) -> bool:
+    """Whether the runner has said that workers were left free after it had told the job to wait for one."""
+    run, is_told = signs.run, job.status_code in (StatusCode.WAITING_ON_WORKERS, StatusCode.WAITING_ON_DB_WORKERS)
+    is_held = run.engine_silent_since or run.why_held.get(POOLS[job.requires_db])
+    return bool(is_told and not is_held and run.is_fresh and run.at and job.status_changed_at < run.at)
 
 
 def _slots(pool: str, signs: Signs, requires_db: bool) -> tuple[float | None, int]:

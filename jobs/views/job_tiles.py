@@ -52,7 +52,11 @@ def _tile(key: int, kind: str, seen: Activity, hours: list[str], filters: Filter
         kind=kind,
         label=KIND_LABELS[kind],
         number=number,
-        note=f"of {settings.MAX_WORKERS} workers" if kind == "running" else "" if is_active else "in 24 h",
+        note=f"of {settings.MAX_WORKERS + settings.MAX_DB_WORKERS} workers"
+        if kind == "running"
+        else ""
+        if is_active
+        else "in 24 h",
         since=seen.oldest.get(kind) if kind == "waiting" else None,
         bars=_bars(numbers),
         in_words=f"{sum(numbers)} {verb} in the last 24 hours, {max(numbers)} in the busiest one",

@@ -82,6 +82,27 @@ function step(node, key) {
   if (edge) document.getElementById(`node-${edge.dataset[to]}`)?.focus();
 }
 
+// Keys that go through the table of jobs: the link that has the focus is where one is; Enter opens it.
+const FITS = { n: () => true, b: () => true, f: (row) => row.dataset.state === "failed" };
+
+function walk(key) {
+  const all = [...document.querySelectorAll("#live .jobs tr[data-state]")];
+  const here = all.indexOf(document.activeElement.closest("tr")), by = key === "b" ? -1 : 1;
+  for (let at = here < 0 && by < 0 ? all.length - 1 : here + by; at >= 0 && at < all.length; at += by)
+    if (FITS[key](all[at])) {
+      all[at].querySelector("a.open").focus({ preventScroll: true });
+      all[at].scrollIntoView({ block: "nearest" });
+      return;
+    }
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!FITS[event.key] || event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("shortcuts") === "off") return;
+  if (event.target.closest?.("input, textarea, select, [contenteditable], dialog")) return;
+  event.preventDefault();
+  walk(event.key);
+});
+
 function showAll() {
   if (!region()?.dataset.title) return;
   showState();

@@ -28,6 +28,13 @@ def test_a_cancel_tells_what_stops_what_never_starts_and_what_cannot_run_then():
     ]
 
 
+def test_one_later_job_is_told_as_one():
+    waiting = make_job(StatusCode.WAITING_ON_WORKERS)
+    make_job(WAITING, waits_for=[waiting])
+    last = consequences(CANCEL, [waiting.identifier]).sentences[-1]
+    assert last == "1 later job that needs them will not run either (dependency failed)."
+
+
 def test_what_waits_for_a_job_that_has_ended_is_not_counted():
     ended = make_job(StatusCode.SUCCEEDED)
     make_job(WAITING, waits_for=[ended])

@@ -125,6 +125,16 @@ def test_the_page_tells_what_occupies_the_workers_the_place_in_line_and_an_estim
     assert "in about 40 minutes" in html
 
 
+def test_a_worker_that_was_left_free_for_a_heavier_job_is_not_promised():
+    job = make_job(StatusCode.WAITING_ON_WORKERS)
+    beat(used=1, limit=2)
+    html = page(job)
+    assert "counts for more than are free" in html
+    assert "one is free for this job" not in html
+    beat(used=1, limit=2, why_held={"workers": "the disk is full"})
+    assert "counts for more than are free" not in page(job)
+
+
 def test_there_is_no_estimate_from_what_never_ended_before():
     beat(used=1, limit=1)
     make_job(StatusCode.EXECUTING, action="new_action", started_at=timezone.now())
