@@ -36,7 +36,7 @@ def _failed(request: JobRequest) -> list[int]:
     return [pk for pk, state in rows if state == State.FAILED][:500]
 
 
-def identifiers_by_wish(request: JobRequest, most: int) -> tuple[list[str], list[str]]:
+def identifiers_by_wish(request: JobRequest) -> tuple[list[str], list[str]]:
     """Of the request's jobs those that could be cancelled, and those that could be tried again."""
     rows = request.jobs.order_by("pk").values_list("identifier", "state", "stop_request")
     cancellable, failed = [], []
@@ -45,7 +45,7 @@ def identifiers_by_wish(request: JobRequest, most: int) -> tuple[list[str], list
             cancellable.append(identifier)
         elif state == State.FAILED:
             failed.append(identifier)
-    return cancellable[:most], failed[:most]
+    return cancellable, failed
 
 
 def last_success_before(request: JobRequest) -> JobRequest | None:

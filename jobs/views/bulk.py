@@ -17,6 +17,7 @@ from jobs.asking import LONGEST_REASON, MOST_AT_ONCE, Result
 from jobs.consequences import CANCEL, KILL, RETRY, consequences
 from jobs.models import JobRequest, Who
 from jobs.models.job_list import matching
+from jobs.models.request_history import identifiers_by_wish
 from jobs.people.access import allowed, who
 from jobs.views.job_filters import filters_of
 
@@ -49,7 +50,7 @@ def retry_jobs(request: HttpRequest) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, verb: str, do: Callable[[list[str], Who, str, str], Done]) -> HttpResponse:
-    named = _named(request)
+    named = _named(request, verb)
     if not named:
         return redirect("jobs")
     form = ReasonForm(request.POST if "confirmed" in request.POST else None)
@@ -73,6 +74,13 @@ def _answer(request: HttpRequest, verb: str, do: Callable[[list[str], Who, str, 
     return render(request, "jobs/bulk.html", context, status=400 if form.is_bound else 200)
 
 
+def _of_request(identifier: str, verb: str) -> list[str]:
+    """The request's jobs that can be stopped, or that failed; only the first page is told of a request."""
+    asked = JobRequest.objects.filter(identifier=identifier).only("pk").first()
+    active, failed = identifiers_by_wish(asked) if asked else ([], [])
+    return (failed if verb == RETRY else active)[:MOST_AT_ONCE]
+
+
 def _done(verb: str, results: list[Result], new: list[JobRequest]) -> dict:
     failed = [each for each in results if not each.was_done]
     done = [each for each in results if each.was_done]
@@ -88,9 +96,11 @@ def _done(verb: str, results: list[Result], new: list[JobRequest]) -> dict:
     }
 
 
-def _named(request: HttpRequest) -> list[str]:
+def _named(request: HttpRequest, verb: str) -> list[str]:
     """Identifiers, from the boxes that are ticked, from the list that the first page froze, or all that match."""
     words = request.POST if request.method == "POST" else request.GET
+    if request.method != "POST" and "request" in words:
+        return _of_request(words["request"].replace("\0", ""), verb)
     if words.get("all"):
         return matching(filters_of(QueryDict(words.get("filters", "")[:4096])).wanted, MOST_AT_ONCE)
     named = [*words.getlist("job"), *words.get("jobs", "").split()]

@@ -8,6 +8,7 @@ from functools import cached_property
 from urllib.parse import urlencode
 
 from django.db.models import Count, Max
+from django.urls import reverse
 from django.utils import timezone
 
 from jobs.drawing import MOST_BOXES, Box
@@ -18,8 +19,6 @@ from jobs.models.request_history import identifiers_by_wish, last_success_before
 from jobs.states import State
 from jobs.templatetags.system import duration
 
-# So many jobs are named in the address of a page that cancels or retries them.
-MOST_IN_ADDRESS = 150
 _ON_GITHUB = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+?(?:\.git)?/?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SIGNS = {"waiting": "◌", "running": "●", "done": "✓", "failed": "✗"}
@@ -52,8 +51,8 @@ def changed(identifier: str, tab: str) -> tuple:
 class Head:
     request: JobRequest
     numbers: dict[str, int]
-    cancellable: list[str]
-    retriable: list[str]
+    cancellable: int
+    retriable: int
     before: JobRequest | None
 
     @classmethod
@@ -61,12 +60,12 @@ class Head:
         """Four queries, less for a request without jobs."""
         numbers = tally(request)
         may = numbers and (user.has_perm("jobs.cancel_job") or user.has_perm("jobs.retry_job"))
-        cancellable, retriable = identifiers_by_wish(request, MOST_IN_ADDRESS) if may else ([], [])
+        cancellable, retriable = identifiers_by_wish(request) if may else ([], [])
         return cls(
             request,
             numbers,
-            cancellable if user.has_perm("jobs.cancel_job") else [],
-            retriable if user.has_perm("jobs.retry_job") else [],
+            len(cancellable) if user.has_perm("jobs.cancel_job") else 0,
+            len(retriable) if user.has_perm("jobs.retry_job") else 0,
             last_success_before(request),
         )
 
@@ -158,11 +157,15 @@ class Head:
 
     @property
     def cancel_link(self) -> str:
-        return _address("/jobs/cancel/", self.cancellable)
+        return self._address_of("cancel-jobs") if self.cancellable else ""
 
     @property
     def retry_link(self) -> str:
-        return _address("/jobs/retry/", self.retriable)
+        return self._address_of("retry-jobs") if self.retriable else ""
+
+    def _address_of(self, name: str) -> str:
+        """Of the page that asks about all such jobs of the request, as they are when it is opened."""
+        return f"{reverse(name)}?{urlencode({'request': self.request.identifier})}"
 
 
 _BECAME = {
@@ -171,10 +174,6 @@ _BECAME = {
     JobRequest.Outcome.ALREADY_SCHEDULED: "is done by jobs of other requests",
     JobRequest.Outcome.REFUSED: "could not be planned",
 }
-
-
-def _address(path: str, identifiers: list[str]) -> str:
-    return f"{path}?{urlencode([('job', each) for each in identifiers])}" if identifiers else ""
 
 
 def left_over(head: Head, boxes: Sequence[Box], now: datetime | None = None) -> str:

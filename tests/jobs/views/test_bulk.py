@@ -6,7 +6,7 @@ from django.urls import reverse
 from jobs.models import AuditEntry, Job, JobRequest
 from jobs.people.roles import OPERATOR, VIEWER
 from jobs.states import StatusCode
-from tests.factories import make_job
+from tests.factories import make_job, make_request
 from tests.web import client_of
 
 pytestmark = pytest.mark.django_db
@@ -30,6 +30,19 @@ def test_looking_at_the_consequences_changes_nothing(name):
     assert client.get(reverse(name), data).status_code == client.post(reverse(name), data).status_code == 200
     assert not AuditEntry.objects.filter(object_kind="job").exists()
     assert not Job.objects.exclude(stop_request="", retry_requested_at=None).exists()
+
+
+def test_all_of_a_large_request_is_asked_about_and_frozen():
+    request = make_request()
+    jobs = [make_job(StatusCode.WAITING_ON_WORKERS, request) for _ in range(160)]
+    client = client_of(OPERATOR)
+    page = client.get(reverse("cancel-jobs"), {"request": request.identifier})
+    assert page.context["named"].split() == [job.identifier for job in jobs]
+    make_job(StatusCode.WAITING_ON_WORKERS, request)
+    data = {"jobs": page.context["named"], "confirmed": "1", "reason": "wrong data", "request": request.identifier}
+    client.post(reverse("cancel-jobs"), data)
+    assert Job.objects.exclude(stop_request="").count() == 160
+    assert client.get(reverse("cancel-jobs"), {"request": "nobody"}).status_code == 302
 
 
 def test_a_cancel_is_told_confirmed_and_answered_job_by_job():

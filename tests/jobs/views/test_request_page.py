@@ -275,7 +275,10 @@ def test_what_can_be_done_is_offered_to_who_may_do_it():
     request = chain(C.EXECUTING, C.NONZERO_EXIT)
     running, failed = request.jobs.order_by("pk")
     text = page(request)
-    assert f"/jobs/cancel/?job={running.identifier}" in text and f"/jobs/retry/?job={failed.identifier}" in text
+    assert "/jobs/cancel/?request=" in text and "/jobs/retry/?request=" in text
+    asked = client_of(OPERATOR).get(reverse("cancel-jobs"), {"request": request.identifier}).context["named"]
+    again = client_of(OPERATOR).get(reverse("retry-jobs"), {"request": request.identifier}).context["named"]
+    assert (asked, again) == (running.identifier, failed.identifier)
     assert "/jobs/cancel/" not in page(request, role=VIEWER)
 
 
