@@ -90,6 +90,10 @@ class Site:
         with contextlib.closing(sqlite3.connect(self.work_dir / "db.sqlite3", timeout=20)) as database:
             return database.execute(sql, parameters).fetchall()
 
+    def change(self, sql: str, *parameters) -> None:
+        with contextlib.closing(sqlite3.connect(self.work_dir / "db.sqlite3", timeout=20)) as database, database:
+            database.execute(sql, parameters)
+
     def statuses(self) -> dict[str, str]:
         """Action -> status code of its newest job."""
         return dict(self.query("SELECT action, status_code FROM jobs_job ORDER BY id"))

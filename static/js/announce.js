@@ -3,13 +3,13 @@ const PAUSE_MS = 10_000, SHOWN_MS = 5000;
 const line = document.getElementById("announcer"), region = document.getElementById("toasts");
 let seen = states(), finished = 0, failed = 0, last = 0, timer;
 
-export function toast(text) {
+export function toast(text, shown = SHOWN_MS) {
   const note = document.createElement("div");
   note.className = "toast-line";
   note.textContent = text;
   region?.append(note);
   if (line) line.textContent = text;
-  setTimeout(() => note.remove(), SHOWN_MS);
+  setTimeout(() => note.remove(), shown);
 }
 
 function states() {

@@ -1,9 +1,10 @@
 // The request page: title and icon that tell how it stands, "tell me when it ends", and the picture's light and size.
 // What the server prints is swapped by htmx, so everything here is looked up anew after each swap.
+import { ended, isWatched, toggle } from "./watch.js";
+
 const COLOURS = { waiting: "#5f6b7a", running: "#0b5cad", done: "#17693a", failed: "#b3261e" };
 const region = () => document.getElementById("live");
 const suffix = document.title.includes(" · ") ? document.title.slice(document.title.lastIndexOf(" · ")) : "";
-const watchKey = `tell-me:${location.pathname}`;
 
 function showState() {
   const { title, kind } = region().dataset;
@@ -13,34 +14,19 @@ function showState() {
   if (icon) icon.href = `data:image/svg+xml,${encodeURIComponent(dot)}`;
 }
 
-function toast(text) {
-  const note = document.getElementById("request-toast");
-  if (!note) return;
-  note.textContent = text;
-  note.hidden = false;
-}
-
 function showWatch() {
   const button = document.getElementById("tell-me"), open = region().dataset.open === "1";
-  if (button) {
-    button.hidden = !open;
-    button.setAttribute("aria-pressed", String(Boolean(sessionStorage.getItem(watchKey))));
-    button.textContent = sessionStorage.getItem(watchKey) ? "You will be told when it ends" : "Tell me when it ends";
-  }
-  if (!open && sessionStorage.getItem(watchKey)) {
-    sessionStorage.removeItem(watchKey);
-    toast(region().dataset.sentence);
-    if (window.Notification?.permission === "granted") new Notification("A request has ended", { body: region().dataset.sentence });
-  }
+  if (!open) ended(location.pathname, region().dataset.sentence);
+  if (!button) return;
+  button.hidden = !open;
+  button.setAttribute("aria-pressed", String(isWatched(location.pathname)));
+  button.textContent = isWatched(location.pathname) ? "You will be told when it ends" : "Tell me when it ends";
 }
 
 async function watch() {
-  if (sessionStorage.getItem(watchKey)) sessionStorage.removeItem(watchKey);
-  else {
-    sessionStorage.setItem(watchKey, "1");
-    if (window.Notification?.permission === "default") await Notification.requestPermission();
-  }
+  const asked = toggle(location.pathname);
   showWatch();
+  await asked;
 }
 
 function reached(start, from, to) {

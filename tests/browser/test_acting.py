@@ -106,3 +106,29 @@ def test_a_viewer_is_offered_nothing_to_change(visit):
     person.watched.expect("403")
     page = person.open(f"/jobs/cancel/?job={RUNNING.split('/')[2]}")
     expect(page.get_by_label("Why")).to_have_count(0)
+
+
+def test_keys_of_a_request_lead_through_its_jobs_and_parts(visit):
+    page = visit("operator").open(f"/r/{names.FAILS}/")
+    page.keyboard.press("f")
+    expect(page.locator("a.open:focus")).to_have_text("model_unadjusted")
+    page.keyboard.press("f")
+    expect(page.locator("a.open:focus")).to_have_text("model_adjusted")
+    page.keyboard.press("b")
+    expect(page.locator("a.open:focus")).to_have_text("model_unadjusted")
+    page.keyboard.press("l")
+    expect(page).to_have_url(re.compile("tab=timeline"))
+    page.keyboard.press("d")
+    expect(page).to_have_url(re.compile("tab=jobs"))
+
+
+def test_whoever_asked_to_be_told_hears_of_the_end_on_another_page(visit, served_by):
+    person = visit("operator")
+    page = person.open(f"/r/{names.WAITS}/")
+    page.get_by_role("button", name="Tell me when it ends").click()
+    expect(page.get_by_role("button", name="You will be told when it ends")).to_be_visible()
+    person.open("/audit/")
+    sql = "UPDATE jobs_job SET state = 'failed', status_code = 'cancelled_by_user', completed_at = updated_at WHERE "
+    served_by.change(f"{sql} request_id = (SELECT id FROM jobs_jobrequest WHERE identifier = ?)", names.WAITS)
+    expect(page.locator("#toasts")).to_contain_text("A request has ended", timeout=30_000)
+    assert page.evaluate("localStorage.getItem('told-when-they-end')") == "{}"

@@ -1,8 +1,11 @@
 """What all pages have in common."""
 
+import re
+
 import pytest
 from django.urls import reverse
 
+from jobrunner_site.fixed import BASE_DIR
 from jobs.people.roles import OPERATOR, VIEWER
 from jobs.states import StatusCode
 from tests.factories import make_job
@@ -53,3 +56,16 @@ def test_the_poll_of_a_session_that_has_ended_is_no_redirect():
     client = client_of(VIEWER)
     client.logout()
     assert poll(client, reverse("jobs")).status_code == 401
+
+
+def test_no_script_runs_twice_by_being_named_in_a_template_and_imported():
+    """Templates name files with their hash, imports without it: to a browser those are two modules."""
+    named = {
+        name
+        for page in (BASE_DIR / "templates").rglob("*.html")
+        for name in re.findall(r"js/([\w-]+\.js)'", page.read_text())
+    }
+    scripts = [script.read_text() for script in (BASE_DIR / "static" / "js").glob("*.js")]
+    imported = {name for script in scripts for name in re.findall(r'^import .*"\./([\w-]+\.js)";$', script, re.M)}
+    assert {"live.js", "announce.js", "watch.js"} <= imported
+    assert named & imported == set()
