@@ -85,7 +85,9 @@ def test_while_all_is_paused_nothing_starts_and_resuming_lets_it_go_on(visit, ow
     page = person.open("/system/flags/paused/")
     page.get_by_label("Why").fill("the disk is being replaced")
     page.get_by_role("button", name="Pause", exact=True).click()
-    expect(page.locator("#content")).to_contain_text("the disk is being replaced")  # the verdict stands for the banner
+    expect(page.locator("#content")).to_contain_text("the disk is being replaced")
+    page = person.open("/jobs/")
+    expect(page.locator("#banner")).to_contain_text("the disk is being replaced")
     study()
     wait_until(lambda: "paused" in own_site.statuses().values(), what="a job that waits because of the pause")
     page = person.open("/system/flags/paused/")
