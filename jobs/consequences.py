@@ -7,12 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from jobs.models import Job
-from jobs.models.job_list import LARGE
+from django.db.models import Prefetch, prefetch_related_objects
+
+from jobs.models import Job, JobRequest
 from jobs.text import counted
 
 _MOST_AT_ONCE = 500
-_LARGE_OF_JOB = [name for name in LARGE if not name.startswith("request__")]
+# Of so many jobs the pages show a line each, and of so many of those behind them.
+MOST_SHOWN, MOST_BEHIND = 500, 30
+# What fates are told from; there may be thousands of jobs.
+_TOLD = (
+    *("identifier", "request_id", "workspace", "action", "state", "status_code", "started_at"),
+    *("stop_request", "stop_requested_by", "retry_requested_at"),
+)
 CANCEL, KILL, RETRY = "cancel", "kill", "retry"
 
 
@@ -30,7 +37,8 @@ class Consequences:
     verb: str
     jobs: list[Job]
     unknown: list[str]
-    # Pending jobs that are not among `jobs` but wait for one that would be stopped.
+    # Pending jobs that are not among `jobs` but wait for one that would be stopped: how many, and the first of them.
+    number_behind: int
     dependents: list[Job]
 
     @cached_property
@@ -55,7 +63,7 @@ class Consequences:
 
     def _of_stop(self) -> list[tuple[int, str]]:
         running = sum(job.has_begun for job in self.affected)
-        waiting, behind = len(self.affected) - running, len(self.dependents)
+        waiting, behind = len(self.affected) - running, self.number_behind
         left = len(self.jobs) - len(self.affected)
         return [
             (running, f"{running} running will be stopped; what they have made so far is not kept as outputs."),
@@ -82,22 +90,27 @@ def _of_later_jobs(number: int) -> str:
 
 
 def consequences(verb: str, identifiers: Iterable[str]) -> Consequences:
-    """`verb` is one of CANCEL, KILL and RETRY; the jobs come in the order of the identifiers."""
+    """`verb` is one of CANCEL, KILL and RETRY; the jobs come in the order of the identifiers.
+
+    Of the first MOST_SHOWN their requests are loaded as well.
+    """
     wanted = list(dict.fromkeys(identifiers))
     found: dict[str, Job] = {}
     for start in range(0, len(wanted), _MOST_AT_ONCE):
-        chunk = Job.objects.filter(identifier__in=wanted[start : start + _MOST_AT_ONCE])
-        found |= {job.identifier: job for job in chunk.select_related("request").defer(*LARGE)}
+        chunk = Job.objects.filter(identifier__in=wanted[start : start + _MOST_AT_ONCE]).order_by()
+        found |= {job.identifier: job for job in chunk.only(*_TOLD)}
     jobs = [found[identifier] for identifier in wanted if identifier in found]
     unknown = [identifier for identifier in wanted if identifier not in found]
-    return Consequences(verb, jobs, unknown, [] if verb == RETRY else _dependents(jobs, verb))
+    requests = JobRequest.objects.only("identifier")
+    prefetch_related_objects(jobs[:MOST_SHOWN], Prefetch("request", queryset=requests))
+    behind = [] if verb == RETRY else _behind(jobs, verb)
+    shown = Job.objects.filter(pk__in=behind[:MOST_BEHIND]).only(*_TOLD).order_by("pk")
+    return Consequences(verb, jobs, unknown, len(behind), list(shown))
 
 
-def _dependents(jobs: list[Job], verb: str) -> list[Job]:
+def _behind(jobs: list[Job], verb: str) -> list[int]:
     stopped = {job.pk for job in jobs if not _fate_of_stop(job, verb).is_refused}
-    behind = sorted(Job.objects.all().waiting_behind(stopped) - stopped) if stopped else []
-    chunks = (behind[start : start + _MOST_AT_ONCE] for start in range(0, len(behind), _MOST_AT_ONCE))
-    return [job for chunk in chunks for job in Job.objects.filter(pk__in=chunk).defer(*_LARGE_OF_JOB).order_by("pk")]
+    return sorted(Job.objects.all().waiting_behind(stopped) - stopped) if stopped else []
 
 
 def _fate_of_stop(job: Job, verb: str) -> Fate:

@@ -14,15 +14,13 @@ from django.views.decorators.http import require_http_methods
 
 from jobs import asking
 from jobs.asking import LONGEST_REASON, MOST_AT_ONCE, Result
-from jobs.consequences import CANCEL, KILL, RETRY, consequences
+from jobs.consequences import CANCEL, KILL, MOST_BEHIND, MOST_SHOWN, RETRY, consequences
 from jobs.models import JobRequest, Who
 from jobs.models.job_list import matching
 from jobs.models.request_history import identifiers_by_wish
 from jobs.people.access import allowed, who
 from jobs.views.job_filters import filters_of
 
-# Of so many jobs the pages show a line each.
-MOST_SHOWN = 500
 Done = tuple[list[Result], list[JobRequest]]
 
 
@@ -65,6 +63,7 @@ def _answer(request: HttpRequest, verb: str, do: Callable[[list[str], Who, str, 
         "found": found,
         "fates": found.fates[:MOST_SHOWN],
         "not_shown": max(0, len(found.fates) - MOST_SHOWN),
+        "more_behind": max(0, found.number_behind - MOST_BEHIND),
         "named": " ".join(named),
         "reason": form.data.get("reason", ""),
         "lacks_reason": form.is_bound,
