@@ -45,6 +45,8 @@ class JobOutput(models.Model):
 
     class Meta:
         ordering = ("job", "path")
+        # What is in storage now is little beside what ever was.
+        indexes = (models.Index(fields=["job", "path"], name="output_in_storage", condition=Q(is_current=True)),)
         constraints = (
             models.UniqueConstraint(fields=["job", "path"], name="output_once_per_job"),
             models.CheckConstraint(condition=Q(level__in=PRIVACY_LEVELS), name="output_level_is_known"),

@@ -1,6 +1,5 @@
 """Questions of the request and workspace pages that look at more than one request, each at bounded cost."""
 
-import heapq
 from collections.abc import Iterable
 
 from django.db import connection
@@ -92,10 +91,10 @@ def current_outputs(workspace: str, most: int) -> list[JobOutput]:
 
     In two steps, and without the requests' large columns, which would be read once for each file.
     """
-    rows = JobOutput.objects.current().filter(job__workspace=workspace).order_by().values_list("job_id", "path", "pk")
-    newest = heapq.nsmallest(most, rows.iterator(), key=lambda row: (-row[0], row[1]))
+    rows = JobOutput.objects.current().filter(job__workspace=workspace).order_by("-job__pk", "path")
+    newest = list(rows.values_list("pk", flat=True)[:most])
     large = [f"job__request__{column}" for column in ("study_actions", "original", "graph", "faults")]
-    found = JobOutput.objects.filter(pk__in=[pk for _, _, pk in newest]).select_related("job__request").defer(*large)
+    found = JobOutput.objects.filter(pk__in=newest).select_related("job__request").defer(*large)
     return sorted(found, key=lambda row: (-row.job_id, row.path))
 
 

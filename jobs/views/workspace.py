@@ -55,7 +55,7 @@ def workspace(request: HttpRequest, name: str) -> dict:
         "name": name,
         "newest": requests[0],
         "requests": requests,
-        "matrix": matrix_of(requests),
+        "matrix": matrix_of(name, requests),
         "most_actions": MOST_ACTIONS,
         "outputs": outputs_of(name, requests),
         "most_outputs": MOST_OUTPUTS,
