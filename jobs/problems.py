@@ -117,8 +117,8 @@ def _of_plans() -> Iterator[Problem]:
         yield Problem(
             "plans",
             f"A request has waited to be planned since {oldest:%Y-%m-%d %H:%M:%S} UTC",
-            "see what it waits for in the admin (job requests), mostly a git host. If that will never answer, refuse "
-            "the request there.",
+            "see on its page (Requests) what it waits for, mostly a git host. If that will never answer, refuse the "
+            "request there.",
             oldest,
         )
 
@@ -131,8 +131,7 @@ def _of_posts(sync: Sync) -> Iterator[Problem]:
             "posts",
             f"The job-server has not acknowledged the states of {number} request(s) since {since:%Y-%m-%d %H:%M:%S} "
             f"UTC{_because(sync.sentence('post_failure'))}, so their users do not see how they go on",
-            "see each one's failure in the admin (deliveries); what the job-server refuses its operators have to look "
-            "into.",
+            "see each one's failure on the system page; what the job-server refuses its operators have to look into.",
             since,
         )
 

@@ -35,6 +35,9 @@ tests() {
     [ $rest -eq 0 ] && [ $engine -eq 0 ]
 }
 
+no_merge_marks() { ! git grep -nE '^(<<<<<<<|>>>>>>>) ' -- .; }
+
+check "Marks of unfinished merges" no_merge_marks
 check "Format (mended by: make format)" $python -m ruff format --check --quiet .
 check "Lint" $python -m ruff check --quiet .
 check "Migrations (made by: manage.py makemigrations)" manage makemigrations --check --dry-run

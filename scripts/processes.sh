@@ -87,6 +87,24 @@ until_true() {
 
 answers() { "$python" -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)' "$1"; }
 
+# Says of each process that ends how and how to start it again; returns only through `stop`, when the first one has ended,
+# without which there is nothing left to look at.
+wait_for_the_pages() {
+    local i how
+    while :; do
+        wait -n "${pids[@]}" 2>/dev/null || true
+        for i in "${!pids[@]}"; do
+            if kill -0 "${pids[i]}" 2>/dev/null; then continue; fi
+            [ "$i" != 0 ] || stop_for_ended
+            how=0
+            wait "${pids[i]}" 2>/dev/null || how=$?
+            say "${names[i]} has ended (exit code $how): see ${logs[i]}. The pages go on without it; start it again in" \
+                "another terminal: $python ${names[i]}"
+            unset "pids[i]" "names[i]" "logs[i]"
+        done
+    done
+}
+
 # Returns only through `stop`, when one of the processes has ended.
 wait_for_the_first_end() {
     wait -n "${pids[@]}" 2>/dev/null || true

@@ -22,6 +22,7 @@ add_account() {
     said=$("$python" manage.py add_person "$account" --role operator --if-missing)
     if [ -n "$said" ]; then
         say "A first account: sign in as $account with the $(tail -n 1 <<<"$said"). It is shown only now."
+        say "It is an operator's; for one who looks after people: manage.py add_person NAME --role administrator"
     else
         say "Sign in as $account, or with your own account. A new password: manage.py add_person $account --again"
     fi
@@ -32,6 +33,8 @@ end() {
     say "Stopped. Jobs whose containers still run are taken up at the next start."
 }
 
+# Django's own pages about errors are for who changes the code: `make serve DEBUG=true`.
+export DEBUG=${DEBUG:-false}
 scripts/setup.sh
 WORK_DIR=$(setting WORK_DIR)
 if [ "$(setting PRODUCTION)" = True ]; then
@@ -48,7 +51,7 @@ begin "The web server" web "$python" -m gunicorn jobrunner_site.wsgi --bind "127
     --worker-class gthread --no-control-socket
 plan_only=()
 if [ -z "$(setting JOB_SERVER_ENDPOINT)" ] && [ "$(setting RAP_API_TOKENS)" = "{}" ]; then plan_only=(--plan-only); fi
-begin "manage.py sync" sync "$python" manage.py sync ${plan_only[@]+"${plan_only[@]}"}
+begin "manage.py sync${plan_only[*]:+ ${plan_only[*]}}" sync "$python" manage.py sync ${plan_only[@]+"${plan_only[@]}"}
 begin "manage.py run" run "$python" manage.py run
 until_true 60 "An answer of the pages" answers "http://127.0.0.1:$port/login/"
 say "The dashboard:  http://127.0.0.1:$port/"
@@ -56,4 +59,4 @@ add_account
 if [ ${#plan_only[@]} -gt 0 ]; then say "No job-server is named in the settings; manage.py add_job adds jobs."; fi
 say "Logs:           $WORK_DIR/web.log, sync.log and run.log"
 say "Ctrl-C ends everything."
-wait_for_the_first_end
+wait_for_the_pages

@@ -113,7 +113,12 @@ def _not_found(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def _not_understood(request: HttpRequest, error: ValidationError) -> HttpResponse:
     errors = [
-        {"where": f"{each['loc'][0]}: {'.'.join(map(str, each['loc'][1:]))}"[:200], "what": each["msg"][:500]}
+        {
+            "where": f"{each['loc'][0]}: {'.'.join(map(str, [part for part in each['loc'][1:] if part != 'wish']))}"[
+                :200
+            ],
+            "what": each["msg"][:500],
+        }
         for each in error.errors[:MOST_ERRORS]
     ]
     detail = "; ".join(f"{each['where']}: {each['what']}" for each in errors[:3])

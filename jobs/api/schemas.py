@@ -119,9 +119,9 @@ class Output(Schema):
     rows: int | None = Field(description="of a table, as it was counted", examples=[12])
     columns: int | None = Field(examples=[4])
     sha256: str = Field(examples=["0" * 64])
-    excluded: bool = Field(description="whether it was kept back from output checking")
+    excluded: bool = Field(description="whether the disclosure checks withheld it from output checking")
     rule: str = Field(description="which rule decided that", examples=[""])
-    message: str = Field(description="why it was kept back", examples=[""])
+    message: str = Field(description="why it was withheld", examples=[""])
     is_current: bool = Field(description="false once another job has replaced the file")
 
     @staticmethod

@@ -23,7 +23,7 @@ Reason = Annotated[
     Field(
         min_length=1,
         max_length=asking.LONGEST_REASON,
-        description="why; kept in the audit and shown to the study's author",
+        description="why; kept in the audit, and of a cancel or kill shown to the study's author",
         examples=["The disk is being replaced"],
     ),
 ]

@@ -4,14 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('jobs', '0007_people'),
+        ("jobs", "0007_people"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='joboutput',
-            index=models.Index(condition=models.Q(('is_current', True)), fields=['job', 'path'], name='output_in_storage'),
+            model_name="joboutput",
+            index=models.Index(
+                condition=models.Q(("is_current", True)), fields=["job", "path"], name="output_in_storage"
+            ),
         ),
     ]

@@ -57,7 +57,7 @@ def checks(signs: Signs, problems: list[Problem], queue: Queue) -> list[Check]:
     rows = [
         *_runner(signs.run, found),
         *_engine(signs.run, found),
-        *(_disk(disk) for disk in signs.run.disks if signs.run.is_fresh),
+        *_disks(signs.run),
         *_sync(signs.sync, found),
         _queue(queue),
         *_this_process(signs),
@@ -81,6 +81,7 @@ def _runner(run: Run, found: dict[str, Problem]) -> Iterator[Check]:
 
 def _engine(run: Run, found: dict[str, Problem]) -> Iterator[Check]:
     if not run.is_fresh:
+        yield Check("Docker engine", OFF, "not known while the runner is silent")
         return
     answers, silent = run.answers("engine_answers"), run.engine_silent_since
     last = answers[-1] if answers else None
@@ -95,6 +96,13 @@ def _engine(run: Run, found: dict[str, Problem]) -> Iterator[Check]:
         what="See whether `docker info` answers on the runner's machine; running containers go on.",
         answers=answers,
     )  # fmt: skip
+
+
+def _disks(run: Run) -> Iterator[Check]:
+    if run.is_fresh:
+        yield from (_disk(disk) for disk in run.disks)
+    elif run.disks:
+        yield Check("Disks", OFF, "not known while the runner is silent")
 
 
 def _disk(disk: Disk) -> Check:
@@ -114,6 +122,7 @@ def _disk(disk: Disk) -> Check:
 def _sync(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:
     if not sync.is_needed:
         yield Check("Job-server", OFF, "none is set up", what="")
+        yield _planning_alone(sync)
         return
     problem = found.get("sync")
     yield Check(
@@ -126,6 +135,16 @@ def _sync(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:
     backends = len({name for names in settings.RAP_API_TOKENS.values() for name in names})
     value = f"calls are taken for {backends} backend{'s' if backends != 1 else ''}" if backends else "not set up"
     yield Check("RAP API", OK if backends else OFF, value)
+
+
+def _planning_alone(sync: Sync) -> Check:
+    """Without a job-server it only plans what is asked for again here; a site that never does needs none."""
+    what = "Start `manage.py sync --plan-only`: without it nobody plans what is asked for again on these pages."
+    if sync.at is None:
+        return Check("Sync", OFF, "not started; only needed to run jobs again", what=what)
+    state = OK if sync.is_fresh else WARN
+    value = "alive, plans what is asked for here" if sync.is_fresh else "silent"
+    return Check("Sync", state, value, f"heard within {FRESH.seconds} s", at=sync.at, what=what)
 
 
 def _job_server(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:

@@ -11,11 +11,18 @@ def effects(name: str, turns_on: bool) -> list[str]:
     waiting, running = (sum(_of(counts, state, only_database)) for state in ("pending", "running"))
     kind = "database job" if only_database else "job"
     if not turns_on:
-        return [f"{_jobs(waiting, f'waiting {kind}')} may start, as workers become free."]
+        return [
+            f"{_jobs(waiting, f'waiting {kind}')} may start, as workers become free."
+            if waiting
+            else f"No {kind} waits."
+        ]
     found = [
-        f"{_jobs(waiting, f'waiting {kind}')} will not start until it is switched off.",
-        f"{_jobs(running, f'running {kind}')} {'goes' if running == 1 else 'go'} on to the end.",
+        f"{_jobs(waiting, f'waiting {kind}')} will not start until it is switched off."
+        if waiting
+        else f"No {kind} waits now; those that come will not start until it is switched off.",
     ]
+    if running:
+        found.append(f"{_jobs(running, f'running {kind}')} {'goes' if running == 1 else 'go'} on to the end.")
     if only_database:
         found.append("Jobs that need no database are not touched.")
     return [*found, "Requests are planned as before, and their jobs wait."]
@@ -28,4 +35,4 @@ def _of(counts: dict[tuple[str, bool], int], state: str, only_database: bool) ->
 
 
 def _jobs(number: int, kind: str) -> str:
-    return f"{number or 'No'} {kind}{'s' if number != 1 else ''}"
+    return f"{number} {kind}{'s' if number != 1 else ''}"

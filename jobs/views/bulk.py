@@ -7,6 +7,7 @@ again, by a double click or a reload, changes nothing more.
 from collections.abc import Callable
 
 from django import forms
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.crypto import get_random_string
@@ -50,6 +51,7 @@ def retry_jobs(request: HttpRequest) -> HttpResponse:
 def _answer(request: HttpRequest, verb: str, do: Callable[[list[str], Who, str, str], Done]) -> HttpResponse:
     named = _named(request, verb)
     if not named:
+        messages.warning(request, "Nothing was chosen: tick at least one job first.")
         return redirect("jobs")
     form = ReasonForm(request.POST if "confirmed" in request.POST else None)
     if form.is_bound and form.is_valid():

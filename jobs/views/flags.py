@@ -94,7 +94,7 @@ def _switched(request: HttpRequest, name: str, said: dict) -> HttpResponse:
     except asking.NoReason as error:
         messages.error(request, str(error))
         return redirect("switch-flag", name)
-    messages.success(request, f"{name} is {said['turn']}.")
+    messages.success(request, f"Done: {WORDS[name][0 if turns_on else 1]}.")
     return redirect("system")
 
 

@@ -117,3 +117,8 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_jobs(name, djang
     client = client_of(OPERATOR)
     with django_assert_max_num_queries(14):
         client.post(reverse(name), {"jobs": " ".join(job.identifier for job in jobs)})
+
+
+def test_whoever_has_ticked_nothing_is_told_so():
+    answer = client_of(OPERATOR).post(reverse("cancel-jobs"), follow=True)
+    assert "tick at least one job" in answer.content.decode()

@@ -351,3 +351,11 @@ def test_what_studies_and_servers_have_written_is_shown_harmlessly():
         text = page(OPERATOR, address).content.decode()
         assert "<img src=x" not in text and "\u202e" not in text and "\x1b" not in text
         assert "&lt;img" in text
+
+
+def test_without_a_job_server_the_page_says_whether_anybody_plans(settings):
+    settings.JOB_SERVER_ENDPOINT, settings.RAP_API_TOKENS = "", {}
+    client = client_of(VIEWER)
+    assert "only needed to run jobs again" in client.get(reverse("system")).content.decode()
+    Heartbeat.beat("sync")
+    assert "plans what is asked for here" in client.get(reverse("system")).content.decode()
