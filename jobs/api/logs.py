@@ -1,11 +1,9 @@
 """A job's log, piece by piece. It may quote patients' rows, so who reads it is noted, once an hour for each job."""
 
 import os
-from datetime import timedelta
 from typing import Annotated
 
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from ninja import Query, Router
 
 from jobs import logs
@@ -14,15 +12,14 @@ from jobs.api.jobs import BIGGEST_KEY, Identifier
 from jobs.api.operations import operation
 from jobs.api.problems import Trouble
 from jobs.logs.reading import NoLog
-from jobs.models import AuditEntry, Job, Who
+from jobs.models import AuditEntry, Job
 from jobs.people.access import who
+from jobs.people.log_views import note_view
 
 router = Router(tags=["jobs"])
 
 MOST_BYTES = 1024 * 1024
 MOST_LINES = 10_000
-NOTED_EVERY = timedelta(hours=1)
-VERB = "view log"
 
 
 @operation(
@@ -49,7 +46,7 @@ def get_log(
     if attempt is not None and attempt > job.attempt:
         raise Trouble(404, "No such attempt", f"Job {job.identifier} is in its attempt {job.attempt}.")
     start, piece, size = _piece(job, attempt or job.attempt, begin or 0, most, tail)
-    _note_once(who(request, AuditEntry.Via.API), job)
+    note_view(who(request, AuditEntry.Via.API), job)
     response = HttpResponse(piece, content_type="text/plain; charset=utf-8")
     response["X-Log-From"], response["X-Log-Next"], response["X-Log-Size"] = start, start + len(piece), size
     response["X-Log-Job-Active"] = "true" if job.is_active and attempt in (None, job.attempt) else "false"
@@ -83,12 +80,3 @@ def _last_lines(piece: bytes, lines: int, *, is_whole: bool) -> int:
             return 0 if is_whole else piece.find(b"\n") + 1
         end = newline
     return end + 1
-
-
-def _note_once(reader: Who, job: Job) -> None:
-    noted = AuditEntry.objects.about("job", job.identifier).filter(
-        actor=reader.name, via=reader.via, verb=VERB, at__gte=timezone.now() - NOTED_EVERY
-    )
-    if not noted.exists():
-        label = f"{job.workspace}: {job.action}"
-        AuditEntry.note(reader, VERB, object_kind="job", object_id=job.identifier, label=label)

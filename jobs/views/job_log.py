@@ -8,11 +8,9 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -21,11 +19,11 @@ from jobs.logs.reading import PAGE_LINES, NoLog, NoStorage, Piece
 from jobs.logs.searching import BadSearch, Found, Search, error_lines, search
 from jobs.models import AuditEntry, Job
 from jobs.people.access import allowed, who
+from jobs.people.log_views import note_view
 from jobs.views.no_log import NOT_ALLOWED, NoLines, why_no_lines
 
 # One answer to a poll; and how far behind a viewer may be before only the newest lines are shown.
 POLL_BYTES, FAR_BEHIND_BYTES = 64 * 1024, 1024**2
-VIEW_NOTED_EVERY = timedelta(hours=1)
 HITS_WITHOUT_SCRIPT = 100
 _DOWNLOAD_BLOCK = 256 * 1024
 _COLUMNS = ("identifier", "workspace", "action", "created_at", "attempt", "state", "status_code", "status_changed_at")
@@ -78,7 +76,7 @@ def log_context(request: HttpRequest, job: Job) -> dict:
         is_expected = isinstance(trouble, NoLog) or (isinstance(trouble, NoStorage) and job.started_at is None)
         view.nothing = why_no_lines(job, attempt, has_file=False) if is_expected else NoLines(str(trouble))
     if view.piece:
-        _note_view(request, job)
+        note_view(who(request), job)
     return {"log": view}
 
 
@@ -111,14 +109,6 @@ def _piece(request: HttpRequest, reader: logs.LogReader) -> Piece:
     if "line" in request.GET:
         return reader.around(_number(request, "line", 0)) or reader.last()
     return reader.last()
-
-
-def _note_view(request: HttpRequest, job: Job) -> None:
-    by = who(request)
-    since = timezone.now() - VIEW_NOTED_EVERY
-    earlier = AuditEntry.objects.about("job", job.identifier).filter(actor=by.name, verb="view log", at__gte=since)
-    if not earlier.exists():
-        AuditEntry.note(by, "view log", object_kind="job", object_id=job.identifier, label=_label(job))
 
 
 def _label(job: Job) -> str:
@@ -158,7 +148,7 @@ def log_news(request: HttpRequest, identifier: str) -> HttpResponse:
         return HttpResponse(str(trouble), status=503, content_type="text/plain; charset=utf-8")
     response = HttpResponse(status=204)
     if piece:
-        _note_view(request, job)
+        note_view(who(request), job)
         response = render(request, "jobs/_log_piece.html", {"log": LogView(job, attempt, piece)})
     response["Log-Attempt"], response["Log-Ends"] = str(job.attempt), "no" if job.is_active else "yes"
     return response
@@ -187,7 +177,7 @@ def log_search(request: HttpRequest, identifier: str) -> HttpResponse:
             size = reader.size
     except (BadSearch, logs.LogTrouble) as problem:
         return JsonResponse({"problem": str(problem)})
-    _note_view(request, job)
+    note_view(who(request), job)
     answer = {"lines": found.numbers, "count": found.count, "is_whole": found.is_whole}
     return JsonResponse(answer | {"searched_bytes": found.searched_bytes, "size": size})
 

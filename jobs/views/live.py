@@ -48,11 +48,14 @@ def all_jobs_changed() -> tuple:
     return tuple(model.objects.aggregate(newest=Max(column))["newest"] for model, column in columns)
 
 
-def live_page(page: str, part: str, parts_of: Callable[..., tuple]) -> Callable:
+def live_page(
+    page: str, part: str, parts_of: Callable[..., tuple], given: Callable[..., None] = lambda *_, **__: None
+) -> Callable:
     """For a view that returns a page's context: `parts_of`, with the view's arguments, says what its tag is made of.
 
     A context may hold `live_seconds`, how often this page should ask. Of the person who looks, the polled part and
     `parts_of` may depend on the permissions only: polls of people with the same ones share an answer for a moment.
+    `given`, with the view's arguments, is called for each person before anything but a 304 is given to them.
     """
 
     def decorate(view: Callable[..., dict]) -> Callable[..., HttpResponse]:
@@ -74,12 +77,15 @@ def live_page(page: str, part: str, parts_of: Callable[..., tuple]) -> Callable:
                 return render(request, template, context | {"live": live, "page_part": part})
 
             now = _tags.get(place, seconds, tag)
-            if not request.htmx:
-                response = rendered(page)
-            elif request.headers.get(TAG_HEADER) == now:
+            if request.htmx and request.headers.get(TAG_HEADER) == now:
                 response = HttpResponseNotModified()
             else:
-                response = HttpResponse(_parts.get((place, now), seconds, lambda: rendered(part).content))
+                given(request, *arguments, **named)
+                response = (
+                    HttpResponse(_parts.get((place, now), seconds, lambda: rendered(part).content))
+                    if request.htmx
+                    else rendered(page)
+                )
             response[TAG_HEADER] = now
             return response
 

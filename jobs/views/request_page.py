@@ -10,6 +10,7 @@ from jobs.drawing import boxes_of
 from jobs.models import Job, JobRequest
 from jobs.models.request_history import first_failure
 from jobs.people.access import allowed, who
+from jobs.people.log_views import note_view
 from jobs.views.live import BUSY_SECONDS, live_page
 from jobs.views.request_events import MOST_EVENTS, events_of
 from jobs.views.request_file import excerpt_of, file_page, known_faults, original_of
@@ -36,8 +37,17 @@ def _changed(request: HttpRequest, identifier: str) -> tuple:
     return changed(identifier, _tab(request))
 
 
+def _note_reader(request: HttpRequest, identifier: str) -> None:
+    """The page quotes the log of the first failure to whoever may read logs."""
+    if not request.user.has_perm("jobs.read_log"):
+        return
+    job_request = JobRequest.objects.filter(identifier=identifier).only("pk").first()
+    if job_request and (job := first_failure(job_request)):
+        note_view(who(request), job)
+
+
 @allowed()
-@live_page("requests/request.html", "requests/_request.html", _changed)
+@live_page("requests/request.html", "requests/_request.html", _changed, given=_note_reader)
 def request_page(request: HttpRequest, identifier: str) -> dict:
     tab = _tab(request)
     wanted = JobRequest.objects.select_related("project_file")

@@ -9,6 +9,7 @@ from django.utils import timezone
 from jobs import storage
 from jobs.api import logs
 from jobs.models import AuditEntry
+from jobs.people import log_views
 from jobs.people.roles import OPERATOR
 from jobs.states import StatusCode
 from tests.api_calls import API, program
@@ -139,7 +140,7 @@ def test_who_reads_a_log_is_noted_once_an_hour(caller, job):
     noted = AuditEntry.objects.filter(verb="view log")
     entry = noted.get()
     assert (entry.actor, entry.via, entry.object_id) == (caller.person.username, "api", job.identifier)
-    noted.update(at=timezone.now() - logs.NOTED_EVERY - timedelta(seconds=1))
+    noted.update(at=timezone.now() - log_views.NOTED_EVERY - timedelta(seconds=1))
     ask(caller, job)
     assert noted.count() == 2
 

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from jobs.models import AuditEntry
+from jobs.people import log_views
 from jobs.people.roles import OPERATOR, VIEWER
 from jobs.states import StatusCode
 from jobs.views import job_log
@@ -355,7 +356,7 @@ def test_after_an_hour_a_look_is_noted_again(olive, monkeypatch):
     job = make_job(StatusCode.SUCCEEDED)
     write_log(job, ["a patient's row"])
     page(olive, job)
-    later = timezone.now() + job_log.VIEW_NOTED_EVERY
+    later = timezone.now() + log_views.NOTED_EVERY
     monkeypatch.setattr(timezone, "now", lambda: later)
     page(olive, job)
     assert audited(job) == [("olive", "view log")] * 2

@@ -89,6 +89,17 @@ def test_only_who_may_read_logs_sees_the_end_of_the_log(monkeypatch):
     assert "secret row 12" not in page(request, role=VIEWER)
 
 
+def test_whoever_is_shown_the_end_of_a_log_is_noted_also_when_a_poll_brings_it(settings):
+    settings.LIVE_SHARED_SECONDS = 1000
+    request = chain(C.NONZERO_EXIT)
+    address = reverse("request", args=[request.identifier])
+    for name in ("olive", "oscar"):
+        poll(client_of(OPERATOR, name=name), address)
+    poll(client_of(VIEWER, name="vera"), address)
+    noted = AuditEntry.objects.filter(verb="view log", object_id=request.jobs.get().identifier).order_by("pk")
+    assert list(noted.values_list("actor", flat=True)) == ["olive", "oscar"]
+
+
 def test_the_picture_links_each_job_and_tells_its_state_in_words():
     request = chain(C.SUCCEEDED, C.EXECUTING)
     text = page(request)
