@@ -81,7 +81,7 @@ class JobAdmin(OnDashboard, AuditedHistory, AsksWhy, ReadOnly, LargeTable):
             },
         ),
         ("Times (UTC)", {"fields": ("created_at", "started_at", "completed_at", "status_changed_at", "updated_at")}),
-        ("What runs", {"fields": ("run_command", "image", "arguments", "code_repo_url", "code_commit", "requires_db")}),
+        ("What runs", {"fields": ("run_command", "image", "arguments", "code_commit", "requires_db")}),
         ("Inputs and outputs", {"fields": ("needs", "waits_for", "output_spec", "all_outputs", "all_changes")}),
         (
             "How it ended",

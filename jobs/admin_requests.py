@@ -17,7 +17,9 @@ class JobRequestAdmin(OnDashboard, AuditedHistory, AsksWhy, ReadOnly, LargeTable
         *("created_by", "source", "created_at", "its_jobs"),
     )
     list_filter = ("source",)
-    readonly_fields = ("its_jobs",)
+    readonly_fields = ("repository", "its_jobs")
+    # An address may hold a password; what came in is on the request's page, without such.
+    exclude = ("repo_url", "original", "graph")
     search_help_text = (
         "the beginning of an identifier or commit, or the whole name of a workspace, repository or person"
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from jobs.models import Job, JobOutput, ResourceSample
 from jobs.models.line import inputs_of, success_before
+from jobs.text import without_credentials
 
 MOST_COMPARED, MOST_SHOWN = 2000, 50
 
@@ -105,7 +106,7 @@ def _facts(earlier: Job, job: Job) -> Iterator[Difference]:
 
 
 def _reusable(job: Job) -> str:
-    return f"{job.code_repo_url} at {job.code_commit}" if job.code_repo_url else ""
+    return f"{without_credentials(job.code_repo_url)} at {job.code_commit}" if job.code_repo_url else ""
 
 
 def _database(job: Job) -> str:

@@ -15,6 +15,7 @@ from jobs import storage
 from jobs.exit_codes import meaning
 from jobs.models import Job
 from jobs.models.line import inputs_of
+from jobs.text import without_credentials
 
 MOST_BYTES, MOST_INPUTS, MOST_NAMES = 1024**2, 500, 200
 
@@ -31,10 +32,12 @@ def facts_of(job: Job) -> dict:
         "attempt": job.attempt,
         "state": job.state,
         "status_code": job.status_code,
-        "repository": request.repo_url,
+        "repository": request.repository,
         "branch": request.branch,
         "commit": request.commit,
-        "reusable_action": {"repository": job.code_repo_url, "commit": job.code_commit} if job.code_repo_url else None,
+        "reusable_action": {"repository": without_credentials(job.code_repo_url), "commit": job.code_commit}
+        if job.code_repo_url
+        else None,
         "command": job.run_command,
         "arguments": job.arguments,
         "image": job.image,

@@ -11,6 +11,18 @@ DIRECTION_MARKS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 INVISIBLE = "\u00ad\u200b-\u200d\u2060\ufeff"
 UNSAFE_CHARACTERS = re.compile(f"[{CONTROLS}{DIRECTION_MARKS}]")
 
+_WORD = re.compile(r"\S+")
+
+
+def without_credentials(text: str) -> str:
+    """The text without what stands between the "//" and the host of addresses: a user's name, a password, a token."""
+    return _WORD.sub(_word_without_credentials, text)
+
+
+def _word_without_credentials(word: re.Match) -> str:
+    begin, end = word[0].find("//") + 2, word[0].rfind("@")
+    return f"{word[0][:begin]}***{word[0][end:]}" if 2 <= begin <= end else word[0]
+
 
 def listed(names: Iterable[str], most: int = 5) -> str:
     """ "a", "a and b", "a, b and c"; beyond `most` names "a, b, c, d, e and 7 more"."""

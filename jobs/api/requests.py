@@ -36,6 +36,10 @@ class RequestRow(Schema):
     outcome_at: datetime | None
 
     @staticmethod
+    def resolve_repo_url(request) -> str:
+        return request.repository
+
+    @staticmethod
     def resolve_requester(request) -> str:
         return request.created_by
 

@@ -78,7 +78,7 @@ class JobDetail(JobRow):
 
     @staticmethod
     def resolve_repo_url(job) -> str:
-        return job.request.repo_url
+        return job.request.repository
 
 
 class JobPage(Schema):

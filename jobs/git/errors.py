@@ -12,6 +12,7 @@ from django.conf import settings
 
 from jobs.errors import JobError, Unavailable
 from jobs.log import escape
+from jobs.text import without_credentials
 
 _MOST_SHOWN = 600
 
@@ -170,7 +171,6 @@ def _last_words(stderr: str) -> str:
 
 # People paste addresses with their password in all kinds of broken spellings: what may be one is not repeated.
 _BEFORE_HOST = re.compile(r"\A([a-zA-Z+]*:/+)?.*@", re.DOTALL)
-_WORD = re.compile(r"\S+")
 _QUERY_VALUE = re.compile(r"([?&][^=&?\s]*=)[^&\s]*")
 
 
@@ -194,13 +194,7 @@ def scrub(text: str) -> str:
     """The text without the token in any of its spellings and without user names and passwords in addresses."""
     for secret in filter(None, (settings.PRIVATE_REPO_ACCESS_TOKEN, basic_credentials())):
         text = text.replace(secret, "***")
-    return _WORD.sub(_without_credentials, text)
-
-
-def _without_credentials(word: re.Match) -> str:
-    """A word without what stands between the "//" and the host of an address."""
-    begin, end = word[0].find("//") + 2, word[0].rfind("@")
-    return f"{word[0][:begin]}***{word[0][end:]}" if 2 <= begin <= end else word[0]
+    return without_credentials(text)
 
 
 def basic_credentials() -> str:

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from jobs.models.delivery import Delivery
+from jobs.text import without_credentials
 
 # What no index leads to is looked for among so many requests at once.
 WINDOW = 20_000
@@ -142,6 +143,11 @@ class JobRequest(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("request", args=[self.identifier])
+
+    @property
+    def repository(self) -> str:
+        """Its address as people may see it: who pastes one with a password in it has not meant to show that."""
+        return without_credentials(self.repo_url)
 
     @property
     def is_waiting(self) -> bool:

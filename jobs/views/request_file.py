@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from jobs.log import escape
 from jobs.models import JobRequest
+from jobs.text import without_credentials
 
 LINES_PER_PAGE = 500
 LONGEST_LINE = 2000
@@ -96,6 +97,6 @@ def _short(text: str) -> str:
 
 def original_of(request: JobRequest) -> tuple[str, bool]:
     """What came in, as pretty JSON, and whether there is more than is shown."""
-    text = json.dumps(request.original, indent=2, ensure_ascii=False)
+    text = without_credentials(json.dumps(request.original, indent=2, ensure_ascii=False))
     lines = text[:_MOST_ORIGINAL].split("\n")
     return "\n".join(escape(line) for line in lines), len(text) > _MOST_ORIGINAL
