@@ -11,11 +11,11 @@ from math import isfinite
 from jobs.models import Job, JobRequest
 
 MOST_BOXES, MOST_LINKS = 400, 1000
-_HEIGHT, _LETTER, _BESIDE, _LEAST, _MOST_LETTERS = 44.0, 8.4, 46.0, 180.0, 40
+_HEIGHT, _LETTER, _BESIDE, _LEAST, _MOST_LETTERS = 44.0, 8.4, 66.0, 180.0, 40
 _BETWEEN_COLUMNS, _BETWEEN_ROWS = 48.0, 16.0
 _NEEDED = (
     *("identifier", "request", "action", "workspace", "state", "status_code", "stop_request", "created_at"),
-    *("started_at", "completed_at"),
+    *("started_at", "completed_at", "output_spec"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -49,6 +50,7 @@ def jobs(request: HttpRequest) -> dict:
         "tiles": tiles_of(seen, filters),
         "number_matching": _number_matching(filters, page) if rows and is_first else 0,
         "is_first": is_first,
+        "memory_limit": settings.JOB_MEMORY_BYTES,
         "older": _older(filters, page),
         "steps": _steps(request) if has_none else [],
         "live_seconds": BUSY_SECONDS if any(seen.active.values()) else IDLE_SECONDS,

@@ -13,6 +13,8 @@ from jobs.models import Job, JobRequest, ResourceSample
 from jobs.tallies import Tally, tallies
 
 WIDTH = 100
+# A spark shows the last samples of a running job, in a box of this size.
+SPARK_SAMPLES, SPARK_WIDTH, SPARK_HEIGHT = 30, 58, 14
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Row:
     is_over_typical: bool
     memory_peak: int | None
     is_near_limit: bool
+    # The points of a line: how busy the processors have been, against what a job may have.
+    spark: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -41,15 +45,32 @@ class Group:
 
 
 def rows_of(jobs: list[Job]) -> list[Row]:
-    """Two queries."""
+    """Three queries."""
     typical = typical_seconds(jobs)
     peaks = ResourceSample.objects.filter(job__in=[job.pk for job in jobs if job.started_at]).order_by()
     memory = dict(peaks.values("job").annotate(peak=Max("memory_bytes")).values_list("job", "peak"))
     now = timezone.now()
-    return [_row(job, typical.get(job.pk), memory.get(job.pk), now) for job in jobs]
+    sparks = _sparks(jobs)
+    return [_row(job, typical.get(job.pk), memory.get(job.pk), sparks.get(job.pk, ""), now) for job in jobs]
 
 
-def _row(job: Job, typical: float | None, memory: int | None, now: datetime) -> Row:
+def _sparks(jobs: list[Job]) -> dict[int, str]:
+    """Of the running jobs; there are as many as workers, and some hundred samples of each."""
+    running = [job.pk for job in jobs if job.has_begun]
+    busy: dict[int, list[float]] = {}
+    for pk, percent in ResourceSample.objects.filter(job__in=running).order_by("pk").values_list("job", "cpu_percent"):
+        busy.setdefault(pk, []).append(percent)
+    return {pk: _points(samples[-SPARK_SAMPLES:]) for pk, samples in busy.items() if len(samples) > 1}
+
+
+def _points(samples: list[float]) -> str:
+    most = max(100 * settings.JOB_CPUS, *samples)
+    step = SPARK_WIDTH / (len(samples) - 1)
+    heights = (SPARK_HEIGHT * (1 - max(sample, 0) / most) for sample in samples)
+    return " ".join(f"{number * step + 1:.1f},{height + 1:.1f}" for number, height in enumerate(heights))
+
+
+def _row(job: Job, typical: float | None, memory: int | None, spark: str, now: datetime) -> Row:
     begun = job.started_at if job.started_at and not _waits_anew(job) else None
     lasted = (job.completed_at - begun).total_seconds() if begun and job.completed_at else None
     spent = lasted if lasted is not None else (now - begun).total_seconds() if begun else 0
@@ -62,6 +83,7 @@ def _row(job: Job, typical: float | None, memory: int | None, now: datetime) -> 
         is_over_typical=bool(typical and spent > 1.5 * typical),
         memory_peak=memory,
         is_near_limit=bool(memory and memory > 0.9 * settings.JOB_MEMORY_BYTES),
+        spark=spark,
     )
 
 

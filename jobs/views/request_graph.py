@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from jobs.drawing import MOST_BOXES, Box, Drawing, layered, links_of
 from jobs.estimate import deciding_chain
+from jobs.levels import PRIVACY_LEVELS
 from jobs.models import Job, JobRequest
 from jobs.templatetags.system import clock, duration
 
@@ -27,6 +28,13 @@ class Node:
     @property
     def job(self) -> Job:
         return self.box.job
+
+    @property
+    def dots(self) -> list[tuple[str, float, float]]:
+        """One for each privacy level that the action promises outputs of: level, and where."""
+        levels = [level for level in PRIVACY_LEVELS if self.job.output_spec.get(level)]
+        right = self.x + self.width - 10
+        return [(level, round(right - 11 * place, 1), self.y + 10) for place, level in enumerate(reversed(levels))]
 
 
 @dataclass(frozen=True)

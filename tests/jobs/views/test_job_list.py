@@ -203,3 +203,13 @@ def test_built_in_views_lead_to_their_filters():
     assert client.get(reverse("saved-view", args=["mine"])).url.endswith("?by=vera")
     assert "age=stuck" in client.get(reverse("saved-view", args=["stuck"])).url
     assert client.get(reverse("saved-view", args=["failed-today"])).url.endswith("?state=failed&age=24h")
+
+
+def test_a_running_job_shows_how_busy_its_processors_are_and_what_memory_it_may_have(settings):
+    settings.JOB_MEMORY_BYTES = 4 * 1024**3
+    job = make_job(StatusCode.EXECUTING)
+    for percent in (0, 100, 50):
+        ResourceSample.objects.create(job=job, at=timezone.now(), cpu_percent=percent, memory_bytes=1024**3)
+    text = page()
+    assert '<polyline points="1.0,' in text
+    assert "of 4.0 GiB" in text

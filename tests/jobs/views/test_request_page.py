@@ -109,6 +109,15 @@ def test_the_picture_links_each_job_and_tells_its_state_in_words():
     assert 'class="edge"' in text
 
 
+def test_a_box_has_a_dot_for_each_privacy_level_that_its_action_promises():
+    request = make_request()
+    rows = make_job(request=request, action="rows", output_spec={"highly_sensitive": {"a": "output/a.csv"}})
+    both = {"highly_sensitive": {"b": "output/b.csv"}, "moderately_sensitive": {"c": "output/c.csv"}}
+    make_job(request=request, action="tables", waits_for=[rows], output_spec=both)
+    picture = page(request).split("</svg></div>")[0]
+    assert (picture.count("dot-highly_sensitive"), picture.count("dot-moderately_sensitive")) == (2, 1)
+
+
 def test_a_job_of_another_request_is_drawn_as_such():
     other = make_job(C.SUCCEEDED, action="extract")
     request = make_request()
