@@ -86,6 +86,12 @@ def newest_requests(workspace: str, number: int) -> list[JobRequest]:
     return list(requests.defer("original", "graph", "faults", "cancelled_actions")[:number])
 
 
+def numbers_of_jobs(requests: Iterable[int]) -> dict[int, int]:
+    """Primary key of a request -> how many jobs it has; counted in the index."""
+    jobs = Job.objects.filter(request__in=list(requests)).order_by()
+    return dict(jobs.values_list("request").annotate(number=Count("pk")))
+
+
 def current_outputs(workspace: str, most: int) -> list[JobOutput]:
     """The files that are in storage now, those of the newest jobs first.
 

@@ -1,9 +1,12 @@
 """How pages of requests and workspaces print names that a study or a job-server chose, and numbers for pictures."""
 
 from django import template
+from django.urls import reverse
+from django.utils.html import format_html
 
 from jobs.log import escape
 from jobs.models import Job
+from jobs.templatetags.states import state_class, state_word
 from jobs.templatetags.system import duration
 from jobs.text import listed, size_in_words
 
@@ -31,6 +34,17 @@ def short(text: str, most: int) -> str:
 @register.filter
 def add_to(number: float, more: float) -> str:
     return f"{number + more:.1f}"
+
+
+@register.simple_tag
+def matrix_cell(job: Job, action: str) -> str:
+    """A link in a table of thousands, which a template's own tags would be slow to print."""
+    place, word = reverse("job", args=[job.identifier]), state_word(job)
+    return format_html(
+        '<a class="cell cell-{0}" href="{1}" title="{2}: {3}" aria-label="{3}"><svg width="16" height="16" '
+        'aria-hidden="true"><use href="#sign-{0}"/></svg></a>',
+        *(state_class(job), place, harmless(action), word),
+    )
 
 
 @register.filter

@@ -1,5 +1,7 @@
 """A job's state as people see it: an icon, a word and a colour, never the colour alone."""
 
+import functools
+
 from django import template
 from heroicons.templatetags.heroicons import heroicon_mini
 
@@ -46,4 +48,15 @@ def state_word(job: Job) -> str:
 
 @register.simple_tag
 def state_icon(job: Job) -> str:
-    return heroicon_mini(_ICONS[state_class(job)], size=16, **{"aria-hidden": "true"})
+    return _icon(state_class(job))
+
+
+@functools.cache
+def _icon(kind: str) -> str:
+    return heroicon_mini(_ICONS[kind], size=16, **{"aria-hidden": "true"})
+
+
+@register.simple_tag
+def state_signs() -> list[tuple[str, str]]:
+    """Kind of state and its icon, for a page with thousands of them that prints each once and refers to it."""
+    return [(kind, _icon(kind)) for kind in _ICONS]

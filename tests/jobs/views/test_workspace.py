@@ -8,6 +8,7 @@ from django.urls import reverse
 from jobs.models.request_history import workspaces
 from jobs.people.roles import VIEWER
 from jobs.states import StatusCode
+from jobs.views.workspace_parts import matrix_of
 from tests.factories import make_job, make_output, make_request
 from tests.web import client_of
 
@@ -55,7 +56,39 @@ def test_more_actions_than_fit_are_told_of(monkeypatch):
     request = make_request()
     make_job(request=request)
     make_job(request=request)
-    assert "1 more are left out" in page("study")
+    assert "At least 1 more are left out" in page("study")
+
+
+def test_of_too_many_actions_those_that_failed_or_run_are_shown(monkeypatch):
+    monkeypatch.setattr("jobs.views.workspace_parts.MOST_ACTIONS", 2)
+    request = make_request()
+    codes = {"first": C.SUCCEEDED, "behind": C.DEPENDENCY_FAILED, "broken": C.NONZERO_EXIT, "busy": C.EXECUTING}
+    for action, code in codes.items():
+        make_job(code, request=request, action=action)
+    matrix = matrix_of("study", [request])
+    assert [action for action, _ in matrix.rows] == ["broken", "busy"]
+    assert matrix.left_out == 2
+
+
+def test_a_request_looks_succeeded_only_if_all_of_its_jobs_are_shown(monkeypatch):
+    old, new = make_request(), make_request()
+    for request in (old, new):
+        make_job(C.SUCCEEDED, request=request, action="extract")
+    make_job(C.NONZERO_EXIT, request=old, action="other")
+    make_job(C.SUCCEEDED, request=new, action="other")
+    assert [column.kind for column in matrix_of("study", [new, old]).columns] == ["failed", "succeeded"]
+    monkeypatch.setattr("jobs.views.workspace_parts.MOST_ACTIONS", 1)
+    columns = matrix_of("study", [new, old]).columns
+    assert [column.kind for column in columns] == ["pending", "pending"]
+    assert "1 of 2 jobs shown" in columns[0].words
+
+
+def test_jobs_of_older_requests_are_not_lost_behind_many_newer_ones(monkeypatch):
+    monkeypatch.setattr("jobs.views.workspace_parts._MOST_READ", 1)
+    old, new = make_request(), make_request()
+    earlier = make_job(C.NONZERO_EXIT, request=old, action="extract")
+    make_job(C.SUCCEEDED, request=new, action="extract")
+    assert reverse("job", args=[earlier.identifier]) in page("study")
 
 
 def test_an_output_whose_inputs_were_made_anew_is_out_of_date():
