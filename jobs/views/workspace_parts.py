@@ -11,7 +11,7 @@ from jobs.models.request_history import current_outputs, newest_success, numbers
 from jobs.templatetags.states import state_class
 from jobs.templatetags.system import duration
 
-MOST_REQUESTS, MOST_ACTIONS, MOST_OUTPUTS = 20, 200, 200
+MOST_REQUESTS, MOST_ACTIONS, MOST_OUTPUTS = 20, 200, 100
 # So many of the newest jobs tell which actions there are.
 _MOST_READ = 12_000
 _URGENCY = ("failed", "running", "pending", "stopped", "succeeded")
