@@ -122,6 +122,35 @@ def test_keys_of_a_request_lead_through_its_jobs_and_parts(visit):
     expect(page).to_have_url(re.compile("tab=jobs"))
 
 
+def test_the_picture_of_a_request_lights_what_belongs_to_a_job_and_is_walked_by_arrows(visit):
+    page = visit("operator").open(f"/r/{names.FAILS}/")
+    ends = page.locator("#graph .edge").evaluate_all(
+        "edges => edges.map(edge => [edge.dataset.begin, edge.dataset.end])"
+    )
+    begin = ends[0][0]
+    after = next(end for start, end in ends if start == begin)
+    page.locator(f"#node-{begin}").focus()
+    expect(page.locator("#graph")).to_have_class(re.compile("has-lit"))
+    expect(page.locator(f"#node-{after}")).to_have_class(re.compile("is-lit"))
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(f"#node-{after}")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#graph .node:focus")).to_have_count(1)
+    page.locator("#search").focus()
+    expect(page.locator("#graph")).not_to_have_class(re.compile("has-lit"))
+
+
+def test_the_size_of_the_picture_is_chosen_and_remembered(visit):
+    page = visit("operator").open(f"/r/{names.FAILS}/")
+    button = page.locator("#graph-size")
+    before = button.inner_text()
+    button.click()
+    expect(button).not_to_have_text(before)
+    after = button.inner_text()
+    page.reload()
+    expect(button).to_have_text(after)
+
+
 def test_whoever_asked_to_be_told_hears_of_the_end_on_another_page(visit, served_by):
     person = visit("operator")
     page = person.open(f"/r/{names.WAITS}/")
