@@ -7,12 +7,12 @@ from django.db.models import Count
 
 from jobs.models import Job
 from jobs.models.job_list import ACTIVE_KINDS, KIND_OF
+from jobs.models.request_history import URGENCY
 from jobs.states import StatusCode
 
 # In a bar from left to right.
 _ORDER = ("succeeded", "failed", "stopped", "running", "waiting")
 _WORDS = {"stopped": "cancelled or not run"}
-_FIRST_SAID = ("failed", "running", "waiting", "stopped", "succeeded")
 
 
 @dataclass
@@ -32,6 +32,11 @@ class Tally:
         return self.done < self.total
 
     @property
+    def worst(self) -> str:
+        """The kind that the whole request looks like; of a request without jobs nothing is decided."""
+        return next((kind for kind in URGENCY if self.counts[kind]), "waiting")
+
+    @property
     def parts(self) -> list[tuple[str, float, float]]:
         """Kind, where it begins and how wide it is, in hundredths of the bar."""
         found, start = [], 0.0
@@ -44,7 +49,7 @@ class Tally:
     @property
     def in_words(self) -> str:
         """ "1 failed, 2 running, 3 succeeded" """
-        said = (f"{self.counts[kind]} {_WORDS.get(kind, kind)}" for kind in _FIRST_SAID if self.counts[kind])
+        said = (f"{self.counts[kind]} {_WORDS.get(kind, kind)}" for kind in URGENCY if self.counts[kind])
         return ", ".join(said) or "no jobs"
 
 

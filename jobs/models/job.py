@@ -116,6 +116,8 @@ class Job(models.Model):
             ),
             # A workspace's jobs, the newest first.
             models.Index(fields=["workspace", "id"], name="job_by_workspace"),
+            # How far is a request, and which of its jobs failed?
+            models.Index(fields=["request", "status_code", "id"], name="job_by_request"),
             models.Index(fields=["id"], name="job_to_retry", condition=Q(retry_requested_at__isnull=False)),
         )
         constraints = (

@@ -1,15 +1,18 @@
 """Questions of the request and workspace pages that look at more than one request, each at bounded cost."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db import connection
 from django.db.models import Count, Max, Q, Sum
 
 from jobs.models.job import Job
+from jobs.models.job_list import KIND_OF
 from jobs.models.output import JobOutput
 from jobs.models.request import JobRequest
 from jobs.states import ACTIVE_STATES, State, StatusCode
 
+# Kinds of a job's end or state, the one that somebody should look at first.
+URGENCY = ("failed", "running", "waiting", "stopped", "succeeded")
 _MOST_BEFORE = 100
 MOST_WORKSPACES = 500
 _NO_FAULT_OF_ITS_OWN = (
@@ -86,10 +89,20 @@ def newest_requests(workspace: str, number: int) -> list[JobRequest]:
     return list(requests.defer("original", "graph", "faults", "cancelled_actions")[:number])
 
 
-def numbers_of_jobs(requests: Iterable[int]) -> dict[int, int]:
-    """Primary key of a request -> how many jobs it has; counted in the index."""
-    jobs = Job.objects.filter(request__in=list(requests)).order_by()
-    return dict(jobs.values_list("request").annotate(number=Count("pk")))
+def most_urgent_actions(requests: Collection[int], most: int) -> list[str]:
+    """At most so many actions of the requests: those with a job that failed, runs or waits first, then the others.
+
+    An action is once in a request, so that so many jobs of one kind are sure to name enough actions, if there are any.
+    The index job_by_request leads to each kind.
+    """
+    actions: dict[str, None] = {}
+    for kind in URGENCY:
+        codes = [code for code, its_kind in KIND_OF.items() if its_kind == kind]
+        of_kind = Job.objects.filter(request__in=requests, status_code__in=codes).order_by("-pk")
+        actions |= dict.fromkeys(of_kind.values_list("action", flat=True)[: most * len(requests)])
+        if len(actions) >= most:
+            break
+    return list(actions)[:most]
 
 
 def current_outputs(workspace: str, most: int) -> list[JobOutput]:

@@ -10,7 +10,7 @@ from jobs.models.request_history import MOST_WORKSPACES, active_by_workspace, di
 from jobs.models.request_history import workspaces as all_workspaces
 from jobs.people.access import allowed
 from jobs.views.live import IDLE_SECONDS, all_jobs_changed, live_page
-from jobs.views.workspace_parts import MOST_ACTIONS, MOST_OUTPUTS, MOST_REQUESTS, matrix_of, outputs_of
+from jobs.views.workspace_parts import MOST_OUTPUTS, MOST_REQUESTS, matrix_of, outputs_of
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ def workspace(request: HttpRequest, name: str) -> dict:
         "name": name,
         "newest": requests[0],
         "requests": requests,
-        "matrix": matrix_of(name, requests),
-        "most_actions": MOST_ACTIONS,
+        "matrix": matrix_of(requests),
         "outputs": outputs_of(name, requests),
         "most_outputs": MOST_OUTPUTS,
         "disk": disk_used(name),

@@ -1,32 +1,30 @@
 """What the page of a workspace shows: each action in each of the last requests, and the outputs that count now."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Max, Min, QuerySet
 
 from jobs.models import Job, JobOutput, JobRequest
-from jobs.models.request_history import current_outputs, newest_success, numbers_of_jobs
-from jobs.templatetags.states import state_class
+from jobs.models.request_history import current_outputs, most_urgent_actions, newest_success
+from jobs.tallies import Tally, tallies
 from jobs.templatetags.system import duration
 
-MOST_REQUESTS, MOST_ACTIONS, MOST_OUTPUTS = 20, 200, 100
-# So many of the newest jobs tell which actions there are.
-_MOST_READ = 12_000
-_URGENCY = ("failed", "running", "pending", "stopped", "succeeded")
+MOST_REQUESTS, MOST_ACTIONS, MOST_OUTPUTS = 20, 100, 100
 _TALLEST = 36
 _CELL = ("identifier", "request_id", "action", "state", "status_code", "stop_request")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A request: `height` is that of its bar, `kind` the class of its state."""
+    """A request: `height` is that of its bar, `kind` the worst of all its jobs, `is_cut` if some of them have no row."""
 
     request: JobRequest
     height: int
     kind: str
     words: str
+    is_cut: bool
 
     @property
     def y(self) -> int:
@@ -37,70 +35,56 @@ class Column:
 class Matrix:
     columns: list[Column]
     rows: list[tuple[str, list[Job | None]]]
-    left_out: int
+    is_cut: bool
 
 
-def matrix_of(workspace: str, requests: Sequence[JobRequest]) -> Matrix:
-    """`requests` are its newest, the newest first; the columns go from old to new. Four queries."""
+def matrix_of(requests: Sequence[JobRequest]) -> Matrix:
+    """`requests` are a workspace's newest, the newest first; the columns go from old to new."""
     pks = [each.pk for each in requests]
-    actions, left_out = _actions(workspace, set(pks))
+    actions = most_urgent_actions(pks, MOST_ACTIONS)
     shown = Job.objects.filter(request__in=pks, action__in=actions).order_by()
     cells: dict[int, dict[str, Job]] = {pk: {} for pk in pks}
     for job in shown.only(*_CELL):
         cells[job.request_id][job.action] = job
     old_to_new = list(reversed(requests))
+    columns = _columns(old_to_new, cells, _lasted(shown), tallies(pks))
+    if len(actions) < MOST_ACTIONS:
+        actions = list(dict.fromkeys(action for each in old_to_new for action in _as_planned(cells[each.pk])))
     rows = [(action, [cells[each.pk].get(action) for each in old_to_new]) for action in actions]
-    return Matrix(_columns(old_to_new, cells, _lasted(shown), numbers_of_jobs(pks)), rows, left_out)
+    return Matrix(columns, rows, is_cut=any(column.is_cut for column in columns))
 
 
-def _actions(workspace: str, requests: set[int]) -> tuple[list[str], int]:
-    """As they were planned; if there are too many, what failed or runs first. And how many are left out, at least."""
-    newest = Job.objects.filter(workspace=workspace).order_by("-pk")
-    found = newest.values_list("request_id", "action", "state", "status_code", named=True)[:_MOST_READ]
-    jobs = [job for job in found if job.request_id in requests]
-    kinds: dict[str, str] = {}
-    for job in jobs:
-        kinds.setdefault(job.action, state_class(job))
-    actions = list(dict.fromkeys(job.action for job in reversed(jobs)))
-    if len(actions) <= MOST_ACTIONS:
-        return actions, 0
-    urgent = sorted(actions, key=lambda action: _URGENCY.index(kinds[action]))
-    return urgent[:MOST_ACTIONS], len(actions) - MOST_ACTIONS
+def _as_planned(jobs: dict[str, Job]) -> list[str]:
+    return sorted(jobs, key=lambda action: jobs[action].pk)
 
 
 def _columns(
     requests: Sequence[JobRequest],
     cells: dict[int, dict[str, Job]],
     lasted: dict[int, timedelta],
-    numbers: dict[int, int],
+    tally_of: dict[int, Tally],
 ) -> list[Column]:
     longest = max([each.total_seconds() for each in lasted.values()], default=0.0) or 1.0
     columns = []
     for each in requests:
-        jobs, took, number = cells[each.pk].values(), lasted.get(each.pk, timedelta()), numbers.get(each.pk, 0)
+        took, shown, tally = lasted.get(each.pk, timedelta()), len(cells[each.pk]), tally_of[each.pk]
         height = round(_TALLEST * took.total_seconds() / longest)
-        columns.append(Column(each, height, _kind(jobs, number), _words(each, took, len(jobs), number)))
+        columns.append(Column(each, height, tally.worst, _words(each, took, shown, tally), shown < tally.total))
     return columns
 
 
-def _words(request: JobRequest, lasted: timedelta, shown: int, number: int) -> str:
+def _words(request: JobRequest, lasted: timedelta, shown: int, tally: Tally) -> str:
     took = f"took {duration(lasted)}"
-    if shown < number:
-        took = f"{shown} of {number} jobs shown, these {took}" if shown else f"none of {number} jobs shown"
-    return f"{request.get_outcome_display()}, {request.created_at:%Y-%m-%d %H:%M} UTC, {took}"
+    if shown < tally.total:
+        took = f"{shown} of {tally.total} jobs shown, these {took}" if shown else f"none of {tally.total} jobs shown"
+    outcome = tally.in_words if tally.total else request.get_outcome_display()
+    return f"{outcome}, {request.created_at:%Y-%m-%d %H:%M} UTC, {took}"
 
 
 def _lasted(jobs: QuerySet) -> dict[int, timedelta]:
     """Primary key of a request -> from the first begin to the last end of these jobs of it."""
     rows = jobs.values_list("request").annotate(begin=Min("started_at"), end=Max("completed_at"))
     return {pk: max(end - begin, timedelta()) for pk, begin, end in rows if begin and end}
-
-
-def _kind(jobs: Collection[Job], number: int) -> str:
-    """Succeeded only if all of its jobs are among those that are shown, and have."""
-    states = {job.state for job in jobs}
-    worst = next((each for each in ("failed", "running", "pending", "succeeded") if each in states), "pending")
-    return "pending" if worst == "succeeded" and len(jobs) < number else worst
 
 
 @dataclass(frozen=True)
