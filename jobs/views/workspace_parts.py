@@ -18,7 +18,7 @@ _CELL = ("identifier", "request_id", "action", "state", "status_code", "stop_req
 
 @dataclass(frozen=True)
 class Column:
-    """A request: `height` is that of its bar, `kind` the worst of all its jobs, `is_cut` if some of them have no row."""
+    """A request: `height` is that of its bar, `kind` the worst of all its jobs; `is_cut`: some of these have no row."""
 
     request: JobRequest
     height: int
