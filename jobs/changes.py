@@ -6,8 +6,9 @@ Reads both jobs' rows, never a file. Bounded: of each only so many inputs and ou
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from jobs.models import Job, JobOutput, ResourceSample
-from jobs.models.line import inputs_of, success_before
+from jobs.inputs import Inputs, inputs_of
+from jobs.models import Job, ResourceSample
+from jobs.models.line import success_before
 from jobs.text import without_credentials
 
 MOST_COMPARED, MOST_SHOWN = 2000, 50
@@ -50,9 +51,9 @@ def changes(job: Job) -> Changes:
     earlier = success_before(job)
     if earlier is None:
         return Changes(None)
-    inputs = [_described(inputs_of(each, MOST_COMPARED + 1)) for each in (earlier, job)]
-    outputs = [_described(_outputs(each)) for each in (earlier, job)]
-    of_inputs = list(_compared(*inputs))
+    inputs = [inputs_of(each, MOST_COMPARED) for each in (earlier, job)]
+    outputs = [_outputs(each) for each in (earlier, job)]
+    of_inputs = list(_compared(*[_described(each) for each in inputs]))
     of_outputs = list(_compared(*outputs)) if job.is_finished and outputs[1] else []
     return Changes(
         earlier,
@@ -61,22 +62,22 @@ def changes(job: Job) -> Changes:
         of_outputs[:MOST_SHOWN],
         max(0, len(of_inputs) - MOST_SHOWN),
         max(0, len(of_outputs) - MOST_SHOWN),
-        any(len(each) > MOST_COMPARED for each in (*inputs, *outputs)),
+        any(each.is_cut for each in inputs) or any(len(each) > MOST_COMPARED for each in outputs),
     )
 
 
-def _outputs(job: Job) -> list[JobOutput]:
-    columns = ("path", "content_hash", "row_count", "col_count", "size")
-    return list(job.outputs.only("job", *columns).order_by("path")[: MOST_COMPARED + 1])
+def _outputs(job: Job) -> dict[str, str]:
+    rows = job.outputs.order_by("path").values_list("path", "content_hash", "row_count")[: MOST_COMPARED + 1]
+    return {path: _words(content_hash, row_count) for path, content_hash, row_count in rows}
 
 
-def _described(outputs: list[JobOutput]) -> dict[str, str]:
-    return {each.path: _words(each) for each in outputs}
+def _described(inputs: Inputs) -> dict[str, str]:
+    return {each.path: _words(each.sha256, each.rows) for each in inputs.files}
 
 
-def _words(output: JobOutput) -> str:
-    rows = f", {output.row_count:,} rows" if output.row_count is not None else ""
-    return f"{output.content_hash[:12]}{rows}"
+def _words(content_hash: str, row_count: int | None) -> str:
+    rows = f", {row_count:,} rows" if row_count is not None else ""
+    return f"{content_hash[:12]}{rows}"
 
 
 def _compared(before: dict[str, str], now: dict[str, str]) -> Iterator[Difference]:

@@ -5,16 +5,15 @@ said, so it is read with suspicion: no link, bounded, each part only if it is of
 """
 
 import json
-import os
-import stat
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
 from jobs import storage
 from jobs.exit_codes import meaning
+from jobs.inputs import inputs_of
+from jobs.logs import LogTrouble, opened_plainly
 from jobs.models import Job
-from jobs.models.line import inputs_of
 from jobs.text import without_credentials
 
 MOST_BYTES, MOST_INPUTS, MOST_NAMES = 1024**2, 500, 200
@@ -24,6 +23,7 @@ def facts_of(job: Job) -> dict:
     """JSON; names of environment variables without values. Three queries at most."""
     request = job.request
     engine = _container(job)
+    inputs = inputs_of(job, MOST_INPUTS)
     return {
         "job": job.identifier,
         "request": request.identifier,
@@ -55,9 +55,11 @@ def facts_of(job: Job) -> dict:
         "started_at": job.started_at.isoformat() if job.started_at else None,
         "completed_at": job.completed_at.isoformat() if job.completed_at else None,
         "inputs": [
-            {"path": each.path, "sha256": each.content_hash, "action": each.job.action, "job": each.job.identifier}
-            for each in inputs_of(job, MOST_INPUTS)
+            {"path": each.path, "sha256": each.sha256, "action": each.action, "job": each.job} for each in inputs.files
         ],
+        # False if they are worked out from what is known of other jobs.
+        "inputs_recorded": inputs.is_recorded,
+        "inputs_cut": inputs.is_cut,
     }
 
 
@@ -97,14 +99,8 @@ def _container(job: Job) -> dict:
 
 def _read(job: Job) -> dict:
     try:
-        descriptor = os.open(storage.job_metadata(job), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return {}
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return {}
-        try:
+        with opened_plainly(storage.job_metadata(job)) as file:
             content = json.loads(file.read(MOST_BYTES + 1)[:MOST_BYTES])
-        except (OSError, ValueError, RecursionError):
-            return {}
+    except (LogTrouble, ValueError, RecursionError):
+        return {}
     return content if isinstance(content, dict) else {}

@@ -46,6 +46,11 @@ def job_log(job) -> Path:
     return job_log_folder(job) / "logs.txt"
 
 
+def job_inputs(job) -> Path:
+    """Which files the current attempt was given (`jobs.inputs`); there once they have been copied."""
+    return job_log_folder(job) / "inputs.jsonl"
+
+
 def job_metadata(job) -> Path:
     return job_log_folder(job) / "metadata.json"
 

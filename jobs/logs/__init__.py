@@ -10,9 +10,9 @@ from pathlib import Path
 
 from jobs import storage
 from jobs.logs.lines import Line
-from jobs.logs.reading import LogReader, LogTrouble, opened
+from jobs.logs.reading import LogReader, LogTrouble, opened, opened_plainly
 
-__all__ = ["Line", "LogReader", "LogTrouble", "opened", "path_of", "tail"]
+__all__ = ["Line", "LogReader", "LogTrouble", "opened", "opened_plainly", "path_of", "tail"]
 
 
 def path_of(job, attempt: int | None = None) -> Path:

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from django.conf import settings
 
@@ -68,6 +69,16 @@ def opened(path: Path, *, is_complete: bool) -> Iterator["LogReader"]:
         raise _trouble(error) from error
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def opened_plainly(path: Path) -> Iterator[BinaryIO]:
+    """A file that lies beside a log, opened with the same care. Raises LogTrouble."""
+    try:
+        with os.fdopen(_descriptor(path), "rb") as file:
+            yield file
+    except OSError as error:
+        raise _trouble(error) from error
 
 
 def _descriptor(path: Path) -> int:

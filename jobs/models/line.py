@@ -47,20 +47,20 @@ def newest_success(job: Job) -> Job | None:
     return same.filter(completed_at__isnull=False).order_by("-pk").first()
 
 
-def inputs_of(job: Job, most: int) -> list[JobOutput]:
-    """What the job was given: outputs of the newest success of each needed action when it began; two queries.
+def likely_inputs(job: Job, most: int) -> list[JobOutput]:
+    """What the job must have been given: outputs of the newest success of each needed action when it began.
 
-    Before it begins, those that it would be given now.
+    While it waits, those that it would be given now. Two queries. What it really got: `jobs.inputs`.
     """
     if not job.needs:
         return []
-    if job.started_at is None:
+    if job.state == State.PENDING or job.started_at is None:
         found = JobOutput.objects.inputs_for(job.workspace, job.needs)
     else:
         made = Job.objects.filter(workspace=job.workspace, action__in=job.needs, state=State.SUCCEEDED)
         made = made.filter(completed_at__lte=job.started_at).order_by()
         found = JobOutput.objects.filter(job__in=list(_newest(made)))
-    columns = ("path", "content_hash", "row_count", "col_count", "job__action", "job__identifier")
+    columns = ("path", "content_hash", "row_count", "job__action", "job__identifier")
     return list(found.select_related("job").only(*columns).order_by("path")[:most])
 
 

@@ -15,8 +15,10 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from jobs import storage
+from jobs.inputs import record
 from jobs.log import escape
 from jobs.models import Job
+from runner.mounted import require_storage
 from runner.workspaces import inputs as job_inputs
 from runner.workspaces.code import Owner, unpack
 from runner.workspaces.files import ShouldStop, StorageUnavailable, disk_trouble, write_atomically
@@ -41,7 +43,18 @@ def prepare(job: Job, code: BinaryIO, inputs: QuerySet, *, should_stop: ShouldSt
         _make_output_folders(job, workspace_folder, owner)
         notes = _sentences(links, replaced)
         write_atomically(job_folder / "prepared.json", json.dumps(notes).encode())
+    if job.needs:
+        _record_inputs(job, rows)
     return notes
+
+
+def _record_inputs(job: Job, copied: QuerySet) -> None:
+    """Beside the attempt's log, where pages look for it. `copied` has been read, and is not read anew."""
+    require_storage(job.workspace)
+    path = storage.job_inputs(job)
+    with disk_trouble(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, record(copied))
 
 
 def notes(job: Job) -> list[str]:

@@ -5,10 +5,13 @@ import os
 import tarfile
 
 import pytest
+from django.utils import timezone
 
 from jobs import storage
 from jobs.errors import JobError, Stopped, Unavailable
+from jobs.inputs import inputs_of
 from jobs.models import JobOutput
+from jobs.states import StatusCode
 from runner.workspaces import folder
 from runner.workspaces.code import CodeUnreadable
 from runner.workspaces.files import StorageUnavailable
@@ -146,3 +149,19 @@ def test_removing_a_job_takes_the_folders_of_all_its_attempts():
     left = folder.remove(job)
 
     assert left == [] and not storage.job_folder(job).parent.exists()
+
+
+def test_what_a_job_was_given_stays_on_record_beside_its_log():
+    row = stored("output/rows.csv", b"rows")
+    JobOutput.objects.update(content_hash="c" * 64)
+    job = make_job(StatusCode.PREPARING, needs=[row.job.action], started_at=timezone.now())
+
+    prepare(job, wanted=JobOutput.objects.current())
+    folder.remove(job)
+    JobOutput.objects.update(content_hash="d" * 64, is_current=False)
+
+    given = inputs_of(job, 10)
+    assert given.is_recorded
+    assert [(each.path, each.sha256, each.job) for each in given.files] == [
+        ("output/rows.csv", "c" * 64, row.job.identifier)
+    ]

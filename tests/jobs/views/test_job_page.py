@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from jobs import storage
+from jobs.inputs import record
 from jobs.models import AuditEntry, Flag, Heartbeat, Job, ResourceSample, StatusChange, Who
 from jobs.people.roles import OPERATOR, VIEWER
 from jobs.states import StatusCode
@@ -270,6 +271,25 @@ def test_a_damaged_file_of_the_engines_facts_breaks_nothing(settings, tmp_path, 
     path.parent.mkdir(parents=True)
     path.write_text(text)
     assert "not recorded" in page(job, "provenance")
+
+
+def test_a_folder_where_the_engines_facts_belong_breaks_nothing(settings, tmp_path):
+    settings.HIGH_PRIVACY_STORAGE_BASE = tmp_path
+    job = make_job(StatusCode.SUCCEEDED)
+    storage.job_metadata(job).mkdir(parents=True)
+    assert "not recorded" in page(job, "provenance")
+
+
+def test_provenance_says_whether_inputs_were_recorded_or_worked_out(settings, tmp_path):
+    settings.HIGH_PRIVACY_STORAGE_BASE = tmp_path
+    made = make_output(make_job(StatusCode.SUCCEEDED, action="extract"), "output/rows.csv")
+    job = make_job(StatusCode.EXECUTING, needs=["extract"], started_at=timezone.now())
+    assert "Not recorded: these are the outputs" in page(job, "provenance")
+    path = storage.job_inputs(job)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"".join(record([made])))
+    text = page(job, "provenance")
+    assert "Not recorded" not in text and "output/rows.csv" in text
 
 
 # --- live, and what it costs
