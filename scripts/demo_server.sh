@@ -29,36 +29,6 @@ for found in client.containers.list(all=True, filters={"label": f"org.jobrunner.
 }
 
 ended() {
-    local i how=0
-    for i in "${!pids[@]}"; do
-        if kill -0 "${pids[i]}" 2>/dev/null; then continue; fi
-        wait "${pids[i]}" 2>/dev/null || how=$?
-        if [ $how -gt 128 ]; then how="was killed (signal $((how - 128)))"; else how="has ended (exit code $how)"; fi
-        stop "${names[i]} $how: see ${logs[i]}."
-    done
-}
-
-# until_true SECONDS WHAT COMMAND…
-until_true() {
-    local last=$((SECONDS + $1)) what=$2 came=yes
-    shift 2
-    # The shell's own word about a killed process would stand beside ours.
-    {
-        until "$@" >/dev/null; do
-            if ! all_live || [ $SECONDS -ge $last ]; then
-                came=
-                break
-            fi
-            sleep 0.2
-        done
-    } 2>/dev/null
-    [ -n "$came" ] || stop_for_ended
-    [ -n "$came" ] || stop "$what did not come about; see the logs in $WORK_DIR."
-}
-
-answers() { "$python" -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)' "$1"; }
-
-ended() {
     "$python" manage.py shell -v0 -c 'import sys; from jobs.models import Job, Delivery
 sys.exit(not Job.objects.exists() or Job.objects.active().exists() or Delivery.objects.unsettled().exists())'
 }
@@ -76,7 +46,10 @@ export DOCKER_REGISTRY=jobrunner-demo
 scripts/demo_study.sh
 
 # Settings of its own: nothing of this installation is read or touched.
-export DOTENV_FILE="" JOB_RUNNER_MODE=development BACKEND=demo WORK_DIR INSTANCE=demo-server-$port
+export DOTENV_FILE="" JOB_RUNNER_MODE=development BACKEND=demo WORK_DIR
+# Named after the folder, so that the next start finds what one that was killed has left, whatever its port.
+INSTANCE=demo-server-$(printf %s "$WORK_DIR" | cksum | cut -d " " -f 1)
+export INSTANCE
 unset DATABASE_URL HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE GIT_REPO_DIR HOST_WORK_DIR EXECUTOR
 unset "${!JOB_SERVER_@}" "${!RAP_@}"
 remove_containers
@@ -92,9 +65,7 @@ else
     export JOB_SERVER_ENDPOINT=http://127.0.0.1:$server_port/api/v2/ JOB_SERVER_TOKEN=$token
 fi
 "$python" manage.py migrate --no-input --verbosity 0
-password=$(secret)
-DJANGO_SUPERUSER_PASSWORD=$password "$python" manage.py createsuperuser --no-input --username demo \
-    --email demo@example.org >/dev/null
+password=$("$python" manage.py add_person demo --role superuser | sed -n 's/^password: //p')
 
 trap end EXIT
 trap 'exit 130' INT
@@ -105,7 +76,7 @@ until_true 30 "An answer of the job-server" answers "http://127.0.0.1:$server_po
 begin "manage.py runserver" web "$python" manage.py runserver --noreload "127.0.0.1:$port"
 begin "manage.py sync" sync "$python" manage.py sync
 begin "manage.py run" run "$python" manage.py run
-until_true 60 "An answer of the pages" answers "http://127.0.0.1:$port/admin/login/"
+until_true 60 "An answer of the pages" answers "http://127.0.0.1:$port/login/"
 say "The job-server: http://127.0.0.1:$server_port/ (ask for actions there, cancel them, watch their states)"
 say "The job runner: http://127.0.0.1:$port/ (log in as demo with the password $password)"
 if [ "$is_called" ]; then

@@ -1,5 +1,6 @@
 """A whole installation with web pages for a browser: its own folder, a database and a real gunicorn on a free port."""
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ GUNICORN = (
     "gunicorn", "jobrunner_site.wsgi", "--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "1",
     "--no-control-socket",
 )  # fmt: skip
+# A test run that is killed ends nothing itself.
+_ENDS_WITH_ITS_PARENT = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
 ROLES = ("viewer", "operator", "administrator")
 
 
@@ -58,7 +61,7 @@ class Served(Site):
         self._log = self.folder / "web.log"
         with self._log.open("a") as log:
             self.web = subprocess.Popen(
-                [sys.executable, "-m", *GUNICORN, "--bind", f"127.0.0.1:{self.port}"],
+                [*_ENDS_WITH_ITS_PARENT, sys.executable, "-m", *GUNICORN, "--bind", f"127.0.0.1:{self.port}"],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
