@@ -94,7 +94,7 @@ def test_once_ends_with_1_and_a_sentence_when_the_server_is_away(site, fake):
 def test_without_a_job_server_it_says_what_to_set(tmp_path):
     with Site(tmp_path) as site:
         output = site.manage("sync", expect=1)
-    assert "set JOB_SERVER_ENDPOINT and JOB_SERVER_TOKEN" in output
+    assert "set JOB_SERVER_ENDPOINT and JOB_SERVER_TOKEN" in output and "sync --plan-only" in output
 
 
 def test_an_outage_of_the_server_is_survived_and_everything_is_told_afterwards(fake, site, ask):
@@ -106,3 +106,27 @@ def test_an_outage_of_the_server_is_survived_and_everything_is_told_afterwards(f
         site.manage("run", "--until-idle")
     wait_until(lambda: fake.statuses(identifier) == {"extract": "succeeded", "count": "succeeded"}, 60)
     assert fake.journal.complaints() == []
+
+
+_ASK_AGAIN = """
+from jobs import asking
+from jobs.models import AuditEntry, Job, Who
+job = Job.objects.get(action="extract")
+asking.run_again([job.identifier], Who("alice", AuditEntry.Via.COMMAND), "try again")
+"""
+
+
+def test_without_a_job_server_what_is_asked_for_again_is_planned(tmp_path):
+    commit = make_repository(tmp_path / "study", {"project.yaml": STUDY})
+    with Site(tmp_path, EXECUTOR="fake") as site:
+        site.manage("add_job", str(tmp_path / "study"), "extract", "--commit", commit)
+        site.manage("run", "--until-idle")
+        site.manage("shell", "-v0", "-c", _ASK_AGAIN)
+        site.start("sync", "--plan-only")
+        wait_until(lambda: len(site.query("SELECT id FROM jobs_job")) == 2)
+        site.manage("run", "--until-idle")
+        assert site.query("SELECT state FROM jobs_job") == [("succeeded",), ("succeeded",)]
+
+
+def test_planning_only_is_refused_beside_a_job_server(site):
+    assert "leave out --plan-only" in site.manage("sync", "--plan-only", expect=1)
