@@ -1,6 +1,6 @@
 """scripts/browser.sh: a Chromium that starts, or one paragraph that says what to do.
 
-Each case is a machine with mounts of its own, in which /usr/bin/chromium is something that does not start. Its apt-get is
+Each case is a machine with mounts of its own, where /usr/bin/chromium is something that does not start. Its apt-get is
 a program of ours: nothing is installed anywhere.
 """
 
