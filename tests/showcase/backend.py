@@ -198,7 +198,10 @@ def _the_flags() -> None:
 def _what_people_did() -> None:
     olive, oscar = Who("olive", AuditEntry.Via.DASHBOARD, "10.1.2.3"), Who("oscar", AuditEntry.Via.API, "10.1.2.9")
     for flag in Flag.objects.order_by("pk"):
-        AuditEntry.note(olive, "switch", object_kind="flag", object_id=flag.name, after=flag.value, reason=flag.reason)
+        before, after = ("off", flag.value) if flag.value else ("on", "off")
+        AuditEntry.note(
+            olive, "switch", object_kind="flag", object_id=flag.name, before=before, after=after, reason=flag.reason
+        )
     for who, verb, action, reason in (
         (olive, "cancel", "generate_dataset", "asked for by the study's author"),
         (oscar, "kill", "generate_measures", "it used the whole disk"),

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from jobs import storage
+from jobs.inputs import record
 from jobs.models import Job, JobOutput, JobRequest, ResourceSample, StatusChange
 from jobs.models.job import job_identifier
 from jobs.states import FINAL_STATES, PENDING_CODES, State, StatusCode, state_of
@@ -124,7 +125,9 @@ def _add_samples(job: Job, started: datetime, ended: datetime) -> None:
 
 
 def add_outputs(job: Job, *, current: bool = True, excluded: str = "") -> None:
-    """Rows of what the action makes; the moderately sensitive file that `excluded` names was kept back."""
+    """Rows of what the action makes, in place of what it made before; the file that `excluded` names was kept back."""
+    if current:
+        JobOutput.objects.filter(job__workspace=job.workspace, job__action=job.action).update(is_current=False)
     for path, level, rows in BY_NAME[job.action].outputs:
         dice, is_kept_back = random.Random(path + job.identifier), path == excluded
         JobOutput.objects.create(
@@ -136,11 +139,19 @@ def add_outputs(job: Job, *, current: bool = True, excluded: str = "") -> None:
             content_hash=f"{dice.getrandbits(256):064x}",
             row_count=rows,
             col_count=rows and 7,
-            rule="identifier" if is_kept_back else "",
+            rule="identifier_column" if is_kept_back else "passed",
             excluded=is_kept_back,
             message="It has a column called patient_id." if is_kept_back else "",
             is_current=current,
         )
+
+
+def write_inputs(job: Job) -> None:
+    """The record of what it was given, as the runner writes it: what its request's other actions have made."""
+    given = JobOutput.objects.filter(job__request=job.request, job__action__in=job.needs).select_related("job")
+    path = storage.job_inputs(job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(record(given)))
 
 
 def write_log(job: Job, lines: list[str] | None = None, *, error: bool = False) -> None:
@@ -150,4 +161,5 @@ def write_log(job: Job, lines: list[str] | None = None, *, error: bool = False) 
     file.parent.mkdir(parents=True, exist_ok=True)
     at, step = job.started_at, timedelta(seconds=1.37)
     stamped = [f"{at + step * number:%Y-%m-%dT%H:%M:%S.%f}000Z {line}\n" for number, line in enumerate(lines)]
+    write_inputs(job)
     file.write_text("".join(stamped), encoding="utf-8", errors="surrogateescape", newline="")
