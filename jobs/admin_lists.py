@@ -88,7 +88,14 @@ class FewRows(admin.TabularInline):
         return super().get_queryset(request).filter(pk__in=list(newest))
 
 
-class ReadOnly:
+class FoundByKey:
+    """Django asks for a field without a name when an address names an empty one, and answers 500."""
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Model | None:
+        return super().get_object(request, object_id, from_field or None)
+
+
+class ReadOnly(FoundByKey):
     """No row is added, edited or deleted."""
 
     def has_add_permission(self, request: HttpRequest, obj=None) -> bool:
@@ -114,7 +121,7 @@ class OnDashboard:
         return obj.get_absolute_url() if obj is not None else None
 
 
-class AuditedHistory:
+class AuditedHistory(FoundByKey):
     """The history of a row is the audit's: every change is there, also those that came another way than the admin."""
 
     object_kind, object_column = "", "pk"

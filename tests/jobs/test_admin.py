@@ -89,6 +89,13 @@ def test_every_list_and_every_row_can_be_looked_at(olive, rows, model):
     assert "<b>now</b>" not in shown.content.decode()
 
 
+@pytest.mark.parametrize("model", [*MODELS, User], ids=lambda model: model.__name__)
+def test_an_address_that_names_an_empty_field_is_answered(olive, rows, model):
+    row = rows.get(model) or User.objects.get(username="tom")
+    place = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[row.pk])
+    assert olive.get(place, {"_to_field": ""}).status_code == 200
+
+
 @pytest.mark.parametrize(
     "model", [Job, JobOutput, JobRequest, Delivery, StatusChange, Flag], ids=lambda model: model.__name__
 )
