@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from jobs.inputs import Inputs, inputs_of
 from jobs.models import Job, ResourceSample
 from jobs.models.line import success_before
-from jobs.text import without_credentials
+from jobs.text import duration_in_words, without_credentials
 
 MOST_COMPARED, MOST_SHOWN = 2000, 50
 
@@ -117,9 +117,7 @@ def _database(job: Job) -> str:
 def _duration(job: Job) -> str:
     if not (job.started_at and job.completed_at):
         return ""
-    seconds = round((job.completed_at - job.started_at).total_seconds())
-    hours, minutes = seconds // 3600, seconds // 60 % 60
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+    return duration_in_words(job.completed_at - job.started_at)
 
 
 def _memory(job: Job) -> str:

@@ -7,16 +7,9 @@ from django.utils.html import format_html
 from jobs.log import escape
 from jobs.models import Job
 from jobs.templatetags.states import state_class, state_word
-from jobs.templatetags.system import duration
-from jobs.text import listed, size_in_words
+from jobs.text import duration_in_words, listed
 
 register = template.Library()
-
-
-@register.filter
-def harmless(text: object) -> str:
-    """Without controls and marks of direction; the template escapes the rest."""
-    return escape(str(text))
 
 
 @register.filter
@@ -43,13 +36,13 @@ def matrix_cell(job: Job, action: str) -> str:
     return format_html(
         '<a class="cell cell-{0}" href="{1}" title="{2}: {3}" aria-label="{3}"><svg width="16" height="16" '
         'aria-hidden="true"><use href="#sign-{0}"/></svg></a>',
-        *(state_class(job), place, harmless(action), word),
+        *(state_class(job), place, escape(action), word),
     )
 
 
 @register.filter
 def ran(job: Job) -> str:
-    return duration(job.completed_at - job.started_at)
+    return duration_in_words(job.completed_at - job.started_at)
 
 
 @register.filter
@@ -59,8 +52,3 @@ def level(name: str) -> str:
         "highly_sensitive": "highly sensitive: stays here",
         "moderately_sensitive": "moderately sensitive: for review",
     }.get(name, name)
-
-
-@register.filter("bytes")
-def size(number: int) -> str:
-    return size_in_words(number)

@@ -8,7 +8,8 @@ from jobs.drawing import MOST_BOXES, Box, Drawing, layered, links_of
 from jobs.estimate import deciding_chain
 from jobs.levels import PRIVACY_LEVELS
 from jobs.models import Job, JobRequest
-from jobs.templatetags.system import clock, duration
+from jobs.templatetags.words import clock
+from jobs.text import duration_in_words
 
 _MARGIN = 6
 # Wider pictures would be too small to read on a page: they scroll.
@@ -89,9 +90,9 @@ def _path(points: list[list[float]]) -> str:
 
 
 def when(job: Job) -> str:
-    """ "6 min 3 s", "since 10:42", or nothing for what has not begun."""
+    """ "6m 3s", "since 10:42", or nothing for what has not begun."""
     if job.completed_at and job.started_at:
-        return duration(job.completed_at - job.started_at)
+        return duration_in_words(job.completed_at - job.started_at)
     if job.completed_at or not job.started_at:
         return ""
     return f"since {clock(job.started_at)}"
@@ -144,7 +145,8 @@ def _bar(job: Job, y: int, place, is_deciding: bool, now: datetime) -> Bar:
     end = job.completed_at or now
     began = job.started_at or end
     waited, ran = max(began - job.created_at, timedelta()), max(end - began, timedelta())
-    words = f"waited {duration(waited)}" + (f", ran {duration(ran)}" if job.started_at else ", did not run")
+    how = f"ran {duration_in_words(ran)}" if job.started_at else "did not run"
+    words = f"waited {duration_in_words(waited)}, {how}"
     if job.is_active:
         words = words.replace(", did not run", " so far").replace(", ran", ", has run")
     x, middle, last = place(job.created_at), place(began), place(end)

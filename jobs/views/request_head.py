@@ -17,7 +17,7 @@ from jobs.estimate import seconds_left
 from jobs.models import AuditEntry, Delivery, Job, JobRequest
 from jobs.models.request_history import identifiers_by_wish, last_success_before, tally
 from jobs.states import State
-from jobs.templatetags.system import duration
+from jobs.text import duration_in_words
 
 _ON_GITHUB = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+?(?:\.git)?/?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -177,7 +177,7 @@ _BECAME = {
 
 
 def left_over(head: Head, boxes: Sequence[Box], now: datetime | None = None) -> str:
-    """ "about 12 min left (from the last good runs)", or why nobody can tell; empty if nothing is active."""
+    """ "about 12m left (from the last good runs)", or why nobody can tell; empty if nothing is active."""
     jobs = [box.job for box in boxes]
     active = [job for job in jobs if job.is_active]
     if not head.active or not active:
@@ -189,4 +189,4 @@ def left_over(head: Head, boxes: Sequence[Box], now: datetime | None = None) -> 
     if seconds < 1:
         return "longer than the last good runs"
     minutes = timedelta(seconds=max(60, round(seconds / 60) * 60))
-    return f"about {duration(minutes)} left (from the last good runs)"
+    return f"about {duration_in_words(minutes)} left (from the last good runs)"

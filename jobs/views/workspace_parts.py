@@ -9,7 +9,7 @@ from django.db.models import Max, Min, QuerySet
 from jobs.models import Job, JobOutput, JobRequest
 from jobs.models.request_history import current_outputs, most_urgent_actions, newest_success
 from jobs.tallies import Tally, tallies
-from jobs.templatetags.system import duration
+from jobs.text import duration_in_words
 
 MOST_REQUESTS, MOST_ACTIONS, MOST_OUTPUTS = 20, 100, 100
 _TALLEST = 36
@@ -74,7 +74,7 @@ def _columns(
 
 
 def _words(request: JobRequest, lasted: timedelta, shown: int, tally: Tally) -> str:
-    took = f"took {duration(lasted)}"
+    took = f"took {duration_in_words(lasted)}"
     if shown < tally.total:
         took = f"{shown} of {tally.total} jobs shown, these {took}" if shown else f"none of {tally.total} jobs shown"
     outcome = tally.in_words if tally.total else request.get_outcome_display()

@@ -1,8 +1,10 @@
 """Pieces of sentences."""
 
+from datetime import timedelta
+
 import pytest
 
-from jobs.text import listed, size_in_words
+from jobs.text import duration_in_words, listed, size_in_words
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,14 @@ def test_names_may_come_from_anything_that_can_be_walked_through_once():
 )
 def test_sizes_are_told_in_the_unit_that_people_would_use(size, words):
     assert size_in_words(size) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "0s"), (0, "0s"), (0.4, "0s"), (59.6, "1m"), (45, "45s"), (185, "3m 5s"), (2340, "39m"), (3600, "1h"),
+        (3605, "1h"), (7500, "2h 5m"), (86_400 * 3 + 14_400 + 59, "3d 4h"), (86_400 + 60, "1d"),
+    ],
+)  # fmt: skip
+def test_a_duration_is_told_by_its_two_largest_units(seconds, words):
+    assert duration_in_words(seconds) == duration_in_words(timedelta(seconds=seconds)) == words

@@ -218,7 +218,7 @@ def test_the_timeline_tells_stages_with_durations_and_what_people_did():
     job.move_to(StatusCode.INITIATED, "Starting.")
     AuditEntry.note(Who("olive", "dashboard"), "cancel", object_kind="job", object_id=job.identifier, reason="a slip")
     html = page(job, "events")
-    assert "for 5 min" in html
+    assert "for 5m" in html
     assert "a slip" in html
     assert "so far" in html
     assert "a slip" not in page(job, "events", role=VIEWER)

@@ -66,7 +66,7 @@ def test_what_is_left_is_told_from_the_last_good_runs():
             completed_at=NOW - timedelta(hours=1),
         )  # fmt: skip
     request = chain(C.EXECUTING, C.WAITING_ON_DEPENDENCIES)
-    assert "about 20 min left" in page(request)
+    assert "about 20m left" in page(request)
 
 
 def test_without_earlier_runs_nothing_is_guessed():
