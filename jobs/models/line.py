@@ -75,6 +75,11 @@ def neighbours(job: Job) -> tuple[str, str]:
     return before or "", others.filter(pk__gt=job.pk).order_by("pk").first() or ""
 
 
+def failed_needs(job: Job, most: int) -> list[Job]:
+    """The jobs that it waited for and that did not succeed, as their status tells it. One query."""
+    return list(job.waits_for.failed().only("identifier", "action", "state", "status_code").order_by("pk")[:most])
+
+
 def awaited(job: Job, most: int) -> tuple[list[Job], dict[str, int]]:
     """What it waits for, unfinished ones first, and how many there are of each state. Two queries."""
     waits_for = job.waits_for.order_by()

@@ -51,13 +51,17 @@ ADDRESS = Limit(100, timedelta(minutes=15))
 
 @dataclass(frozen=True)
 class Attempt:
-    """`until`: when this name may be tried from here again, if not now. `locks_until`: likewise, if this one fails."""
+    """`until`: when this name may be tried from here again, if not now. `locks_until`: likewise, if this one fails.
+
+    `left`: if this one fails, how many more may before there is a wait; it tells nothing of whether there is such a name.
+    """
 
     name: str
     address: str
     counted: tuple[Key, ...] = ()
     until: datetime | None = None
     locks_until: datetime | None = None
+    left: int = PAIR.failures
 
 
 def begin(name: str, address: str) -> Attempt:
@@ -75,9 +79,10 @@ def begin(name: str, address: str) -> Attempt:
         LogInCount.objects.forget(
             now, failures_for=FAILURES_COUNT_FOR, successes_for=ADDRESS_IS_KNOWN_FOR, most=MOST_STRANGERS
         )
-        pauses = [_count(each, limit, row, now) for each, (limit, row) in limits.items()]
-    longest = max(pauses)
-    return Attempt(name, address, tuple(limits), locks_until=now + longest if longest else None)
+        failures = {each: _count(each, row, now) for each, (_, row) in limits.items()}
+    longest = max(limit.pause(failures[each]) for each, (limit, _) in limits.items())
+    left = min(limit.failures - failures[each] for each, (limit, _) in limits.items())
+    return Attempt(name, address, tuple(limits), locks_until=now + longest if longest else None, left=max(0, left))
 
 
 def succeeded(attempt: Attempt) -> None:
@@ -142,7 +147,7 @@ def _failures(row: LogInCount | None, now: datetime) -> int:
     return row.failures if counts else 0
 
 
-def _count(key: Key, limit: Limit, row: LogInCount | None, now: datetime) -> timedelta:
+def _count(key: Key, row: LogInCount | None, now: datetime) -> int:
     failures = _failures(row, now) + 1
     LogInCount.objects.update_or_create(name=key[0], address=key[1], defaults={"failures": failures, "last_at": now})
-    return limit.pause(failures)
+    return failures

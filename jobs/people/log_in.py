@@ -22,6 +22,8 @@ from jobs.people import lock_out, sessions
 from jobs.people.access import who
 from jobs.people.address import client_address
 
+WARNED_BEFORE = 2
+
 
 class LogInForm(AuthenticationForm):
     """One sentence for every failure: nobody learns which names there are."""
@@ -62,7 +64,20 @@ class LogIn(LoginView):
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         lock_out.failed(self.attempt)
+        if warning := _warning(self.attempt):
+            form.add_error(None, warning)
         return super().form_invalid(form)
+
+
+def _warning(attempt: lock_out.Attempt) -> str:
+    """After a failure: how near the wait is; for names that do not exist it is the same."""
+    if attempt.locks_until:
+        return f"Too many tries have failed: wait until {attempt.locks_until:%H:%M:%S} UTC before the next one."
+    if attempt.left == 1:
+        return "If one more try fails, you have to wait before the next one."
+    if attempt.left <= WARNED_BEFORE:
+        return f"After {attempt.left} more failed tries you have to wait before the next one."
+    return ""
 
 
 log_in = require_http_methods(["GET", "HEAD", "POST"])(LogIn.as_view())

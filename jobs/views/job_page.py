@@ -21,9 +21,10 @@ from jobs.job_facts import commit_url, compare_url, facts_of
 from jobs.log import escape
 from jobs.logs.error_lines import is_error
 from jobs.models import AuditEntry, Delivery, Job
-from jobs.models.line import neighbours
+from jobs.models.line import failed_needs, neighbours, success_before
 from jobs.people.access import allowed
 from jobs.stages import next_step
+from jobs.states import State, StatusCode
 from jobs.views.frame import Frame
 from jobs.views.job_log import log_context
 from jobs.views.job_outputs import outputs_context
@@ -31,6 +32,7 @@ from jobs.views.job_resources import resources_context
 from jobs.views.live import BUSY_SECONDS, all_jobs_changed, live_page
 from jobs.waiting_for import about, why
 
+MOST_NEEDS = 20
 TABS = ("log", "resources", "outputs", "provenance", "changes", "events")
 _SIGNS = {"pending": "◷", "running": "▶", "succeeded": "✓", "failed": "✗"}
 
@@ -92,8 +94,7 @@ def _standing(request: HttpRequest, job: Job) -> dict:
     typical = typical_seconds([job]).get(job.pk)
     context = {"typical": timedelta(seconds=typical) if typical is not None else None}
     if job.is_finished:
-        lasted = job.completed_at - job.started_at if job.started_at else None
-        return context | {"lasted": lasted, "exit_meaning": meaning(job.exit_code, out_of_memory=job.out_of_memory)}
+        return context | _ended(job)
     if job.has_begun:
         return context | {"next_step": next_step(job.status_code), "share": _share(job, typical)}
     frame = Frame.of(request)
@@ -101,6 +102,17 @@ def _standing(request: HttpRequest, job: Job) -> dict:
     guess = reasons.estimate
     starts = about(guess.wait) if guess and guess.wait is not None else ""
     return context | {"why": reasons, "starts": starts}
+
+
+def _ended(job: Job) -> dict:
+    """How it ended. What it was to be compared with, and what had failed before it, are asked for only where told."""
+    is_behind = job.status_code == StatusCode.DEPENDENCY_FAILED
+    return {
+        "lasted": job.completed_at - job.started_at if job.started_at else None,
+        "exit_meaning": meaning(job.exit_code, out_of_memory=job.out_of_memory),
+        "failed_needs": failed_needs(job, MOST_NEEDS) if is_behind else [],
+        "has_succeeded_before": job.state == State.FAILED and success_before(job) is not None,
+    }
 
 
 def _share(job: Job, typical: float | None) -> int | None:

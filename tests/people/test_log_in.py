@@ -119,6 +119,16 @@ def test_after_five_failures_not_even_the_right_password_is_looked_at():
     assert sign_in("alice", address="10.0.0.2").status_code == 302
 
 
+@pytest.mark.parametrize("name", ["alice", "nobody"])
+def test_whoever_is_near_the_wait_is_warned_whether_or_not_there_is_such_a_name(name):
+    person(OPERATOR, name="alice")
+    said = [sign_in(name, "wrong").content.decode() for _ in range(5)]
+    assert ["wait" in each for each in said] == [False, False, True, True, True]
+    assert "After 2 more failed tries you have to wait" in said[2]
+    assert "If one more try fails, you have to wait" in said[3]
+    assert f"wait until {timezone.now() + timedelta(minutes=1):%H:%M}" in said[4]
+
+
 def test_an_unknown_name_is_locked_in_the_same_way_but_not_audited():
     assert fail("nobody", 6) == [200] * 5 + [429]
     assert audited("lock out") == []

@@ -292,6 +292,25 @@ def test_provenance_says_whether_inputs_were_recorded_or_worked_out(settings, tm
     assert "Not recorded" not in text and "output/rows.csv" in text
 
 
+def test_a_job_that_was_not_run_leads_to_those_that_failed_before_it():
+    failed = make_job(StatusCode.NONZERO_EXIT, action="extract")
+    good = make_job(StatusCode.SUCCEEDED, action="load", request=failed.request)
+    job = make_job(StatusCode.DEPENDENCY_FAILED, request=failed.request, waits_for=[failed, good])
+    text = page(job)
+    assert reverse("job", args=[failed.identifier]) in text
+    assert reverse("job", args=[good.identifier]) not in text.replace('rel="prev"', "").split("standing-title")[1]
+
+
+def test_what_has_changed_is_offered_only_where_there_was_a_success():
+    job = make_job(StatusCode.NONZERO_EXIT, action="count", started_at=timezone.now())
+    assert "It has never succeeded before in this workspace." in page(job)
+    make_job(StatusCode.SUCCEEDED, action="extract")
+    before = make_job(StatusCode.SUCCEEDED, action="count", completed_at=timezone.now())
+    job = make_job(StatusCode.NONZERO_EXIT, action="count", started_at=timezone.now())
+    assert before.pk < job.pk
+    assert "What has changed since it last succeeded?" in page(job)
+
+
 # --- live, and what it costs
 
 
