@@ -63,6 +63,7 @@ urlpatterns = [
     path("login/", log_in, name="login"),
     path("logout/", log_out, name="logout"),
     path("account/", account.account, name="account"),
+    path("account/sessions/end/", account.end_session, name="end-session"),
     path("account/password/", change_password, name="change-password"),
     path("account/tokens/", tokens.tokens, name="tokens"),
     path("account/tokens/<int:pk>/revoke/", tokens.revoke_token, name="revoke-token"),

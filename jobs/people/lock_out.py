@@ -53,7 +53,7 @@ ADDRESS = Limit(100, timedelta(minutes=15))
 class Attempt:
     """`until`: when this name may be tried from here again, if not now. `locks_until`: likewise, if this one fails.
 
-    `left`: if this one fails, how many more may before there is a wait; it tells nothing of whether there is such a name.
+    `left`: if this one fails, how many more may before there is a wait. It tells nothing of whether the name exists.
     """
 
     name: str

@@ -8,19 +8,22 @@ When it was last used is noted every five minutes at most, so a poll costs no wr
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
 
 from jobs.models import AuditEntry
 from jobs.people.access import who
+from jobs.people.address import client_address
 
 LONGEST_SECONDS = 12 * 60 * 60
 LONGEST_IDLE_SECONDS = 30 * 60
 NOTED_EVERY_SECONDS = 5 * 60
 _MOST_AHEAD_SECONDS = 60
 _BEGAN, _SEEN, _PROXY = "began_at", "seen_at", "named_by_proxy"
+_ADDRESS, _AGENT = "address", "agent"
+_LONGEST_AGENT = 300
 
 
 class EndingInTime:
@@ -30,7 +33,7 @@ class EndingInTime:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.user.is_authenticated and not _goes_on(request.session):
+        if request.user.is_authenticated and not goes_on(request.session):
             logout(request)
         return self._get_response(request)
 
@@ -43,7 +46,8 @@ class EndingInTime:
 def begin(request: HttpRequest, user, *, named_by_proxy: str = "") -> None:
     """Sign this person in: a session with a new key, and a row of the audit."""
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-    request.session.update(times() | ({_PROXY: named_by_proxy} if named_by_proxy else {}))
+    where = {_ADDRESS: client_address(request), _AGENT: request.headers.get("User-Agent", "")[:_LONGEST_AGENT]}
+    request.session.update(times() | where | ({_PROXY: named_by_proxy} if named_by_proxy else {}))
     _note(request, "log in", "single sign-on" if named_by_proxy else "password")
     request.session.clear_expired()
 
@@ -66,9 +70,21 @@ def proxy_s_name(request: HttpRequest) -> str:
     return request.session.get(_PROXY, "")
 
 
-def _goes_on(session) -> bool:
+def began_and_seen(session: Mapping) -> tuple[float, float]:
+    """When it began and when its use was last noted; of one that has noted nothing, now."""
     now = time.time()
-    age, idle = now - session.get(_BEGAN, now), now - session.get(_SEEN, now)
+    return session.get(_BEGAN, now), session.get(_SEEN, now)
+
+
+def place(session: Mapping) -> tuple[str, str]:
+    """From which address it was begun, and by what browser."""
+    return session.get(_ADDRESS, ""), session.get(_AGENT, "")
+
+
+def goes_on(session: Mapping) -> bool:
+    """Whether it is neither too old nor too long without use."""
+    began, seen = began_and_seen(session)
+    age, idle = time.time() - began, time.time() - seen
     # Times that lie ahead were noted before somebody set the clock back: nobody knows how old they are.
     return -_MOST_AHEAD_SECONDS <= age < LONGEST_SECONDS and -_MOST_AHEAD_SECONDS <= idle < LONGEST_IDLE_SECONDS
 

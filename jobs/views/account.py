@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
 
 from jobs.models import AuditEntry
 from jobs.people.accounts import role_in_words
+from jobs.people.own_sessions import end_sessions, own_sessions
+from jobs.text import counted
 
 MOST_LATELY = 8
 # In the order in which roles get them.
@@ -41,6 +44,15 @@ def account(request: HttpRequest) -> HttpResponse:
         "role": role[0].upper() + role[1:],
         "is_nobody": not user.get_all_permissions(),
         "powers": [Power(words, user.has_perm(permission)) for permission, words in _WORDS],
+        "sessions": own_sessions(request),
         "lately": AuditEntry.objects.about("user", user.get_username())[:MOST_LATELY],
     }
     return render(request, "people/account.html", context)
+
+
+@require_POST
+def end_session(request: HttpRequest) -> HttpResponse:
+    """Of who calls: the session that is named, or all others."""
+    number = end_sessions(request, request.POST.get("session", ""))
+    messages.success(request, f"{counted(number, 'session')} ended." if number else "That session had ended already.")
+    return redirect("account")

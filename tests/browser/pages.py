@@ -56,7 +56,7 @@ PAGES: dict[str, str] = {
 SIGNED_OUT = {"login": "/login/"}
 # Routes that are no pages: they lead on, are asked by programs, or only take a POST.
 NO_PAGES = (
-    "home", "logout", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray", "metrics",
-    "job-log-news", "job-log-search", "job-log-raw", "job-log-gz", "tell-again", "export-audit",
+    "home", "logout", "end-session", "revoke-token", "openapi", "failures-feed", "workspace-feed", "badge", "cctray",
+    "metrics", "job-log-news", "job-log-search", "job-log-raw", "job-log-gz", "tell-again", "export-audit",
     "save-view", "delete-view", "job-provenance", "job-samples",
 )  # fmt: skip

@@ -108,6 +108,7 @@ TABLE: dict[str, Rule] = {
     "login": form(EVERYBODY),
     "logout": act(EVERYBODY),
     "account": page(SIGNED_IN),
+    "end-session": act(SIGNED_IN),
     "change-password": form(SIGNED_IN),
     "tokens": form(VIEWER),
     "revoke-token": act(VIEWER),
