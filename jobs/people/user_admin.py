@@ -7,6 +7,7 @@ themselves. A name stays, because the audit knows people by it.
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -22,6 +23,22 @@ admin.site.unregister([User, Group])
 _PERSON = ("first_name", "last_name", "email")
 
 
+class AddPersonForm(AdminUserCreationForm):
+    """Django's, in our words: its own speak of authentication backends."""
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        name, way, password, again = (
+            self.fields[each] for each in ("username", "usable_password", "password1", "password2")
+        )
+        name.label = "Name to sign in with"
+        name.help_text = "At most 150 letters, digits and @ . + - _. It stays: the audit knows people by it."
+        way.label, way.choices = "Signs in by", [("true", "password"), ("false", "single sign-on only")]
+        way.help_text = "Single sign-on opens only accounts without a password (docs/production.md)."
+        password.help_text = "At least 15 characters, no common password, not like the name. The person can change it."
+        again.label, again.help_text = "The same password again", ""
+
+
 @admin.register(User)
 class PersonAdmin(AuditedHistory, UserAdmin):
     list_display = ("username", "role", "first_name", "last_name", "is_active", "signs_in_by", "last_login")
@@ -29,6 +46,7 @@ class PersonAdmin(AuditedHistory, UserAdmin):
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
     object_kind, object_column = "user", "username"
+    add_form = AddPersonForm
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None):
         if obj is None:

@@ -37,6 +37,12 @@ def clock(at: datetime) -> str:
     return f"{at.astimezone(UTC):%H:%M}"
 
 
+def _moment(at: datetime) -> str:
+    """For browsers without scripts: of today only the time."""
+    is_today = at.date() == datetime.now(UTC).date()
+    return f"{at:%H:%M} UTC" if is_today else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
 @register.simple_tag
 def ago(at: datetime | None) -> str:
     """Ticks in the browser; without JavaScript the moment itself."""
@@ -45,7 +51,7 @@ def ago(at: datetime | None) -> str:
     at = at.astimezone(UTC)
     return format_html(
         '<relative-time datetime="{}" title="{}">{}</relative-time>',
-        f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M:%S} UTC", f"{at:%Y-%m-%d %H:%M:%S} UTC",
+        f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M:%S} UTC", _moment(at),
     )  # fmt: skip
 
 
@@ -58,14 +64,10 @@ def running_for(at: datetime | None, before: str = "", after: str = "") -> str:
     if at is None:
         return ""
     at = at.astimezone(UTC)
-    words = [format_html('<span class="only-js">{}</span>', f"{before} " if before else "")] if before else []
-    words.append(
-        format_html(
-            '<relative-time format="elapsed" datetime="{}" title="{}">{} {}</relative-time>',
-            f"{at:%Y-%m-%dT%H:%M:%SZ}", f"since {at:%Y-%m-%d %H:%M:%S} UTC", "at" if after == "ago" else "since",
-            f"{at:%Y-%m-%d %H:%M:%S} UTC",
-        )
+    begin = format_html('<span class="only-js">{} </span>', before) if before else ""
+    end = format_html('<span class="only-js"> {}</span>', after) if after else ""
+    return format_html(
+        '{}<relative-time format="elapsed" datetime="{}" title="{}">{} {}</relative-time>{}',
+        begin, f"{at:%Y-%m-%dT%H:%M:%SZ}", f"since {at:%Y-%m-%d %H:%M:%S} UTC", "at" if after == "ago" else "since",
+        _moment(at), end,
     )  # fmt: skip
-    if after:
-        words.append(format_html('<span class="only-js"> {}</span>', after))
-    return format_html("{}" * len(words), *words)

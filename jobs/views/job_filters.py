@@ -32,9 +32,7 @@ class JobFilters(forms.Form):
     workspace = forms.CharField(required=False, max_length=128)
     backend = forms.CharField(required=False, max_length=64)
     by = forms.CharField(required=False, max_length=255, label="Asked for by")
-    db = forms.ChoiceField(
-        required=False, choices={"": "With or without database", "1": "Needs the database"}, label="Database"
-    )
+    db = forms.ChoiceField(required=False, choices={"": "Database or not", "1": "Needs the database"}, label="Database")
     age = forms.ChoiceField(required=False, choices=_AGES)
     sort = forms.ChoiceField(required=False, choices=_SORTS)
     group = forms.ChoiceField(required=False, choices={"": "Flat", "request": "By request"})
