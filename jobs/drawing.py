@@ -11,6 +11,8 @@ from math import isfinite
 from jobs.models import Job, JobRequest
 
 MOST_BOXES, MOST_LINKS = 400, 1000
+# So many are also drawn one below the other, for phones, where a larger picture could not be read anyway.
+MOST_DOWN = 100
 _HEIGHT, _LETTER, _BESIDE, _LEAST, _MOST_LETTERS = 44.0, 8.4, 66.0, 180.0, 40
 _BETWEEN_COLUMNS, _BETWEEN_ROWS = 48.0, 16.0
 _NEEDED = (
@@ -73,7 +75,7 @@ class Drawing:
         return columns | {"links": [list(link) for link in self.links], "paths": self.paths}
 
     @classmethod
-    def read(cls, stored: dict, *, boxes: int, sizes: Sequence = ()) -> "Drawing":
+    def read(cls, stored: dict, *, boxes: int) -> "Drawing":
         """Raises ValueError, KeyError or TypeError unless it is a drawing of so many boxes."""
         links = [(int(begin), int(end)) for begin, end in stored["links"]]
         drawing = cls(_number(stored["width"]), _number(stored["height"]), [], links, [])
@@ -114,6 +116,26 @@ def layered(sizes: Sequence[tuple[float, float]], links: Sequence[tuple[int, int
         left += width + _BETWEEN_COLUMNS
     width = max(0.0, left - _BETWEEN_COLUMNS)
     return Drawing(width, height, centres, list(links), [_curve(sizes, centres, *link) for link in links])
+
+
+def one_below_the_other(sizes: Sequence[tuple[float, float]], links: Sequence[tuple[int, int]]) -> Drawing:
+    """For phones: no wider than the widest box and its lines, which go along the right of the boxes.
+
+    A line goes further out the more boxes it passes.
+    """
+    centres, place, top = [[0.0, 0.0] for _ in sizes], {}, 0.0
+    widest = max((width for width, _ in sizes), default=0.0)
+    for row, number in enumerate(number for column in _columns(len(sizes), links) for number in column):
+        centres[number], place[number] = [sizes[number][0] / 2, top + _HEIGHT / 2], row
+        top += _HEIGHT + _BETWEEN_ROWS
+    paths, furthest = [], 0.0
+    for begin, end in links:
+        (x1, y1), (x2, y2) = centres[begin], centres[end]
+        begin_x, end_x = x1 + sizes[begin][0] / 2, x2 + sizes[end][0] / 2
+        aside = max(begin_x, end_x) + min(12.0 + 6.0 * abs(place[end] - place[begin]), 60.0)
+        furthest = max(furthest, aside)
+        paths.append([[begin_x, y1], [aside, y1], [aside, y2], [end_x + 8, y2], [end_x, y2]])
+    return Drawing(max(widest, furthest), max(0.0, top - _BETWEEN_ROWS), centres, list(links), paths)
 
 
 def _columns(count: int, links: Sequence[tuple[int, int]]) -> list[list[int]]:

@@ -48,4 +48,4 @@ def ask_child(sizes: list[tuple[float, float]], links: list[tuple[int, int]], ch
     if len(done.stdout) > _MOST_ANSWER:
         raise ValueError("the answer is too long")
     answer = json.loads(done.stdout)
-    return Drawing.read({**answer, "links": links}, boxes=len(sizes), sizes=sizes)
+    return Drawing.read({**answer, "links": links}, boxes=len(sizes))

@@ -1,8 +1,11 @@
 """The timeline of a job, and what may not be written to it."""
 
+from collections.abc import Iterable
+from datetime import datetime
+
 from django.db import models
 
-from jobs.states import may_follow
+from jobs.states import CODES_OF, State, may_follow
 
 
 class InvalidTransition(Exception):
@@ -17,6 +20,24 @@ class StatusChangeQuerySet(models.QuerySet):
     def requests_changed_since(self, pk: int) -> set[int]:
         """Primary keys of the requests whose jobs have changes newer than that row."""
         return set(self.filter(pk__gt=pk).order_by().values_list("job__request", flat=True).distinct())
+
+    def several_runs(self, jobs: Iterable[int]) -> dict[int, list[tuple[datetime, datetime | None]]]:
+        """Of those jobs that have run more than once: when each run began and ended, None for one that goes on.
+
+        A run is an attempt, or a finalising again. Two queries.
+        """
+        running = CODES_OF[State.RUNNING]
+        begins = self.filter(job__in=list(jobs), to_code__in=running).exclude(from_code__in=running).order_by()
+        again = begins.values("job").annotate(number=models.Count("pk")).filter(number__gt=1).values_list("job")
+        found: dict[int, list[tuple[datetime, datetime | None]]] = {}
+        rows = self.filter(job__in=list(again.values_list("job", flat=True))).order_by("pk")
+        for job, before, after, at in rows.values_list("job", "from_code", "to_code", "at"):
+            runs = found.setdefault(job, [])
+            if after in running and before not in running:
+                runs.append((at, None))
+            elif before in running and after not in running and runs:
+                runs[-1] = (runs[-1][0], at)
+        return found
 
 
 class StatusChange(models.Model):

@@ -1,13 +1,13 @@
 """The pictures of a request: its jobs and what they wait for, and when each waited and ran. SVG without any style."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from jobs.drawing import MOST_BOXES, Box, Drawing, layered, links_of
+from jobs.drawing import MOST_BOXES, MOST_DOWN, Box, Drawing, layered, links_of, one_below_the_other
 from jobs.estimate import deciding_chain
 from jobs.levels import PRIVACY_LEVELS
-from jobs.models import Job, JobRequest
+from jobs.models import Job, JobRequest, StatusChange
 from jobs.templatetags.words import clock
 from jobs.text import duration_in_words
 
@@ -47,6 +47,9 @@ class Edge:
 
 @dataclass(frozen=True)
 class Picture:
+    """`name` tells several on one page apart."""
+
+    name: str
     width: int
     height: int
     nodes: list[Node]
@@ -57,12 +60,22 @@ class Picture:
         return self.width > _WIDEST_FITTING
 
 
-def picture_of(request: JobRequest, boxes: Sequence[Box]) -> Picture | None:
-    """None if there is nothing to tell, or too much to draw: then the table says all."""
+def pictures_of(request: JobRequest, boxes: Sequence[Box]) -> list[Picture]:
+    """From left to right, and of a smaller request also from top to bottom, for phones.
+
+    None of them if there is nothing to tell, or too much to draw: then the table says all.
+    """
     if not 1 < len(boxes) <= MOST_BOXES:
-        return None
+        return []
     links, sizes = links_of(boxes), [box.size for box in boxes]
-    drawing = _stored(request, boxes, links) or layered(sizes, links)
+    found = {"across": _stored(request, boxes, links) or layered(sizes, links)}
+    if len(boxes) <= MOST_DOWN:
+        found["down"] = one_below_the_other(sizes, links)
+    return [_picture(name, drawing, boxes) for name, drawing in found.items()]
+
+
+def _picture(name: str, drawing: Drawing, boxes: Sequence[Box]) -> Picture:
+    sizes = [box.size for box in boxes]
     nodes = [
         Node(box, round(x - width / 2 + _MARGIN, 1), round(y - height / 2 + _MARGIN, 1), width, height, when(box.job))
         for box, (x, y), (width, height) in zip(boxes, drawing.centres, sizes, strict=True)
@@ -72,7 +85,7 @@ def picture_of(request: JobRequest, boxes: Sequence[Box]) -> Picture | None:
         for (begin, end), points in zip(drawing.links, drawing.paths, strict=True)
         if points
     ]
-    return Picture(round(drawing.width + 2 * _MARGIN), round(drawing.height + 2 * _MARGIN), nodes, edges)
+    return Picture(name, round(drawing.width + 2 * _MARGIN), round(drawing.height + 2 * _MARGIN), nodes, edges)
 
 
 def _stored(request: JobRequest, boxes: Sequence[Box], links: list[tuple[int, int]]) -> Drawing | None:
@@ -100,14 +113,13 @@ def when(job: Job) -> str:
 
 @dataclass(frozen=True)
 class Bar:
-    """A job's row; the places are along the time axis, a width of 0 is not drawn."""
+    """A job's row; places are along the time axis, a width of 0 is not drawn. Each run is drawn over the waiting."""
 
     job: Job
     y: int
     waiting_x: float
     waiting_width: float
-    running_x: float
-    running_width: float
+    runs: list[tuple[float, float]]
     is_deciding: bool
     words: str
 
@@ -117,13 +129,14 @@ class Timeline:
     bars: list[Bar]
     ticks: list[tuple[float, str]]
     now_x: float | None
+    is_active: bool
     height: int
     width: int = _LABELS + _TIMES + 20
     labels: int = _LABELS
 
 
 def timeline_of(boxes: Sequence[Box], now: datetime) -> Timeline | None:
-    """The request's own jobs in their order; None if there are none, or too many."""
+    """The request's own jobs in their order; None if there are none, or too many. Two queries."""
     jobs = [box.job for box in boxes if not box.is_foreign]
     if not 0 < len(jobs) <= MOST_BOXES:
         return None
@@ -136,22 +149,40 @@ def timeline_of(boxes: Sequence[Box], now: datetime) -> Timeline | None:
         return round(_LABELS + _TIMES * min(1.0, max(0.0, (at - begin).total_seconds() / whole)), 1)
 
     chain = deciding_chain(jobs, {box.job.pk: box.needs for box in boxes}, now)
-    bars = [_bar(job, _TOP + row * _ROW, place, job.pk in chain, now) for row, job in enumerate(jobs)]
+    several = StatusChange.objects.several_runs(job.pk for job in jobs)
+    bars = [
+        _bar(job, _TOP + row * _ROW, place, several.get(job.pk) or _only_run(job), job.pk in chain, now)
+        for row, job in enumerate(jobs)
+    ]
     ticks = [_tick(begin + timedelta(seconds=whole * part / 5), whole, place) for part in range(6)]
-    return Timeline(bars, ticks, place(now) if is_active else None, _TOP + len(jobs) * _ROW + 8)
+    return Timeline(bars, ticks, place(now) if is_active else None, is_active, _TOP + len(jobs) * _ROW + 8)
 
 
-def _bar(job: Job, y: int, place, is_deciding: bool, now: datetime) -> Bar:
-    end = job.completed_at or now
-    began = job.started_at or end
-    waited, ran = max(began - job.created_at, timedelta()), max(end - began, timedelta())
-    how = f"ran {duration_in_words(ran)}" if job.started_at else "did not run"
-    words = f"waited {duration_in_words(waited)}, {how}"
-    if job.is_active:
-        words = words.replace(", did not run", " so far").replace(", ran", ", has run")
-    x, middle, last = place(job.created_at), place(began), place(end)
-    running = max(last - middle, 2.0) if job.started_at else 0.0
-    return Bar(job, y, x, max(0.0, middle - x), middle, running, is_deciding, words)
+Run = tuple[datetime, datetime | None]
+
+
+def _only_run(job: Job) -> list[Run]:
+    return [(job.started_at, job.completed_at)] if job.started_at else []
+
+
+def _bar(job: Job, y: int, place: Callable, runs: list[Run], is_deciding: bool, now: datetime) -> Bar:
+    spans = [(begin, max(begin, end or now)) for begin, end in runs]
+    last = job.completed_at or now
+    # Between two runs it waited as well; the runs are drawn over it.
+    waited_until = last if len(spans) > 1 or not spans else spans[0][0]
+    x, until = place(job.created_at), place(waited_until)
+    drawn = [(place(begin), round(max(place(end) - place(begin), 2.0), 1)) for begin, end in spans]
+    return Bar(job, y, x, max(0.0, until - x), drawn, is_deciding, _in_words(job, spans, last))
+
+
+def _in_words(job: Job, spans: list[tuple[datetime, datetime]], last: datetime) -> str:
+    """ "waited 3m, ran 39m", "waited 20m, has run 12m, in 2 attempts", "waited 5m so far"."""
+    ran = sum((end - begin for begin, end in spans), timedelta())
+    waited = f"waited {duration_in_words(max(last - job.created_at - ran, timedelta()))}"
+    if not spans:
+        return f"{waited} so far" if job.is_active else f"{waited}, did not run"
+    times = f", in {len(spans)} attempts" if len(spans) > 1 else ""
+    return f"{waited}, {'has run' if job.is_active else 'ran'} {duration_in_words(ran)}{times}"
 
 
 def _tick(at: datetime, whole: float, place) -> tuple[float, str]:

@@ -14,7 +14,7 @@ from jobs.people.log_views import note_view
 from jobs.views.live import BUSY_SECONDS, live_page
 from jobs.views.request_events import MOST_EVENTS, events_of
 from jobs.views.request_file import excerpt_of, file_page, known_faults, original_of
-from jobs.views.request_graph import picture_of, timeline_of
+from jobs.views.request_graph import pictures_of, timeline_of
 from jobs.views.request_head import Head, changed, left_over
 
 TABS = {
@@ -77,7 +77,7 @@ def _jobs(request: HttpRequest, job_request: JobRequest, head: Head) -> dict:
     start = (page - 1) * JOBS_PER_PAGE
     jobs = list(job_request.jobs.order_by("pk")[start : start + JOBS_PER_PAGE])
     return {
-        "picture": picture_of(job_request, boxes),
+        "pictures": pictures_of(job_request, boxes),
         "left": left_over(head, boxes),
         "jobs": jobs,
         "page": page,

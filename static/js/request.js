@@ -29,8 +29,8 @@ async function watch() {
   await asked;
 }
 
-function reached(start, from, to) {
-  const edges = [...document.querySelectorAll("#graph .edge")], found = new Set([start]), lines = new Set();
+function reached(picture, start, from, to) {
+  const edges = [...picture.querySelectorAll(".edge")], found = new Set([start]), lines = new Set();
   for (const job of found)
     for (const edge of edges)
       if (edge.dataset[from] === job) { found.add(edge.dataset[to]); lines.add(edge); }
@@ -43,10 +43,12 @@ function light(node) {
   graph.classList.toggle("has-lit", Boolean(node));
   graph.querySelectorAll(".is-lit").forEach((each) => each.classList.remove("is-lit"));
   if (!node) return;
+  // A narrow window has another picture than a wide one; each has all jobs.
+  const picture = node.closest(".graph-scroll");
   for (const way of [["begin", "end"], ["end", "begin"]]) {
-    const [jobs, lines] = reached(node.dataset.job, ...way);
+    const [jobs, lines] = reached(picture, node.dataset.job, ...way);
     lines.forEach((line) => line.classList.add("is-lit"));
-    jobs.forEach((job) => document.getElementById(`node-${job}`)?.classList.add("is-lit"));
+    jobs.forEach((job) => nodeIn(picture, job)?.classList.add("is-lit"));
   }
 }
 
@@ -62,10 +64,18 @@ function showSize() {
   button.dataset.next = fits ? "full" : "fit";
 }
 
+const nodeIn = (picture, job) => picture.querySelector(`.node[data-job="${job}"]`);
+const ARROWS = { across: ["ArrowLeft", "ArrowRight"], down: ["ArrowUp", "ArrowDown"] };
+
+function arrows(node) {
+  return node.closest(".graph-down") ? ARROWS.down : ARROWS.across;
+}
+
 function step(node, key) {
-  const [from, to] = key === "ArrowRight" ? ["begin", "end"] : ["end", "begin"];
-  const edge = [...document.querySelectorAll("#graph .edge")].find((each) => each.dataset[from] === node.dataset.job);
-  if (edge) document.getElementById(`node-${edge.dataset[to]}`)?.focus();
+  const [from, to] = key === arrows(node)[1] ? ["begin", "end"] : ["end", "begin"];
+  const picture = node.closest(".graph-scroll");
+  const edge = [...picture.querySelectorAll(".edge")].find((each) => each.dataset[from] === node.dataset.job);
+  if (edge) nodeIn(picture, edge.dataset[to])?.focus();
 }
 
 // Keys that go through the table of jobs: the link that has the focus is where one is; Enter opens it.
@@ -102,7 +112,7 @@ document.addEventListener("focusin", (event) => light(nodeOf(event)));
 document.addEventListener("focusout", (event) => nodeOf(event) && light(null));
 document.addEventListener("keydown", (event) => {
   const node = nodeOf(event);
-  if (node && (event.key === "ArrowRight" || event.key === "ArrowLeft")) {
+  if (node && arrows(node).includes(event.key)) {
     event.preventDefault();
     step(node, event.key);
   }

@@ -129,11 +129,11 @@ def test_the_picture_of_a_request_lights_what_belongs_to_a_job_and_is_walked_by_
     )
     begin = ends[0][0]
     after = next(end for start, end in ends if start == begin)
-    page.locator(f"#node-{begin}").focus()
+    page.locator(f"#across-{begin}").focus()
     expect(page.locator("#graph")).to_have_class(re.compile("has-lit"))
-    expect(page.locator(f"#node-{after}")).to_have_class(re.compile("is-lit"))
+    expect(page.locator(f"#across-{after}")).to_have_class(re.compile("is-lit"))
     page.keyboard.press("ArrowRight")
-    expect(page.locator(f"#node-{after}")).to_be_focused()
+    expect(page.locator(f"#across-{after}")).to_be_focused()
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#graph .node:focus")).to_have_count(1)
     page.locator("#search").focus()
@@ -161,3 +161,36 @@ def test_whoever_asked_to_be_told_hears_of_the_end_on_another_page(visit, served
     served_by.change(f"{sql} request_id = (SELECT id FROM jobs_jobrequest WHERE identifier = ?)", names.WAITS)
     expect(page.locator("#toasts")).to_contain_text("A request has ended", timeout=30_000)
     assert page.evaluate("localStorage.getItem('told-when-they-end')") == "{}"
+
+
+def test_pointing_at_a_job_of_the_picture_lights_what_belongs_to_it(visit):
+    page = visit("operator").open(f"/r/{names.FAILS}/")
+    page.locator("#graph .graph-across .node").first.hover()
+    expect(page.locator("#graph")).to_have_class(re.compile("has-lit"))
+    expect(page.locator("#graph .graph-across .node.is-lit").first).to_be_visible()
+    page.mouse.move(5, 5)
+    expect(page.locator("#graph")).not_to_have_class(re.compile("has-lit"))
+
+
+def test_on_a_phone_the_picture_goes_from_top_to_bottom_and_needs_no_scrolling_sideways(visit):
+    page = visit("operator", viewport={"width": 390, "height": 800}).open(f"/r/{names.FAILS}/")
+    expect(page.locator("#graph .graph-across")).to_be_hidden()
+    down = page.locator("#graph .graph-down")
+    expect(down).to_be_visible()
+    assert down.evaluate("box => box.scrollWidth <= box.clientWidth")
+    begin, after = down.locator(".edge").first.evaluate("edge => [edge.dataset.begin, edge.dataset.end]")
+    page.locator(f"#down-{begin}").focus()
+    expect(page.locator(f"#down-{after}")).to_have_class(re.compile("is-lit"))
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(f"#down-{after}")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#graph .graph-down .node:focus")).to_have_count(1)
+
+
+def test_title_and_icon_of_a_request_tell_how_it_stands(visit):
+    failed = visit("operator").open(f"/r/{names.FAILS}/")
+    expect(failed).to_have_title(re.compile("5/9"))
+    icon = failed.locator("link[rel=icon]")
+    expect(icon).to_have_attribute("href", re.compile("b3261e"))
+    runs = visit("operator").open(f"/r/{names.RUNS}/")
+    expect(runs.locator("link[rel=icon]")).to_have_attribute("href", re.compile("0b5cad"))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jobs import graph
-from jobs.drawing import MOST_BOXES, Drawing, boxes_of, layered, links_of
+from jobs.drawing import MOST_BOXES, Drawing, boxes_of, layered, links_of, one_below_the_other
 from jobs.states import StatusCode
 from tests.factories import make_job, make_request
 
@@ -32,6 +32,20 @@ def test_what_is_needed_stands_left_of_what_needs_it(how):
     assert is_apart(drawing)
     assert len(drawing.paths) == 4
     assert all(0 <= x <= drawing.width and 0 <= y <= drawing.height for x, y in drawing.centres)
+
+
+def test_for_phones_what_is_needed_stands_above_what_needs_it_and_nothing_is_wide():
+    drawing = one_below_the_other(SIZES, DIAMOND)
+    assert all(drawing.centres[begin][1] < drawing.centres[end][1] for begin, end in DIAMOND)
+    assert is_apart(drawing)
+    points = [point for path in drawing.paths for point in path] + drawing.centres
+    assert all(0 <= x <= drawing.width and 0 <= y <= drawing.height for x, y in points)
+    assert drawing.width <= SIZES[0][0] + 60
+
+
+def test_for_phones_a_circle_and_nothing_are_drawn_too():
+    assert is_apart(one_below_the_other(SIZES, [(0, 1), (1, 0), (2, 3)]))
+    assert one_below_the_other([], []).centres == []
 
 
 def test_a_circle_is_drawn_all_the_same():

@@ -1,5 +1,6 @@
 """The page of a request: how it stands, what failed first, pictures, the file; at a fixed cost, whatever names say."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs.models import AuditEntry, Delivery, JobRequest, ProjectFile
+from jobs.models import AuditEntry, Delivery, JobRequest, ProjectFile, StatusChange
 from jobs.people.roles import OPERATOR, VIEWER
 from jobs.states import StatusCode
 from jobs.views.request_page import TABS
@@ -104,7 +105,8 @@ def test_the_picture_links_each_job_and_tells_its_state_in_words():
     request = chain(C.SUCCEEDED, C.EXECUTING)
     text = page(request)
     for job in request.jobs.all():
-        assert f'id="node-{job.pk}" data-job="{job.pk}" href="{reverse("job", args=[job.identifier])}"' in text
+        for way in ("across", "down"):
+            assert f'id="{way}-{job.pk}" data-job="{job.pk}" href="{reverse("job", args=[job.identifier])}"' in text
     assert 'aria-label="step_1: running' in text
     assert 'class="edge"' in text
 
@@ -132,7 +134,7 @@ def test_a_job_of_another_request_is_drawn_as_such():
 )
 def test_a_stored_graph_that_does_not_fit_is_drawn_anew(graph):
     request = chain(C.SUCCEEDED, C.EXECUTING, request=make_request(graph=graph))
-    assert page(request).count('class="edge"') == 1
+    assert page(request).count('class="edge"') == 2  # once in each of the two pictures
 
 
 def test_above_the_most_there_is_no_picture_but_every_job_is_listed(monkeypatch):
@@ -300,6 +302,28 @@ def test_what_can_be_done_is_offered_to_who_may_do_it():
     again = client_of(OPERATOR).get(reverse("retry-jobs"), {"request": request.identifier}).context["named"]
     assert (asked, again) == (running.identifier, failed.identifier)
     assert "/jobs/cancel/" not in page(request, role=VIEWER)
+
+
+def test_each_attempt_is_a_bar_of_its_own_in_the_timeline():
+    request = make_request()
+    began = NOW - timedelta(minutes=30)
+    job = make_job(C.EXECUTING, request=request, created_at=began, started_at=began, attempt=2)
+    steps = (
+        ("", C.CREATED, 0), (C.CREATED, C.INITIATED, 5), (C.INITIATED, C.EXECUTING, 6),
+        (C.EXECUTING, C.WAITING_ON_NEW_TASK, 10), (C.WAITING_ON_NEW_TASK, C.INITIATED, 20),
+        (C.INITIATED, C.EXECUTING, 21),
+    )  # fmt: skip
+    for before, after, minute in steps:
+        at = began + timedelta(minutes=minute)
+        StatusChange.objects.create(job=job, from_code=before, to_code=after, actor="runner", at=at)
+    text = page(request, "timeline")
+    assert text.count('class="ran ended"') == 1 and text.count('class="ran"') == 1
+    assert re.search(r"waited 15m( \d+s)?, has run 15m( \d+s)?, in 2 attempts", text)
+
+
+def test_the_legend_says_what_bold_means_while_it_goes_on_and_afterwards():
+    assert "that the rest waits for longest" in page(chain(C.SUCCEEDED, C.EXECUTING), "timeline")
+    assert "that decided when it ended" in page(chain(C.SUCCEEDED, C.SUCCEEDED), "timeline")
 
 
 def test_the_chain_that_decided_is_bold_in_the_timeline():
