@@ -1,6 +1,7 @@
 """Questions of the request and workspace pages that look at more than one request, each at bounded cost."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 
 from django.db import connection
 from django.db.models import Count, Max, Q, Sum
@@ -38,16 +39,27 @@ def _failed(request: JobRequest) -> list[int]:
     return [pk for pk, state in rows if state == State.FAILED][:500]
 
 
-def identifiers_by_wish(request: JobRequest) -> tuple[list[str], list[str]]:
-    """Of the request's jobs those that could be cancelled, and those that could be tried again."""
-    rows = request.jobs.order_by("pk").values_list("identifier", "state", "stop_request")
-    cancellable, failed = [], []
-    for identifier, state, stop in rows:
+@dataclass(frozen=True)
+class ByWish:
+    """Identifiers of a request's jobs that could be cancelled, that failed, and all of them if none is active."""
+
+    cancellable: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
+
+
+def identifiers_by_wish(request: JobRequest) -> ByWish:
+    """What could be asked for the request's jobs. One query."""
+    found = ByWish()
+    is_active = False
+    for identifier, state, stop in request.jobs.order_by("pk").values_list("identifier", "state", "stop_request"):
+        found.whole.append(identifier)
+        is_active = is_active or state in ACTIVE_STATES
         if state in ACTIVE_STATES and not stop:
-            cancellable.append(identifier)
+            found.cancellable.append(identifier)
         elif state == State.FAILED:
-            failed.append(identifier)
-    return cancellable, failed
+            found.failed.append(identifier)
+    return replace(found, whole=[]) if is_active else found
 
 
 def last_success_before(request: JobRequest) -> JobRequest | None:

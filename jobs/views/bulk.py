@@ -18,7 +18,7 @@ from jobs.asking import LONGEST_REASON, MOST_AT_ONCE, Result
 from jobs.consequences import CANCEL, KILL, MOST_BEHIND, MOST_SHOWN, RETRY, consequences
 from jobs.models import JobRequest, Who
 from jobs.models.job_list import matching
-from jobs.models.request_history import identifiers_by_wish
+from jobs.models.request_history import ByWish, identifiers_by_wish
 from jobs.people.access import allowed, who
 from jobs.views.job_filters import filters_of
 
@@ -75,11 +75,12 @@ def _answer(request: HttpRequest, verb: str, do: Callable[[list[str], Who, str, 
     return render(request, "jobs/bulk.html", context, status=400 if form.is_bound else 200)
 
 
-def _of_request(identifier: str, verb: str) -> list[str]:
-    """The request's jobs that can be stopped, or that failed; only the first page is told of a request."""
+def _of_request(identifier: str, verb: str, *, is_whole: bool) -> list[str]:
+    """The request's jobs that can be stopped, that failed, or all; only the first page is told of a request."""
     asked = JobRequest.objects.filter(identifier=identifier).only("pk").first()
-    active, failed = identifiers_by_wish(asked) if asked else ([], [])
-    return (failed if verb == RETRY else active)[:MOST_AT_ONCE]
+    found = identifiers_by_wish(asked) if asked else ByWish()
+    chosen = found.cancellable if verb != RETRY else found.whole if is_whole else found.failed
+    return chosen[:MOST_AT_ONCE]
 
 
 def _done(verb: str, results: list[Result], new: list[JobRequest]) -> dict:
@@ -101,7 +102,7 @@ def _named(request: HttpRequest, verb: str) -> list[str]:
     """Identifiers, from the boxes that are ticked, from the list that the first page froze, or all that match."""
     words = request.POST if request.method == "POST" else request.GET
     if request.method != "POST" and "request" in words:
-        return _of_request(words["request"].replace("\0", ""), verb)
+        return _of_request(words["request"].replace("\0", ""), verb, is_whole="whole" in words)
     if words.get("all"):
         return matching(filters_of(QueryDict(words.get("filters", "")[:4096])).wanted, MOST_AT_ONCE)
     named = [*words.getlist("job"), *words.get("jobs", "").split()]

@@ -15,7 +15,7 @@ from jobs.drawing import MOST_BOXES, Box
 from jobs.durations import typical_seconds
 from jobs.estimate import seconds_left
 from jobs.models import AuditEntry, Delivery, Job, JobRequest
-from jobs.models.request_history import identifiers_by_wish, last_success_before, tally
+from jobs.models.request_history import ByWish, identifiers_by_wish, last_success_before, tally
 from jobs.states import State
 from jobs.text import duration_in_words
 
@@ -53,6 +53,7 @@ class Head:
     numbers: dict[str, int]
     cancellable: int
     retriable: int
+    repeatable: int
     before: JobRequest | None
 
     @classmethod
@@ -60,12 +61,13 @@ class Head:
         """Four queries, less for a request without jobs."""
         numbers = tally(request)
         may = numbers and (user.has_perm("jobs.cancel_job") or user.has_perm("jobs.retry_job"))
-        cancellable, retriable = identifiers_by_wish(request) if may else ([], [])
+        found = identifiers_by_wish(request) if may else ByWish()
         return cls(
             request,
             numbers,
-            len(cancellable) if user.has_perm("jobs.cancel_job") else 0,
-            len(retriable) if user.has_perm("jobs.retry_job") else 0,
+            len(found.cancellable) if user.has_perm("jobs.cancel_job") else 0,
+            len(found.failed) if user.has_perm("jobs.retry_job") else 0,
+            len(found.whole) if user.has_perm("jobs.retry_job") else 0,
             last_success_before(request),
         )
 
@@ -163,9 +165,14 @@ class Head:
     def retry_link(self) -> str:
         return self._address_of("retry-jobs") if self.retriable else ""
 
-    def _address_of(self, name: str) -> str:
+    @property
+    def repeat_link(self) -> str:
+        """Where everything has failed, retrying that is the same."""
+        return self._address_of("retry-jobs", whole="1") if self.repeatable > self.retriable else ""
+
+    def _address_of(self, name: str, **more: str) -> str:
         """Of the page that asks about all such jobs of the request, as they are when it is opened."""
-        return f"{reverse(name)}?{urlencode({'request': self.request.identifier})}"
+        return f"{reverse(name)}?{urlencode({'request': self.request.identifier, **more})}"
 
 
 _BECAME = {

@@ -99,17 +99,19 @@ for (const button of document.querySelectorAll("[data-row]")) button.addEventLis
 // Rows that come while somebody reads further down, or selects, wait until they are asked for.
 function hold() {
   const isReading = scrollY > 120 || selected.size > 0 || cursor;
-  const isPartOfGroup = document.querySelector("#jobs-table .group");
   for (const row of rows())
-    if (!known.has(row.id) && isReading && !isPartOfGroup) row.hidden = true;
+    if (!known.has(row.id) && isReading) row.hidden = true;
     else known.add(row.id);
+  // A request whose jobs are all held is held with them.
+  for (const group of document.querySelectorAll("#jobs-table tbody"))
+    group.hidden = !group.querySelector("tr[data-pk]:not([hidden])");
   const held = document.querySelectorAll("#jobs-table tr[data-pk][hidden]").length;
   byId("newer").hidden = !held;
   byId("newer-count").textContent = held;
 }
 
 function showNewer() {
-  for (const row of document.querySelectorAll("#jobs-table tr[data-pk][hidden]")) row.hidden = false;
+  for (const held of document.querySelectorAll("#jobs-table [hidden]:is(tbody, tr)")) held.hidden = false;
   byId("newer").hidden = true;
   known = new Set(rows().map((row) => row.id));
   scrollTo({ top: 0 });

@@ -146,3 +146,17 @@ HIDE = """Object.defineProperty(document, "hidden", {configurable: true, get: ()
 document.dispatchEvent(new Event("visibilitychange"));"""
 SHOW = """Object.defineProperty(document, "hidden", {configurable: true, get: () => false});
 document.dispatchEvent(new Event("visibilitychange"));"""
+
+
+@pytest.mark.parametrize("grouping", ["", "?group=request"])
+def test_rows_that_come_later_do_not_push_what_one_selects_until_they_are_asked_for(visit, own_site, study, grouping):
+    study("first")
+    page = visit("operator").open(f"/jobs/{grouping}")
+    table = page.locator("#jobs-table")
+    table.get_by_label(re.compile("Select extract")).check()
+    study("second")
+    expect(page.locator("#newer")).to_contain_text("2 newer")
+    expect(table.locator("tr:visible", has_text="second")).to_have_count(0)
+    page.get_by_role("button", name=re.compile("2 newer")).click()
+    expect(table.locator("tr[data-pk]:visible", has_text="second")).to_have_count(2)
+    expect(table.get_by_label(re.compile("Select extract of first"))).to_be_checked()

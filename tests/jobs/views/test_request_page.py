@@ -334,3 +334,20 @@ def test_the_chain_that_decided_is_bold_in_the_timeline():
 
 def test_an_unknown_request_is_404():
     assert client_of(VIEWER).get(reverse("request", args=["nobody"])).status_code == 404
+
+
+def test_all_jobs_of_a_finished_request_are_run_again_after_a_page_that_says_so():
+    request = chain(C.SUCCEEDED, C.NONZERO_EXIT)
+    text = page(request)
+    assert "Retry 1 failed…" in text and "Run all 2 again…" in text
+    link = re.search(r'href="([^"]*whole=1)"', text)[1].replace("&amp;", "&")
+    asked = client_of(OPERATOR).get(link).content.decode()
+    assert "Retry 2 jobs in 1 request?" in asked and "2 will run again, in 1 new request" in asked
+    assert "Run all" not in page(request, role=VIEWER)
+
+
+def test_a_request_that_goes_on_is_not_run_again_as_a_whole():
+    request = chain(C.SUCCEEDED, C.EXECUTING)
+    assert "Run all" not in page(request)
+    answer = client_of(OPERATOR).get(reverse("retry-jobs"), {"request": request.identifier, "whole": "1"})
+    assert answer.status_code == 302  # nothing was chosen
