@@ -6,7 +6,7 @@ is not of the expected kind counts as not said. Reads the database once, asks no
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
@@ -33,6 +33,7 @@ MOST_TEXT = 300
 _MOST_COUNT = 10**12
 _MOST_SIZE = 10**18
 _MOST_LISTED = 20
+_MOST_TIMES = 1000
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,22 @@ class Disk:
     total: int = 0
     least: int = 0
     error: str = ""
+    # What was free at that time, at most a day ago; no time if it is not known.
+    then_at: datetime | None = None
+    then_free: int = 0
+
+    @property
+    def grown(self) -> int:
+        """By so much more is used than then; negative if less is."""
+        return self.then_free - self.free
+
+    @property
+    def full_in(self) -> timedelta | None:
+        """When it is full if it goes on like that; None if it does not fill, or not in a time that counts."""
+        if not (self.then_at and self.at and self.grown > 0 and self.at > self.then_at):
+            return None
+        times = max(0, self.free - self.least) / self.grown
+        return (self.at - self.then_at) * times if times < _MOST_TIMES else None
 
     @property
     def used(self) -> int:
@@ -144,6 +161,15 @@ class Run(Sign):
         return [_disk(each) for each in _mappings(self.detail.get("disks"))]
 
     @property
+    def git_copies(self) -> tuple[datetime | None, int, int] | None:
+        """When they were looked at, how many copies of repositories there are, and how many bytes they take."""
+        said = self.detail.get("git_copies")
+        if not isinstance(said, dict):
+            return None
+        size = _count(said.get("bytes"), _MOST_SIZE)
+        return _time(said.get("at")), _count(said.get("copies")) or 0, size or 0
+
+    @property
     def slots(self) -> list[Slots]:
         pools = self.detail.get("slots")
         found = pools.items() if isinstance(pools, dict) else ()
@@ -189,10 +215,10 @@ class Signs:
 
 
 def _disk(said: Mapping) -> Disk:
-    sizes = {key: min(_MOST_SIZE, _count(said.get(key), _MOST_SIZE) or 0) for key in ("free", "total", "least")}
-    return Disk(
-        _sentence(said.get("name")) or "", _time(said.get("at")), error=_sentence(said.get("error")) or "", **sizes
-    )
+    keys = ("free", "total", "least", "then_free")
+    sizes = {key: min(_MOST_SIZE, _count(said.get(key), _MOST_SIZE) or 0) for key in keys}
+    times = {"at": _time(said.get("at")), "then_at": _time(said.get("then_at"))}
+    return Disk(_sentence(said.get("name")) or "", **times, error=_sentence(said.get("error")) or "", **sizes)
 
 
 def _mappings(value: object) -> Iterator[Mapping]:

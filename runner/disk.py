@@ -10,12 +10,14 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from django.utils import timezone
 
 from jobs.text import listed, size_in_words
 from jobs.wire import moment
+from runner.disk_history import EVERY, DiskHistory, size_of_copies
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +31,11 @@ _PART_OF_A_SMALL_DISK = 20
 class DiskWatch:
     """Looks now and then until it is closed. `folders`: what people call it -> a folder on that disk."""
 
-    def __init__(self, folders: Mapping[str, Path], least_free_bytes: int):
-        self._folders, self._least_free_bytes = folders, least_free_bytes
+    def __init__(self, folders: Mapping[str, Path], least_free_bytes: int, git_folder: Path | None = None):
+        self._folders, self._least_free_bytes, self._git_folder = folders, least_free_bytes, git_folder
+        self._history = DiskHistory()
+        self._copies: dict | None = None
+        self._copies_at = 0.0
         self._why = ""
         self._found: dict[str, dict] = {}
         self._unknown: dict[str, str] = {}  # disk -> why its free space is not known
@@ -54,6 +59,10 @@ class DiskWatch:
         or the `error`."""
         return [{"name": name, **self._found[name]} for name in self._folders if name in self._found]
 
+    def git_copies(self) -> dict | None:
+        """For the pages: `at`, `copies` and `bytes` of the repositories' copies, looked at once an hour."""
+        return self._copies
+
     def close(self) -> None:
         """A look that hangs is left to itself: its thread is a daemon."""
         self._end.set()
@@ -64,6 +73,7 @@ class DiskWatch:
             self._look_began = time.monotonic()
             why = self._look()
             self._look_began = None
+            self._measure_copies()
             if why != self._why:
                 log.log(
                     logging.WARNING if why else logging.INFO, "%s", why or "there is enough room on all disks again"
@@ -75,7 +85,8 @@ class DiskWatch:
         """Why no job may start; all disks are looked at, for the pages, and the first one that is full is told."""
         full = ""
         for name, folder in self._folders.items():
-            at = moment(timezone.now())
+            now = timezone.now()
+            at = moment(now)
             try:
                 disk = os.statvfs(_existing(folder))
             except OSError as error:
@@ -85,13 +96,25 @@ class DiskWatch:
             self._note(name, "")
             total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
             least = min(self._least_free_bytes, total // _PART_OF_A_SMALL_DISK)
-            self._found[name] = {"at": at, "free": free, "total": total, "least": least}
+            self._found[name] = {"at": at, "free": free, "total": total, "least": least} | self._since(name, now, free)
             if free < least and not full:
                 full = (
                     f"Waiting for disk space: less than {size_in_words(least)} is free for {name}. "
                     "An operator has to free space; the job then starts by itself."
                 )
         return full
+
+    def _since(self, name: str, now: datetime, free: int) -> dict:
+        self._history.note(name, now, free)
+        earlier = self._history.earlier(name, now)
+        return {"then_at": moment(earlier[0]), "then_free": earlier[1]} if earlier else {}
+
+    def _measure_copies(self) -> None:
+        if self._git_folder is None or (self._copies_at and time.monotonic() - self._copies_at < EVERY.total_seconds()):
+            return
+        self._copies_at = time.monotonic()
+        found = size_of_copies(self._git_folder)
+        self._copies = {"at": moment(timezone.now()), **found} if found else None
 
     def _note(self, name: str, unknown: str) -> None:
         """Log when it changes whether the free space of a disk is known, not at each look."""

@@ -71,7 +71,7 @@ class Runner:
         self._work: dict[int, _Work] = {}
         self._last_beat = self._last_touch = 0.0
         self._engine = EngineView(executor, self.wake.set)
-        self._disks = DiskWatch(_folders(), settings.MIN_FREE_DISK_BYTES)
+        self._disks = DiskWatch(_folders(), settings.MIN_FREE_DISK_BYTES, settings.GIT_REPO_DIR)
         self._room, self._held = None, {}
         self._engine_watch, self._sampler = EngineWatch(executor), Sampler(executor)
         self._report = Report(self._engine, self._engine_watch, self._disks)

@@ -42,4 +42,5 @@ class Report:
             "slots": room.slots() if room else {},
             "why_held": {pool: clean(hold.message, _MOST_TEXT) for pool, hold in held.items()},
             "disks": self._disks.report(),
+            "git_copies": self._disks.git_copies(),
         }

@@ -23,13 +23,14 @@ from jobs.problems import (
 )
 from jobs.signs import Answer, Disk, Run, Sign, Signs, Sync
 from jobs.system.queue import Queue
-from jobs.text import size_in_words
+from jobs.text import counted, duration_in_words, size_in_words
 from jobs.version import version
 
 OK, WARN, BAD, OFF = "ok", "warn", "bad", "off"
 SLOW_TURN_MS, SLOW_ENGINE_MS, SLOW_SERVER_MS = 1000, 2000, 10_000
 LARGE_WAL_BYTES = 512 * 1024**2
 LONG_WAIT = timedelta(hours=4)
+FORETOLD = timedelta(days=14)  # that a disk fills
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def checks(signs: Signs, problems: list[Problem], queue: Queue) -> list[Check]:
         *_runner(signs.run, found),
         *_engine(signs.run, found),
         *_disks(signs.run),
+        *_git_copies(signs.run),
         *_sync(signs.sync, found),
         _queue(queue),
         *_this_process(signs),
@@ -113,10 +115,31 @@ def _disk(disk: Disk) -> Check:
         )
     state = BAD if disk.is_full else WARN if disk.is_nearly_full else OK
     return Check(
-        name, state, f"{size_in_words(disk.free)} free of {size_in_words(disk.total)}",
+        name, state, f"{size_in_words(disk.free)} free of {size_in_words(disk.total)}{_growth(disk)}",
         f"{size_in_words(disk.least)} free", at=disk.at, disk=disk,
         what="Free space. Below the limit no new job starts; those that run are finished, and the others start alone.",
     )  # fmt: skip
+
+
+def _growth(disk: Disk) -> str:
+    """ "; 4.2 GiB more used than 24h ago, full in about 3 days": the second part only if that is near."""
+    if disk.then_at is None or disk.at is None:
+        return ""
+    ago = duration_in_words(timedelta(hours=round((disk.at - disk.then_at).total_seconds() / 3600)))
+    if abs(disk.grown) < disk.total / 1000:
+        return f"; as {ago} ago"
+    words = f"; {size_in_words(abs(disk.grown))} {'more' if disk.grown > 0 else 'less'} used than {ago} ago"
+    soon = disk.full_in
+    if soon is None or soon > FORETOLD:
+        return words
+    hours = round(soon.total_seconds() / 3600)
+    return f"{words}, full in about {counted(hours, 'hour') if hours < 48 else counted(round(hours / 24), 'day')}"
+
+
+def _git_copies(run: Run) -> Iterator[Check]:
+    if run.is_fresh and (found := run.git_copies):
+        at, copies, size = found
+        yield Check("Copies of repositories", OK, f"{copies:,}, {size_in_words(size)}", at=at)
 
 
 def _sync(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:

@@ -3,15 +3,18 @@
 import errno
 import os
 import threading
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from django.utils import timezone
 
 from jobs.models import Job
 from jobs.states import StatusCode
 from runner import disk
 from runner.disk import DiskWatch
+from runner.disk_history import DiskHistory, size_of_copies
 from runner.executors.fake import FakeExecutor, FakeRun
 from runner.loop import Runner
 from tests.factories import make_job
@@ -130,3 +133,40 @@ def test_jobs_wait_for_room_while_those_that_run_are_finished(free):
         )
     finally:
         runner.close()
+
+
+def test_the_oldest_reading_of_the_last_day_is_told_once_it_is_an_hour_old():
+    history, begin = DiskHistory(), timezone.now()
+    for hour in range(30):
+        history.note("work", begin + timedelta(hours=hour), 1000 - hour)
+        history.note("work", begin + timedelta(hours=hour, minutes=30), 5)  # within the hour: not kept
+    assert history.earlier("work", begin + timedelta(hours=29)) == (begin + timedelta(hours=5), 995)
+    assert history.earlier("other", begin) is None
+
+
+def test_a_reading_that_is_too_young_or_lies_ahead_tells_nothing():
+    history, begin = DiskHistory(), timezone.now()
+    history.note("work", begin, 7)
+    assert history.earlier("work", begin + timedelta(minutes=59)) is None
+    history.note("work", begin - timedelta(days=1), 9)
+    assert history.earlier("work", begin) == (begin - timedelta(days=1), 9)
+
+
+def test_the_copies_of_repositories_are_counted_without_following_links(tmp_path):
+    for name in ("one.git", "two.git"):
+        (tmp_path / "copies" / name / "objects").mkdir(parents=True)
+        (tmp_path / "copies" / name / "objects" / "pack").write_bytes(os.urandom(50_000))
+    (tmp_path / "copies" / "lock").write_bytes(b"x")
+    (tmp_path / "copies" / "link").symlink_to("/usr", target_is_directory=True)
+    (tmp_path / "copies" / "one.git" / "all").symlink_to("/usr", target_is_directory=True)
+    found = size_of_copies(tmp_path / "copies")
+    assert found["copies"] == 2 and 100_000 <= found["bytes"] < 400_000
+    assert size_of_copies(tmp_path / "nowhere") is None
+
+
+def test_what_pages_are_told_of_disks_comes_with_the_copies(tmp_path, free):
+    (tmp_path / "copies" / "one.git").mkdir(parents=True)
+    watch = DiskWatch({"work": tmp_path}, 1, tmp_path / "copies")
+    wait_until(watch.git_copies, what="the size of the copies")
+    assert watch.git_copies()["copies"] == 1
+    watch.close()

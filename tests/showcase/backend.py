@@ -42,14 +42,23 @@ def beat() -> None:
     answers = [{"at": moment(now - timedelta(seconds=5 * n)), "ms": 18.0 + n % 7} for n in range(20, 0, -1)]
     since = {"started_at": moment(now - timedelta(hours=31)), "version": version()}
     disks = [
-        {"name": name, "at": moment(now), "free": free * 10**9, "total": 2000 * 10**9, "least": 2 * 2**30}
-        for name, free in (("work", 412), ("high privacy", 811), ("medium privacy", 1730))
+        {
+            "name": name,
+            "at": moment(now),
+            "free": free * 10**9,
+            "total": 2000 * 10**9,
+            "least": 2 * 2**30,
+            "then_at": moment(now - timedelta(hours=24)),
+            "then_free": then * 10**9,
+        }
+        for name, free, then in (("work", 412, 470), ("high privacy", 811, 816), ("medium privacy", 1730, 1730))
     ]
     slots = {"workers": {"used": 3.0, "limit": 4}, "database workers": {"used": 2.0, "limit": 2}}
     engine = {"engine": "Docker 28.5.1 on Debian 13", "engine_answers": answers, "engine_unavailable_since": None}
     Heartbeat.beat(
         "run", **since, **engine, pid=4711, host="tre-runner-1", tick_ms=11.4, list_ms=6.2, slots=slots,
         why_held={"database workers": "2 of 2 database workers are busy."}, disks=disks,
+        git_copies={"at": moment(now), "copies": 14, "bytes": 3 * 10**9},
     )  # fmt: skip
     Heartbeat.beat(
         "sync", **since, last_poll_at=moment(now), last_post_at=moment(now), polls=answers, poll_failures=0,

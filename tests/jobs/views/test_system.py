@@ -109,6 +109,27 @@ def test_a_disk_is_looked_at_before_it_is_full():
     assert check("Disk: high privacy storage").state == BAD
 
 
+@pytest.mark.parametrize(
+    ("then", "hours", "words"),
+    [
+        (30 * GIB, 24, "; 10.0 GiB more used than 1d ago, full in about 43 hours"),
+        (20 * GIB + GIB, 24, "; 1.0 GiB more used than 1d ago"),
+        (15 * GIB, 6, "; 5.0 GiB less used than 6h ago"),
+        (20 * GIB, 3, "; as 3h ago"),
+    ],
+)
+def test_a_disk_says_how_it_has_changed_and_when_it_will_be_full(then, hours, words):
+    now = timezone.now()
+    grown = {"at": moment(now), "free": 20 * GIB, "total": 100 * GIB, "least": 2 * GIB}
+    all_well(disks=[DISK | grown | {"then_at": moment(now - timedelta(hours=hours)), "then_free": then}])
+    assert check("Disk: high privacy storage").value == f"20.0 GiB free of 100.0 GiB{words}"
+
+
+def test_the_room_that_copies_of_repositories_take_is_told():
+    all_well(git_copies={"at": moment(timezone.now()), "copies": 12, "bytes": 3 * GIB})
+    assert check("Copies of repositories").value == "12, 3.0 GiB"
+
+
 def test_the_engine_is_wrong_when_it_is_silent_for_a_minute():
     all_well(engine_unavailable_since=ago(seconds=20).timestamp())
     assert check("Docker engine").state == WARN
@@ -185,8 +206,26 @@ HOSTILE = ["<script>alert(1)</script>", {"a": 1}, [1], None, True, -1, 10**400, 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: type(value).__name__)
 def test_a_sign_of_life_that_makes_no_sense_breaks_nothing(value):
-    keys = ("pid", "host", "tick_ms", "engine", "engine_answers", "engine_unavailable_since", "slots", "disks")
-    more = ("version", "why_held", "started_at", "last_poll_at", "polls", "poll_failure", "waiting_to_be_planned")
+    keys = (
+        "pid",
+        "host",
+        "tick_ms",
+        "engine",
+        "engine_answers",
+        "engine_unavailable_since",
+        "slots",
+        "disks",
+    )
+    more = (
+        "git_copies",
+        "version",
+        "why_held",
+        "started_at",
+        "last_poll_at",
+        "polls",
+        "poll_failure",
+        "waiting_to_be_planned",
+    )
     said = dict.fromkeys((*keys, *more), value)
     beat("run", **said)
     beat("sync", **said)
