@@ -46,6 +46,11 @@ def job_log(job) -> Path:
     return job_log_folder(job) / "logs.txt"
 
 
+def job_error_stamps(job) -> Path:
+    """The timestamps of the log's lines from standard error, one a line; not there if there are none."""
+    return job_log_folder(job) / "stderr.txt"
+
+
 def job_inputs(job) -> Path:
     """Which files the current attempt was given (`jobs.inputs`); there once they have been copied."""
     return job_log_folder(job) / "inputs.jsonl"

@@ -7,9 +7,12 @@ any time; completing, the step before a job's outcome, makes the file whole what
 import logging
 import os
 import threading
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from jobs.errors import Unavailable
+from runner.error_stamps import ErrorStamps
 from runner.executors.base import Executor, LogStream, Phase
 from runner.log_file import LogFile, LogLimits, Resume, unknown_lines
 
@@ -32,12 +35,24 @@ def complete(executor: Executor, name: str, path: Path, limits: LogLimits) -> No
             resume = file.resume()
             if resume.is_finished:
                 return
-            for chunk in unknown_lines(executor.logs(name, since=resume.since), resume.known):
-                file.write(chunk)
+            _copy(executor.logs(name, since=resume.since), resume.known, file, ErrorStamps(path))
             file.finish()
         _make_durable(path.parent)
     except OSError as error:
         raise Unavailable(f"The log cannot be written to {path}: {error.strerror or error}") from error
+
+
+def _copy(
+    stream: LogStream, known: Counter[bytes], file: LogFile, errors: ErrorStamps, should_end: Callable[[], bool] = bool
+) -> bool:
+    """Append what the file lacks of the stream; false if `should_end` was so before its end."""
+    for chunk in unknown_lines(stream, known):
+        errors.add(stream.error_stamps)
+        stream.error_stamps.clear()
+        file.write(chunk)
+        if should_end():
+            return False
+    return True
 
 
 def _make_durable(folder: Path) -> None:
@@ -102,16 +117,14 @@ class LogFollower:
         """Append the stream to its end; false if it was left before that."""
         stream = self._open(resume.since)
         try:
-            for chunk in unknown_lines(stream, resume.known):
-                if self._stopping.is_set():
-                    return False
-                file.write(chunk)
-                if file.is_full:  # the end of such a long log is fetched by `complete`
-                    return False
+            # The end of a log that is longer than what is kept is fetched by `complete`.
+            is_whole = _copy(
+                stream, resume.known, file, ErrorStamps(self._path), lambda: self._stopping.is_set() or file.is_full
+            )
         finally:
             stream.close()
             self._stream = None
-        return not self._stopping.is_set()
+        return is_whole and not self._stopping.is_set()
 
     def _open(self, since: str) -> LogStream:
         stream = self._executor.logs(self._name, since=since, follow=True)

@@ -94,8 +94,8 @@ def clear_earlier_life(job: Job, executor: Executor) -> None:
     """
     executor.remove(job.container_name)
     outputs.forget(job)
-    for path in (storage.job_log(job), storage.job_inputs(job), storage.job_metadata(job)):
-        path.unlink(missing_ok=True)
+    for path_of in (storage.job_log, storage.job_error_stamps, storage.job_inputs, storage.job_metadata):
+        path_of(job).unlink(missing_ok=True)
 
 
 def start(job: Job, tools: Tools) -> None:

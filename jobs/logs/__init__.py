@@ -12,15 +12,30 @@ from jobs import storage
 from jobs.logs.lines import Line
 from jobs.logs.reading import LogReader, LogTrouble, opened, opened_plainly
 
-__all__ = ["Line", "LogReader", "LogTrouble", "opened", "opened_plainly", "path_of", "tail"]
+__all__ = ["Line", "LogReader", "LogTrouble", "error_stamps", "opened", "opened_plainly", "path_of", "tail"]
+
+_MOST_STAMPS_BYTES = 2 * 1024**2
 
 
 def path_of(job, attempt: int | None = None) -> Path:
     """Of the current attempt, or of an earlier one."""
+    return storage.job_log(_in_attempt(job, attempt))
+
+
+def _in_attempt(job, attempt: int | None):
     if attempt is not None and attempt != job.attempt:
         job = copy.copy(job)
         job.attempt = attempt
-    return storage.job_log(job)
+    return job
+
+
+def error_stamps(job, attempt: int | None = None) -> frozenset[str]:
+    """The timestamps of lines that came from standard error, as far as they were kept. Never raises."""
+    try:
+        with opened_plainly(storage.job_error_stamps(_in_attempt(job, attempt))) as file:
+            return frozenset(file.read(_MOST_STAMPS_BYTES).decode("ascii", "replace").split())
+    except LogTrouble:
+        return frozenset()
 
 
 def tail(job, lines: int = 20) -> list[Line]:

@@ -8,6 +8,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -50,6 +51,11 @@ class LogView:
     def is_growing(self) -> bool:
         """Whether asking again may bring more."""
         return self.job.is_active and self.attempt == self.job.attempt
+
+    @cached_property
+    def error_stamps(self) -> frozenset[str]:
+        """Of the lines from standard error."""
+        return logs.error_stamps(self.job, self.attempt) if self.piece and self.piece.lines else frozenset()
 
     @property
     def is_at_end(self) -> bool:

@@ -93,6 +93,8 @@ class LogStream:
 
     chunks: Iterable[bytes]
     close: Callable[[], None]  # from any thread, at any time: the iteration ends soon and without an error
+    # Timestamps of the lines from standard error in the chunks so far; whoever reads these may take them away.
+    error_stamps: list[bytes] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.chunks)

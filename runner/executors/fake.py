@@ -27,6 +27,7 @@ class FakeRun:
     exit_code: int = 0
     out_of_memory: bool = False
     log: bytes = b""
+    errors: bytes = b""  # what it writes to standard error, after `log`
     files: Mapping[str, bytes] = field(default_factory=dict)  # path in the workspace -> content
     seconds: float = 0.0  # that it takes at most
     until: threading.Event | None = None  # it ends when this is set, and never before
@@ -42,7 +43,7 @@ class _Container:
     spec: ContainerSpec
     run: FakeRun
     status: Status
-    log: list[tuple[str, bytes]] = field(default_factory=list)  # timestamp, line
+    log: list[tuple[str, bytes, bool]] = field(default_factory=list)  # timestamp, line, whether to standard error
     ended: threading.Event = field(default_factory=threading.Event)
 
     def end(self, phase: Phase, exit_code: int | None, out_of_memory: bool) -> None:
@@ -88,7 +89,8 @@ class FakeExecutor:
             if container.status.phase is not Phase.STARTING:
                 return
             container.status = Status(Phase.RUNNING, started_at=datetime.now(UTC), image_id="sha256:" + "0" * 64)
-            container.log = [(self._stamp(), line) for line in _lines(container.run.log)]
+            texts = ((container.run.log, False), (container.run.errors, True))
+            container.log = [(self._stamp(), line, errs) for text, errs in texts for line in _lines(text)]
         self._tell()
         threading.Thread(target=self._execute, args=(container,), name=f"fake-{spec.name}", daemon=True).start()
 
@@ -106,8 +108,8 @@ class FakeExecutor:
             container = self._containers.get(name)
         if container is None:
             return LogStream((), lambda: None)
-        closed = threading.Event()
-        return LogStream(self._log(container, since, follow, closed), closed.set)
+        closed, error_stamps = threading.Event(), []
+        return LogStream(self._log(container, since, follow, closed, error_stamps), closed.set, error_stamps)
 
     def stop(self, name: str) -> None:
         self._answer()
@@ -210,14 +212,17 @@ class FakeExecutor:
         with self._changed, contextlib.suppress(ValueError):
             self._watchers.remove(changed)
 
-    def _log(self, container: _Container, since: str, follow: bool, closed: threading.Event) -> Iterator[bytes]:
+    def _log(
+        self, container: _Container, since: str, follow: bool, closed: threading.Event, error_stamps: list[bytes]
+    ) -> Iterator[bytes]:
         told = 0
         while not closed.is_set():
             with self._changed:
                 has_ended = container.ended.is_set()
                 new, told = container.log[told:], len(container.log)
-            for stamp, line in new:
+            for stamp, line, is_error in new:
                 if stamp > since:
+                    error_stamps += [stamp.encode()] if is_error else []
                     yield f"{stamp} ".encode() + line
             if has_ended or not follow:
                 return

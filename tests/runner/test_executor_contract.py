@@ -156,6 +156,21 @@ def test_a_last_line_without_a_newline_gets_one(rig):
     assert log_lines(rig, spec)[0].endswith(b" one\n")
 
 
+def test_the_timestamps_of_lines_from_standard_error_come_beside_the_log(rig):
+    long = 40_000  # in three pieces
+    script = f"echo one; sleep 0.05; echo oh >&2; head -c {long} /dev/zero | tr '\\0' x >&2; echo >&2"
+    spec = rig.spec(script, FakeRun(log=b"one\n", errors=b"oh\n" + b"x" * long + b"\n"))
+    rig.run(spec)
+
+    stream = rig.executor.logs(spec.name)
+    lines = b"".join(stream).splitlines()
+
+    assert stream.error_stamps == [line.split(b" ")[0] for line in lines if not line.endswith(b" one")]
+    assert len(lines) == 3
+    later = rig.executor.logs(spec.name, since=stream.error_stamps[0].decode())
+    assert b"".join(later).splitlines() == lines[2:] and later.error_stamps == stream.error_stamps[1:]
+
+
 def test_since_gives_only_the_later_lines(rig):
     spec = rig.spec("for i in 1 2 3 4 5; do echo $i; done", FakeRun(log=b"1\n2\n3\n4\n5\n"))
     rig.run(spec)

@@ -29,7 +29,7 @@ def pieces(number: int, text: bytes, stream: int = STDOUT) -> list[bytes]:
 
 
 def joined(blocks: list[bytes], since: str = "") -> bytes:
-    return b"".join(lines(blocks, since))
+    return b"".join(lines(blocks, since, []))
 
 
 @given(

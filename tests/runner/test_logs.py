@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import Unavailable
+from runner import error_stamps
 from runner.executors.base import ContainerSpec, ExecutorUnavailable, Phase
 from runner.executors.fake import FakeExecutor, FakeRun
 from runner.logs import LogFollower, LogLimits, complete
@@ -254,3 +255,53 @@ def peak_memory_mib(reset: bool = False) -> float:
         Path("/proc/self/clear_refs").write_text("5")
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+# --- which lines came from standard error
+
+
+def stamps(path: Path) -> list[bytes]:
+    file = path.with_name("stderr.txt")
+    return file.read_bytes().split() if file.exists() else []
+
+
+def stamp_of(path: Path, text: bytes) -> bytes:
+    return next(line for line in path.read_bytes().splitlines() if line.endswith(text)).partition(b" ")[0]
+
+
+@pytest.mark.parametrize("way", ["followed", "completed"])
+def test_the_timestamps_of_lines_from_standard_error_are_kept_beside_the_log(path, go, way):
+    fake = FakeExecutor(lambda _: FakeRun(log=b"one\n", errors=b"oh\nno\n", until=go))
+    fake.start(ContainerSpec("log-1", "1", 1, "image:1", ("x",), Path("/unused")))
+    if way == "followed":
+        follower = LogFollower(fake, "log-1", path, LIMITS)
+        follower.start()
+        wait_until(lambda: texts(path) == [b"one", b"oh", b"no"], what="the log")
+        follower.stop(2)
+    else:
+        complete(fake, "log-1", path, LIMITS)
+    assert stamps(path) == [stamp_of(path, b"oh"), stamp_of(path, b"no")]
+
+
+def test_a_log_without_errors_has_no_such_file(follower, path):
+    wait_until(lambda: texts(path) == [b"one", b"two", b"three"], what="the log")
+    assert not path.with_name("stderr.txt").exists()
+
+
+@pytest.mark.parametrize("trouble", ["folder", "link", "full"])
+def test_trouble_with_the_timestamps_never_touches_the_log(path, go, monkeypatch, tmp_path, trouble):
+    path.parent.mkdir(parents=True)
+    beside = path.with_name("stderr.txt")
+    if trouble == "folder":
+        beside.mkdir()
+    elif trouble == "link":
+        (tmp_path / "elsewhere").write_bytes(b"")
+        beside.symlink_to(tmp_path / "elsewhere")
+    else:
+        monkeypatch.setattr(error_stamps, "MOST_BYTES", 10)
+    fake = FakeExecutor(lambda _: FakeRun(errors=b"oh\nno\n", until=go))
+    fake.start(ContainerSpec("log-1", "1", 1, "image:1", ("x",), Path("/unused")))
+    complete(fake, "log-1", path, LIMITS)
+    assert texts(path) == [b"oh", b"no"]
+    assert trouble != "link" or (tmp_path / "elsewhere").read_bytes() == b""
+    assert trouble != "full" or beside.stat().st_size == 0

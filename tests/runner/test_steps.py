@@ -176,8 +176,8 @@ def test_preparing_forgets_the_container_the_log_and_the_plan_of_an_earlier_life
     leave(job, {"output/table.csv": b"of the earlier life"})
     assert outputs.collect(job, should_stop=never)[1] is not None
     storage.job_log(job).parent.mkdir(parents=True)
-    for path in (storage.job_log(job), storage.job_inputs(job), storage.job_metadata(job)):
-        path.write_text("of the earlier life")
+    for path_of in (storage.job_log, storage.job_error_stamps, storage.job_inputs, storage.job_metadata):
+        path_of(job).write_text("of the earlier life")
     executor.start(spec_for(job))
     executor.finish(job.container_name, 0)
     Job.objects.update(status_code=StatusCode.PREPARING, state=State.RUNNING)
@@ -187,7 +187,8 @@ def test_preparing_forgets_the_container_the_log_and_the_plan_of_an_earlier_life
 
     assert executor.status(job.container_name).phase is Phase.ABSENT
     assert outputs.load_plan(job) is None
-    assert not any(path.exists() for path in (storage.job_log(job), storage.job_metadata(job)))
+    for path in (storage.job_log(job), storage.job_error_stamps(job), storage.job_metadata(job)):
+        assert not path.exists()
     assert not storage.job_inputs(job).exists()
     assert not (storage.job_workspace(job) / "output" / "table.csv").exists()
 

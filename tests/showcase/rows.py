@@ -162,4 +162,6 @@ def write_log(job: Job, lines: list[str] | None = None, *, error: bool = False) 
     at, step = job.started_at, timedelta(seconds=1.37)
     stamped = [f"{at + step * number:%Y-%m-%dT%H:%M:%S.%f}000Z {line}\n" for number, line in enumerate(lines)]
     write_inputs(job)
+    errors = [line.split()[0] for line in stamped if "WARNING" in line or "Error" in line]
+    storage.job_error_stamps(job).write_text("\n".join(errors))
     file.write_text("".join(stamped), encoding="utf-8", errors="surrogateescape", newline="")

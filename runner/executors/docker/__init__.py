@@ -223,7 +223,8 @@ class DockerExecutor:
         if since:
             parameters["since"] = docker_logs.engine_since(since)
         stream = self._engine.stream(what, f"/containers/{container['Id']}/logs", parameters, patient=follow)
-        return LogStream(docker_logs.lines(stream, since), stream.close)
+        error_stamps: list[bytes] = []
+        return LogStream(docker_logs.lines(stream, since, error_stamps), stream.close, error_stamps)
 
     def metadata(self, name: str) -> dict:
         with self._engine.asked(f"about {name}") as client:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 _HEADER_BYTES = 8
 _PIECE_BYTES = 16 * 1024
-_FROM_THE_ENGINE = 3
+_ERRORS, _FROM_THE_ENGINE = 2, 3
 _NO_TIME = b"1970-01-01T00:00:00.000000000Z"
 _BLANK = b" "
 
@@ -26,12 +26,13 @@ def engine_since(timestamp: str) -> str:
     return f"{seconds}.{fraction or '0'}"
 
 
-def lines(blocks: Iterable[bytes], since: str = "") -> Iterator[bytes]:
+def lines(blocks: Iterable[bytes], since: str, error_stamps: list[bytes]) -> Iterator[bytes]:
     """The messages later than `since` as text whose lines all begin with a timestamp and end with a newline.
 
+    The timestamps of those from standard error are appended to `error_stamps` before their text is given.
     A line that is torn by a line of the other stream becomes two, each with the timestamp; nothing is lost.
     """
-    joiner = _Joiner(since.encode())
+    joiner = _Joiner(since.encode(), error_stamps)
     for frames in _frames(blocks):
         text = b"".join(joiner.join(*frame) for frame in frames)
         if text:
@@ -59,8 +60,8 @@ def _frames(blocks: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
 class _Joiner:
     """Remembers which line is still open: its stream and its timestamp."""
 
-    def __init__(self, since: bytes):
-        self._since = since
+    def __init__(self, since: bytes, error_stamps: list[bytes]):
+        self._since, self._error_stamps = since, error_stamps
         self._open: tuple[int, bytes] | None = None
         self._latest = since or _NO_TIME
 
@@ -74,6 +75,8 @@ class _Joiner:
         self._latest = timestamp
         goes_on = self._open == (stream, timestamp)
         before = b"" if goes_on else self.end()
+        if stream == _ERRORS and not goes_on:
+            self._error_stamps.append(timestamp)
         is_whole = text.endswith(b"\n")
         if not is_whole and len(text) < _PIECE_BYTES:
             text, is_whole = text + b"\n", True

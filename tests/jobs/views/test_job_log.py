@@ -1,6 +1,7 @@
 """The log viewer: what it shows, what it asks, and what it gives away to whom."""
 
 import gzip
+import os
 import re
 
 import pytest
@@ -108,6 +109,31 @@ def test_a_link_to_a_line_leads_to_it_without_scripts(olive):
     shown = numbers(page(olive, job, line=42))
     assert 42 in shown
     assert 5000 not in shown
+
+
+LINES = ["one", "two", "three"]
+
+
+def test_lines_from_standard_error_are_marked_and_others_are_not(olive):
+    job = make_job(StatusCode.SUCCEEDED)
+    path = write_log(job, LINES)
+    stamp = path.read_bytes().splitlines()[1].split(b" ")[0]
+    assert "log-stderr" not in page(olive, job)
+    path.with_name("stderr.txt").write_bytes(stamp + b"\n\xff\x00<script>\n")
+    html = page(olive, job)
+    assert html.count("log-stderr") == 1 and f'title="{stamp.decode()}, standard error"' in html
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_what_lies_where_the_marks_belong_is_not_read(olive, tmp_path, kind):
+    job = make_job(StatusCode.SUCCEEDED)
+    path = write_log(job, LINES)
+    (tmp_path / "all").write_bytes(b"\n".join(line.split(b" ")[0] for line in path.read_bytes().splitlines()))
+    beside = path.with_name("stderr.txt")
+    make = {"folder": beside.mkdir, "pipe": lambda: os.mkfifo(beside)}
+    make.get(kind, lambda: beside.symlink_to(tmp_path / "all"))()
+    html = page(olive, job)
+    assert "log-stderr" not in html and len(numbers(html)) == 3
 
 
 def test_hostile_lines_are_text(olive):
