@@ -139,7 +139,7 @@ def _growth(disk: Disk) -> str:
 def _git_copies(run: Run) -> Iterator[Check]:
     if run.is_fresh and (found := run.git_copies):
         at, copies, size = found
-        yield Check("Copies of repositories", OK, f"{copies:,}, {size_in_words(size)}", at=at)
+        yield Check("Copies of repositories", OK, f"{copies:,} in {size_in_words(size)}", at=at)
 
 
 def _sync(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:

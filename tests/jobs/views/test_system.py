@@ -127,7 +127,7 @@ def test_a_disk_says_how_it_has_changed_and_when_it_will_be_full(then, hours, wo
 
 def test_the_room_that_copies_of_repositories_take_is_told():
     all_well(git_copies={"at": moment(timezone.now()), "copies": 12, "bytes": 3 * GIB})
-    assert check("Copies of repositories").value == "12, 3.0 GiB"
+    assert check("Copies of repositories").value == "12 in 3.0 GiB"
 
 
 def test_the_engine_is_wrong_when_it_is_silent_for_a_minute():
