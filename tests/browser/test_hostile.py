@@ -48,9 +48,8 @@ def test_nothing_that_others_write_becomes_part_of_a_page(visit, name):
     assert page.locator("a[href^='javascript:' i]").count() == 0
 
 
-@pytest.mark.parametrize("name", NASTY_PAGES)
+# Django writes the markup of the admin's pages.
+@pytest.mark.parametrize("name", [name for name in NASTY_PAGES if not name.startswith("admin")])
 def test_the_markup_stays_valid_whatever_others_write(visit, name):
-    if name.startswith("admin"):
-        pytest.skip("Django's own page")
     person = visit("administrator")
     assert not faults(person.context.request.get(person.site.url + NASTY_PAGES[name]).text())
