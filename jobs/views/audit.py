@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from urllib.parse import urlencode
 
 from django import forms
@@ -101,12 +102,11 @@ def _object_url(entry: AuditEntry) -> str:
         return ""
 
 
-def _in_chunks(entries) -> Iterator[tuple[str, ...]]:
+def _in_chunks(entries) -> Iterator[list[list[str]]]:
     last = None
-    while chunk := list(entries.older_than(last)[:_CHUNK]):
-        for entry in chunk:
-            yield tuple(str(entry.at.isoformat() if name == "at" else getattr(entry, name)) for name in COLUMNS)
-        last = chunk[-1].pk
+    while chunk := list(entries.older_than(last).values_list("pk", *COLUMNS)[:_CHUNK]):
+        yield [[each.isoformat() if isinstance(each, datetime) else str(each) for each in row] for _, *row in chunk]
+        last = chunk[-1][0]
 
 
 class _Line:
@@ -116,11 +116,11 @@ class _Line:
         return text
 
 
-def _csv_lines(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+def _csv_lines(chunks: Iterator[list[list[str]]]) -> Iterator[str]:
     writer = csv.writer(_Line())
     yield writer.writerow(COLUMNS)
-    for row in rows:
-        yield writer.writerow([as_cell(text) for text in row])
+    for chunk in chunks:
+        yield "".join(writer.writerow([as_cell(text) for text in row]) for row in chunk)
 
 
 def as_cell(text: str) -> str:
@@ -129,10 +129,10 @@ def as_cell(text: str) -> str:
     return f"'{text}" if text.lstrip().startswith(_FORMULA) or text.startswith(_FORMULA) else text
 
 
-def _json_lines(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+def _json_lines(chunks: Iterator[list[list[str]]]) -> Iterator[str]:
     yield "["
     separator = "\n"
-    for row in rows:
-        yield separator + json.dumps(dict(zip(COLUMNS, row, strict=True)))
+    for chunk in chunks:
+        yield separator + ",\n".join(json.dumps(dict(zip(COLUMNS, row, strict=True))) for row in chunk)
         separator = ",\n"
     yield "\n]\n"
