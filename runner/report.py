@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Mapping
 
+from django.conf import settings
 from django.utils import timezone
 
 from jobs.version import version
@@ -29,6 +30,7 @@ class Report:
             "pid": os.getpid(),
             "host": clean(socket.gethostname(), 100),
             "version": version(),
+            "registry": clean(settings.DOCKER_REGISTRY, 200),
         }
 
     def now(self, tick_ms: float, room: Capacity | None, held: Mapping[str, Hold]) -> dict[str, object]:

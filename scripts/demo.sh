@@ -15,6 +15,15 @@ scripts/engine.sh
 export DOCKER_REGISTRY=jobrunner-demo
 $python scripts/images.py jobrunner-demo/python:v2 jobrunner-demo/r:v2
 scripts/demo_study.sh
+$python manage.py migrate --no-input --verbosity 0
+# A runner that was started before the first demo looks for the site's own images: every action would fail.
+registry=$($python manage.py shell -v0 -c 'from jobs.signs import Signs
+run = Signs.read().run
+print(run.sentence("registry") or "no one knows where" if run.is_fresh else "")')
+if [ -n "$registry" ] && [ "$registry" != "$DOCKER_REGISTRY" ]; then
+    stop "A runner works in this folder already (make serve, or manage.py run) and takes its images from $registry, where the" \
+        "demo's are not. End it with Ctrl-C, run make demo again, and start it after that: then it knows the demo's images."
+fi
 if [ ! -e .env ]; then
     say "Writing .env, so that manage.py finds the demo's images"
     cat >.env <<'END'
@@ -22,7 +31,6 @@ if [ ! -e .env ]; then
 DOCKER_REGISTRY=jobrunner-demo
 END
 fi
-$python manage.py migrate --no-input --verbosity 0
 # With a runner of its own, or by the one that runs here already; judged by the demo's own jobs only.
 $python manage.py add_job demo/repo run_all --workspace demo --force-run-dependencies --wait
 say "The demo took $SECONDS s."

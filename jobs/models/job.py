@@ -281,6 +281,10 @@ class Job(models.Model):
         newer = Job.objects.filter(workspace=self.workspace, action=self.action, backend=self.backend, pk__gt=self.pk)
         return newer.exclude(state=State.FAILED).order_by("pk").values_list("identifier", flat=True).first()
 
+    def was_executing(self) -> bool:
+        """Whether a container of this attempt has ever been started, as far as the runner knows."""
+        return self.status_changes.filter(to_code=StatusCode.EXECUTING, attempt=self.attempt).exists()
+
     def was_seen_to_end(self) -> bool:
         """Whether the engine has told the end of this very attempt's container."""
         return self.status_changes.filter(to_code=StatusCode.EXECUTED, attempt=self.attempt).exists()

@@ -22,7 +22,7 @@ class NoLines:
 
 
 def why_no_lines(job: Job, attempt: int, *, has_file: bool) -> NoLines:
-    """Of a job whose log is empty or not there. At most one query."""
+    """Of a job whose log is empty or not there. One query at most."""
     if attempt < job.attempt:
         return NoLines(f"Attempt {attempt} has left no log.")
     if job.is_finished:
@@ -37,10 +37,12 @@ def why_no_lines(job: Job, attempt: int, *, has_file: bool) -> NoLines:
 
 
 def _why_none_at_the_end(job: Job, has_file: bool) -> str:
-    if has_file:
-        return "The container has ended without having written anything."
     if job.started_at is None:
         return "This job never started, so it has no log."
+    if job.exit_code is None and not job.was_executing():
+        return "Its container never started, so there is no log."
+    if has_file:
+        return "The container has ended without having written anything."
     return (
         "There is no log of this job: either its container never started, or its log has been removed from high "
         "privacy storage."

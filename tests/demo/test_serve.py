@@ -67,3 +67,17 @@ def test_a_port_that_is_taken_is_named_and_nothing_is_started(serve, tmp_path):
         assert process.wait(120) == 1
     assert f"Port {port} of this machine is in use. Choose another: PORT=… make serve." in said()
     assert not list((tmp_path / "workdir").glob("*.log"))
+
+
+@pytest.mark.needs_docker
+def test_the_demo_beside_a_runner_that_looks_for_other_images_says_what_to_do(tmp_path):
+    with Site(tmp_path, EXECUTOR="fake", DOCKER_REGISTRY="registry.example/images") as site:
+        site.start("run")
+        wait_until(lambda: site.query("SELECT 1 FROM jobs_heartbeat WHERE name = 'run'"), what="the runner")
+        demo = subprocess.run(
+            ["scripts/demo.sh"], cwd=ROOT, env=site.environment, capture_output=True, text=True, timeout=300
+        )
+        said = " ".join(demo.stderr.split())
+        assert demo.returncode == 1
+        assert "takes its images from registry.example/images" in said and "run make demo again" in said
+        assert site.query("SELECT COUNT(*) FROM jobs_job") == [(0,)]

@@ -50,6 +50,7 @@ def test_a_sign_of_life_tells_engine_disks_and_slots(executor, settings):
     }  # fmt: skip
     assert all(0 < disk["least"] < disk["total"] and disk["free"] > 0 for disk in detail["disks"])
     assert detail["pid"] and detail["host"] and detail["started_at"].endswith("Z") and detail["version"]
+    assert detail["registry"] == settings.DOCKER_REGISTRY
     assert "secret_action" not in json.dumps(detail) and str(settings.WORK_DIR) not in json.dumps(detail)
 
 

@@ -201,7 +201,8 @@ def test_a_search_works_without_scripts(olive):
         (StatusCode.EXECUTING, {}, "has written nothing yet"),
         (StatusCode.EXECUTED, {}, "Its log is being fetched"),
         (StatusCode.CANCELLED_BY_USER, {}, "never started"),
-        (StatusCode.SUCCEEDED, {"started_at": timezone.now()}, "removed from high privacy storage"),
+        (StatusCode.JOB_ERROR, {"started_at": timezone.now()}, "Its container never started"),
+        (StatusCode.SUCCEEDED, {"started_at": timezone.now(), "exit_code": 0}, "removed from high privacy storage"),
     ],
 )
 def test_without_lines_the_page_says_why(olive, status_code, columns, sentence):
@@ -217,11 +218,16 @@ def test_a_job_that_waits_for_others_names_them(olive):
 
 
 def test_an_empty_log_is_told_from_none(olive):
-    running, ended = make_job(StatusCode.EXECUTING), make_job(StatusCode.SUCCEEDED)
-    for job in (running, ended):
+    begun = {"started_at": timezone.now()}
+    running, ended = make_job(StatusCode.EXECUTING, **begun), make_job(StatusCode.SUCCEEDED, exit_code=0, **begun)
+    refused, cancelled = make_job(StatusCode.JOB_ERROR, **begun), make_job(StatusCode.CANCELLED_BY_USER, **begun)
+    cancelled.status_changes.create(from_code=StatusCode.PREPARED, to_code=StatusCode.EXECUTING, at=timezone.now())
+    for job in (running, ended, refused, cancelled):
         write_log(job, [])
     assert "has written nothing yet" in page(olive, running)
     assert "without having written anything" in page(olive, ended)
+    assert "Its container never started" in page(olive, refused)
+    assert "without having written anything" in page(olive, cancelled)
 
 
 def test_trouble_with_the_storage_is_told(olive, settings, tmp_path):
