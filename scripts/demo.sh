@@ -17,9 +17,10 @@ $python scripts/images.py jobrunner-demo/python:v2 jobrunner-demo/r:v2
 scripts/demo_study.sh
 $python manage.py migrate --no-input --verbosity 0
 # A runner that was started before the first demo looks for the site's own images: every action would fail.
-registry=$($python manage.py shell -v0 -c 'from jobs.signs import Signs
+registry=$($python manage.py shell -v0 -c 'import os; from jobs.signs import Signs
 run = Signs.read().run
-print(run.sentence("registry") or "no one knows where" if run.is_fresh else "")')
+lives = run.is_fresh and os.path.exists("/proc/%s" % run.count("pid"))
+print(run.sentence("registry") or "elsewhere" if lives else "")')
 if [ -n "$registry" ] && [ "$registry" != "$DOCKER_REGISTRY" ]; then
     stop "A runner works in this folder already (make serve, or manage.py run) and takes its images from $registry, where the" \
         "demo's are not. End it with Ctrl-C, run make demo again, and start it after that: then it knows the demo's images."
