@@ -16,13 +16,12 @@ from jobs.logs import LogTrouble, opened_plainly
 from jobs.models import Job
 from jobs.text import without_credentials
 
-MOST_BYTES, MOST_INPUTS, MOST_NAMES = 1024**2, 500, 200
+MOST_BYTES, MOST_INPUTS, MOST_NAMES, MOST_TEXT = 1024**2, 500, 200, 255
 
 
 def facts_of(job: Job) -> dict:
     """JSON; names of environment variables without values. Three queries at most."""
     request = job.request
-    engine = _container(job)
     inputs = inputs_of(job, MOST_INPUTS)
     return {
         "job": job.identifier,
@@ -48,8 +47,7 @@ def facts_of(job: Job) -> dict:
         "exit_code_meaning": meaning(job.exit_code, out_of_memory=job.out_of_memory),
         "out_of_memory": job.out_of_memory,
         "container": job.container_name,
-        "host": engine.get("host", ""),
-        "environment_names": engine.get("environment_names", []),
+        **_recorded(job),
         "requested_by": request.created_by,
         "created_at": job.created_at.isoformat(),
         "started_at": job.started_at.isoformat() if job.started_at else None,
@@ -84,17 +82,23 @@ def _web_address(repo_url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('.git')}"
 
 
-def _container(job: Job) -> dict:
-    """`host` and `environment_names`, as far as they were recorded."""
-    found = _read(job).get("container")
-    config = found.get("Config") if isinstance(found, dict) else None
-    if not isinstance(config, dict):
-        return {}
-    variables = config.get("Env")
-    listed = variables if isinstance(variables, list) else []
-    names = [each.partition("=")[0] for each in listed if isinstance(each, str)]
-    host = config.get("Hostname")
-    return {"host": host if isinstance(host, str) else "", "environment_names": sorted(set(names))[:MOST_NAMES]}
+def _recorded(job: Job) -> dict:
+    """What was written down at its end, as far as each is what it should be."""
+    found = _read(job)
+    container = found.get("container") if isinstance(found.get("container"), dict) else {}
+    config = container.get("Config") if isinstance(container.get("Config"), dict) else {}
+    variables = config.get("Env") if isinstance(config.get("Env"), list) else []
+    names = {each.partition("=")[0] for each in variables if isinstance(each, str)}
+    return {
+        "host": _text(found.get("host")),
+        "runner_version": _text(found.get("runner version")),
+        "container_id": _text(container.get("Id")),
+        "environment_names": sorted(names)[:MOST_NAMES],
+    }
+
+
+def _text(value: object) -> str:
+    return value[:MOST_TEXT] if isinstance(value, str) else ""
 
 
 def _read(job: Job) -> dict:

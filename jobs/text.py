@@ -40,8 +40,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def duration_in_words(time: timedelta | float) -> str:
-    """Its two largest units: "45s", "3m 5s", "2h", "3d 4h"; in the style in which browsers tick (Intl's "narrow")."""
-    seconds, parts = max(0, round(time.total_seconds() if isinstance(time, timedelta) else time)), []
+    """Its two largest units: "<1s", "45s", "3m 5s", "2h", "3d 4h"; as browsers tick (Intl's "narrow")."""
+    exactly = time.total_seconds() if isinstance(time, timedelta) else time
+    if 0 < exactly < 1:
+        return "<1s"
+    seconds, parts = max(0, round(exactly)), []
     for unit, length in _UNITS:
         number, seconds = divmod(seconds, length)
         if number or (unit == "s" and not parts):

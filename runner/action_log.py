@@ -7,6 +7,7 @@ published.
 """
 
 import json
+import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from jobs.levels import MODERATELY_SENSITIVE
 from jobs.log import escape
 from jobs.models import Job, JobOutput
 from jobs.states import StatusCode
-from jobs.text import size_in_words
+from jobs.text import size_in_words, without_credentials
+from jobs.version import version
 from runner.matching import Matched
 from runner.mounted import require_storage
 from runner.plan import Entry, Plan
@@ -179,9 +181,11 @@ def _facts(job: Job, outcome: Outcome, plan: Plan | None) -> dict:
         "outcome": str(outcome.code),
         "message": outcome.message,
         "detail": outcome.detail,
-        "repository": job.request.repo_url,
+        "repository": job.request.repository,
         "commit": job.request.commit,
-        "reusable action": f"{job.code_repo_url} at {job.code_commit}" if job.code_repo_url else "",
+        "reusable action": f"{without_credentials(job.code_repo_url)} at {job.code_commit}"
+        if job.code_repo_url
+        else "",
         "command": job.run_command,
         "image": job.image,
         "image id": job.image_id,
@@ -189,6 +193,8 @@ def _facts(job: Job, outcome: Outcome, plan: Plan | None) -> dict:
         "asked for by": job.request.created_by,
         "created": job.created_at.isoformat(),
         "started": job.started_at.isoformat() if job.started_at else None,
+        "host": socket.gethostname(),
+        "runner version": version(),
     }
     if plan:
         facts["ended"] = plan.completed_at.isoformat()

@@ -257,13 +257,18 @@ def test_provenance_comes_as_a_file_without_values_of_the_environment(settings, 
     job = make_job(StatusCode.SUCCEEDED, exit_code=0)
     path = storage.job_metadata(job)
     path.parent.mkdir(parents=True)
-    path.write_text('{"container": {"Config": {"Env": ["SECRET=hunter2", "PATH=/bin"], "Hostname": "h1"}}}')
+    config = '{"Config": {"Env": ["SECRET=hunter2", "PATH=/bin"], "Hostname": "job"}, "Id": "5b71b67ee541"}'
+    path.write_text(f'{{"host": "tre-1", "runner version": "abc123", "container": {config}}}')
     response = client_of(VIEWER).get(reverse("job-provenance", args=[job.identifier]))
-    assert response.json()["environment_names"] == ["PATH", "SECRET"]
+    facts = response.json()
+    assert facts["environment_names"] == ["PATH", "SECRET"]
+    assert [facts[name] for name in ("host", "runner_version", "container_id")] == ["tre-1", "abc123", "5b71b67ee541"]
     assert "hunter2" not in response.content.decode()
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"container": 3}', '{"container": {"Config": {"Env": 3}}}'])
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"container": 3, "host": [], "runner version": {}}', '{"container": {"Config": {"Env": 3}}}']
+)
 def test_a_damaged_file_of_the_engines_facts_breaks_nothing(settings, tmp_path, text):
     settings.HIGH_PRIVACY_STORAGE_BASE = tmp_path
     job = make_job(StatusCode.SUCCEEDED)
