@@ -36,6 +36,7 @@ class DiskWatch:
         self._history = DiskHistory()
         self._copies: dict | None = None
         self._copies_at = 0.0
+        self._measuring: threading.Thread | None = None
         self._why = ""
         self._found: dict[str, dict] = {}
         self._unknown: dict[str, str] = {}  # disk -> why its free space is not known
@@ -73,12 +74,12 @@ class DiskWatch:
             self._look_began = time.monotonic()
             why = self._look()
             self._look_began = None
-            self._measure_copies()
             if why != self._why:
                 log.log(
                     logging.WARNING if why else logging.INFO, "%s", why or "there is enough room on all disks again"
                 )
             self._why = why
+            self._measure_copies()
             self._end.wait(LOOK_EVERY_SECONDS)
 
     def _look(self) -> str:
@@ -110,9 +111,16 @@ class DiskWatch:
         return {"then_at": moment(earlier[0]), "then_free": earlier[1]} if earlier else {}
 
     def _measure_copies(self) -> None:
-        if self._git_folder is None or (self._copies_at and time.monotonic() - self._copies_at < EVERY.total_seconds()):
+        """Once an hour, in a thread of its own: a folder that does not answer must keep no disk from being seen."""
+        if self._git_folder is None or (self._measuring is not None and self._measuring.is_alive()):
+            return
+        if self._copies_at and time.monotonic() - self._copies_at < EVERY.total_seconds():
             return
         self._copies_at = time.monotonic()
+        self._measuring = threading.Thread(target=self._look_at_copies, name="git-copies", daemon=True)
+        self._measuring.start()
+
+    def _look_at_copies(self) -> None:
         found = size_of_copies(self._git_folder)
         self._copies = {"at": moment(timezone.now()), **found} if found else None
 

@@ -170,3 +170,18 @@ def test_what_pages_are_told_of_disks_comes_with_the_copies(tmp_path, free):
     wait_until(watch.git_copies, what="the size of the copies")
     assert watch.git_copies()["copies"] == 1
     watch.close()
+
+
+def test_a_folder_of_copies_that_does_not_answer_keeps_no_disk_from_being_seen(tmp_path, free, monkeypatch):
+    answers = threading.Event()
+    monkeypatch.setattr(disk, "size_of_copies", lambda folder: answers.wait(60) and None)
+    watch = DiskWatch({"work": tmp_path}, 2 * GIB, tmp_path)
+    try:
+        free[tmp_path.name] = GIB
+        wait_until(watch.why_no_job_may_start, what="the full disk")
+        free[tmp_path.name] = 50 * GIB
+        wait_until(lambda: not watch.why_no_job_may_start(), what="room")
+        assert [thread.name for thread in threading.enumerate()].count("git-copies") == 1
+    finally:
+        answers.set()
+        watch.close()
