@@ -306,7 +306,7 @@ def test_what_can_be_done_is_offered_to_who_may_do_it():
 
 def test_each_attempt_is_a_bar_of_its_own_in_the_timeline():
     request = make_request()
-    began = NOW - timedelta(minutes=30)
+    began = timezone.now() - timedelta(minutes=30)
     job = make_job(C.EXECUTING, request=request, created_at=began, started_at=began, attempt=2)
     steps = (
         ("", C.CREATED, 0), (C.CREATED, C.INITIATED, 5), (C.INITIATED, C.EXECUTING, 6),
