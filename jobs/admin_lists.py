@@ -7,6 +7,7 @@ first, and is found by the beginning of a column that has an index. Knows nothin
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
@@ -42,7 +43,17 @@ class BoundedPaginator(Paginator):
         return self.object_list.order_by()[:MOST_COUNTED].count()
 
 
-class NewestFirst(ChangeList):
+class AnyNumber(ChangeList):
+    """A number in the address that no column of SQLite can hold is a wrong address, and no fault of ours."""
+
+    def __init__(self, *arguments, **named):
+        try:
+            super().__init__(*arguments, **named)
+        except OverflowError as error:
+            raise IncorrectLookupParameters(error) from error
+
+
+class NewestFirst(AnyNumber):
     """Other orders would sort the whole table for one page."""
 
     def __init__(self, *arguments, **named):

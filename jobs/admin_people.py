@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from jobs.admin_lists import LargeTable, ReadOnly, any_of
+from jobs.admin_lists import AnyNumber, LargeTable, ReadOnly, any_of
 from jobs.admin_questions import LIFT, REVOKE
 from jobs.admin_reasons import AsksWhy
 from jobs.models import ApiToken, AuditEntry, LogInCount, SavedView
@@ -28,6 +28,9 @@ class ApiTokenAdmin(AsksWhy, ReadOnly, admin.ModelAdmin):
     search_fields = ("name", "user__username", "beginning")
     fields = list_display
     actions = ("revoke",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs) -> type[AnyNumber]:
+        return AnyNumber
 
     @admin.action(description="Revoke selected tokens", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet):

@@ -90,6 +90,14 @@ def test_every_list_and_every_row_can_be_looked_at(olive, rows, model):
 
 
 @pytest.mark.parametrize("model", [*MODELS, User], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("column", ["pk", "id", "job", "user", "request"])
+def test_a_number_in_an_address_that_is_too_large_is_answered(olive, rows, model, column):
+    place = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    for number in (2**63, -(2**63) - 1, 10**40):
+        assert olive.get(place, {column: number}, follow=True).status_code in (200, 400)
+
+
+@pytest.mark.parametrize("model", [*MODELS, User], ids=lambda model: model.__name__)
 def test_an_address_that_names_an_empty_field_is_answered(olive, rows, model):
     row = rows.get(model) or User.objects.get(username="tom")
     place = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[row.pk])
