@@ -44,12 +44,12 @@ class BoundedPaginator(Paginator):
 
 
 class AnyNumber(ChangeList):
-    """A number in the address that no column of SQLite can hold is a wrong address, and no fault of ours."""
+    """A number or a year in the address that no column can hold is a wrong address, and no fault of ours."""
 
     def __init__(self, *arguments, **named):
         try:
             super().__init__(*arguments, **named)
-        except OverflowError as error:
+        except (OverflowError, ValueError) as error:
             raise IncorrectLookupParameters(error) from error
 
 

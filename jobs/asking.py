@@ -7,7 +7,8 @@ several short transactions, so that nobody else's writes wait for all of them.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +33,14 @@ class NoReason(ValueError):
     """Every change says why."""
 
 
+class Overtaken(Exception):
+    """Somebody else was faster. The message is a sentence for whoever asked."""
+
+
+# Letters and symbols by their kind, and yet empty: fillers of Hangul and Braille's blank.
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
+
+
 @dataclass(frozen=True)
 class Result:
     """What became of the wish for one job. `sentence` is for whoever asked."""
@@ -43,9 +52,10 @@ class Result:
 
 
 def cleaned_reason(reason: str) -> str:
-    """Raises NoReason."""
+    """Raises NoReason, also for one that nobody could see."""
+    is_visible = any(unicodedata.category(each)[0] in "LNPS" and each not in _BLANK for each in reason)
     reason = escape(reason.strip()[:LONGEST_REASON])
-    if not reason:
+    if not is_visible:
         raise NoReason("Say why: the reason is shown to the study's author and kept in the audit.")
     return reason
 
@@ -89,13 +99,18 @@ def run_again(
 
 
 def retry(
-    identifiers: Iterable[str], who: Who, reason: str, *, once: str = ""
+    identifiers: Iterable[str], who: Who, reason: str, *, once: str = "", only_finalise: Collection[str] = ()
 ) -> tuple[list[Result], list[JobRequest]]:
-    """Finish what a fault of ours cut off, and run whatever else has ended again. Raises NoReason."""
+    """Finish what a fault of ours cut off, and run whatever else has ended again. Raises NoReason.
+
+    `only_finalise`: of these the asker was told that they would be finalised without running. Whatever has become of
+    them since, they are never run again by this wish.
+    """
     cleaned_reason(reason)
     cut_off, others = [], []
     for identifier, job in _found(identifiers):
-        (cut_off if job and job.is_cut_off else others).append(identifier)
+        is_cut_off = identifier in only_finalise or (job and job.is_cut_off)
+        (cut_off if is_cut_off else others).append(identifier)
     results, new = run_again(others, who, reason, once=once)
     return finalise_again(cut_off, who, reason) + results, new
 
@@ -162,11 +177,19 @@ def revoke_tokens(pks: Iterable[int], who: Who, reason: str) -> int:
     return ApiToken.objects.filter(pk__in=[token.pk for token in tokens]).update(revoked_at=timezone.now())
 
 
-def switch(name: str, value: str, who: Who, reason: str, until: datetime | None = None) -> Flag:
-    """Set a flag; an empty value switches it off. Raises NoReason."""
+def switch(
+    name: str, value: str, who: Who, reason: str, until: datetime | None = None, *, seen: str | None = None
+) -> Flag:
+    """Set a flag; an empty value switches it off. Raises NoReason.
+
+    `seen` is the primary key of the row that the asker took for current, empty for none. Raises Overtaken if another
+    one is current by now.
+    """
     reason = cleaned_reason(reason)
     with transaction.atomic():
         before = Flag.objects.current().get(name)
+        if seen is not None and seen != (str(before.pk) if before else ""):
+            raise Overtaken("It has been switched meanwhile. Look again, then send it again.")
         flag = Flag.switch(name, value, by=who.name, reason=reason, until=until)
         after = (value or "off") + (f" until {until:%Y-%m-%d %H:%M} UTC" if until else "")
         AuditEntry.note(

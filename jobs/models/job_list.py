@@ -108,7 +108,8 @@ def page_of(wanted: Wanted, size: int, *, before: int | None = None, skip: int =
         return Page(jobs, pks[size - 1])
     if floor is None:
         return Page(jobs, None)
-    return Page(jobs, floor, Job.objects.filter(pk__gte=floor).order_by("pk").values_list("created_at", flat=True)[0])
+    looked_back_to = Job.objects.filter(pk__gte=floor).order_by("pk").values_list("created_at", flat=True).first()
+    return Page(jobs, floor, looked_back_to)
 
 
 def matching(wanted: Wanted, most: int) -> list[str]:

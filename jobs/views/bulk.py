@@ -45,11 +45,17 @@ def kill_jobs(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @allowed("jobs.retry_job")
 def retry_jobs(request: HttpRequest) -> HttpResponse:
-    return _answer(request, RETRY, lambda named, by, reason, once: asking.retry(named, by, reason, once=once))
+    only_finalise = frozenset(request.POST.get("finalise", "").split())
+    return _answer(
+        request,
+        RETRY,
+        lambda named, by, reason, once: asking.retry(named, by, reason, once=once, only_finalise=only_finalise),
+    )
 
 
 def _answer(request: HttpRequest, verb: str, do: Callable[[list[str], Who, str, str], Done]) -> HttpResponse:
     named = _named(request, verb)
+    is_cut, named = len(named) > MOST_AT_ONCE, named[:MOST_AT_ONCE]
     if not named:
         messages.warning(request, "Nothing was chosen: tick at least one job first.")
         return redirect("jobs")
@@ -67,6 +73,9 @@ def _answer(request: HttpRequest, verb: str, do: Callable[[list[str], Who, str, 
         "not_shown": max(0, len(found.fates) - MOST_SHOWN),
         "more_behind": max(0, found.number_behind - MOST_BEHIND),
         "named": " ".join(named),
+        "finalise": " ".join(job.identifier for job in found.affected if verb == RETRY and job.is_cut_off),
+        "is_cut": is_cut,
+        "most": MOST_AT_ONCE,
         "reason": form.data.get("reason", ""),
         "lacks_reason": form.is_bound,
         "longest_reason": LONGEST_REASON,
@@ -80,7 +89,7 @@ def _of_request(identifier: str, verb: str, *, is_whole: bool) -> list[str]:
     asked = JobRequest.objects.filter(identifier=identifier).only("pk").first()
     found = identifiers_by_wish(asked) if asked else ByWish()
     chosen = found.cancellable if verb != RETRY else found.whole if is_whole else found.failed
-    return chosen[:MOST_AT_ONCE]
+    return chosen
 
 
 def _done(verb: str, results: list[Result], new: list[JobRequest]) -> dict:
@@ -99,11 +108,11 @@ def _done(verb: str, results: list[Result], new: list[JobRequest]) -> dict:
 
 
 def _named(request: HttpRequest, verb: str) -> list[str]:
-    """Identifiers, from the boxes that are ticked, from the list that the first page froze, or all that match."""
+    """At most one more than can be asked for at once: the ticked boxes, the list that the first page froze, or all."""
     words = request.POST if request.method == "POST" else request.GET
     if request.method != "POST" and "request" in words:
         return _of_request(words["request"].replace("\0", ""), verb, is_whole="whole" in words)
     if words.get("all"):
-        return matching(filters_of(QueryDict(words.get("filters", "")[:4096])).wanted, MOST_AT_ONCE)
+        return matching(filters_of(QueryDict(words.get("filters", "")[:4096])).wanted, MOST_AT_ONCE + 1)
     named = [*words.getlist("job"), *words.get("jobs", "").split()]
-    return list(dict.fromkeys(name.replace("\0", "")[:64] for name in named if name))[:MOST_AT_ONCE]
+    return list(dict.fromkeys(name.replace("\0", "")[:64] for name in named if name))[: MOST_AT_ONCE + 1]

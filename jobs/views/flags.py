@@ -90,8 +90,9 @@ def _turns_on(request: HttpRequest, current: Flag | None) -> bool:
 def _switched(request: HttpRequest, name: str, said: dict) -> HttpResponse:
     turns_on = said["turn"] == "on"
     try:
-        asking.switch(name, "on" if turns_on else "", who(request), said["reason"], said["until"] if turns_on else None)
-    except asking.NoReason as error:
+        until = said["until"] if turns_on else None
+        asking.switch(name, "on" if turns_on else "", who(request), said["reason"], until, seen=said["seen"])
+    except (asking.NoReason, asking.Overtaken) as error:
         messages.error(request, str(error))
         return redirect("switch-flag", name)
     messages.success(request, f"Done: {WORDS[name][0 if turns_on else 1]}.")

@@ -48,6 +48,7 @@ def jobs(request: HttpRequest) -> dict:
         "rows": rows,
         "groups": groups_of(rows) if values.get("group") else [],
         "tiles": tiles_of(seen, filters),
+        "most_at_once": MOST_AT_ONCE,
         "number_matching": _number_matching(filters, page) if rows and is_first else 0,
         "is_first": is_first,
         "memory_limit": settings.JOB_MEMORY_BYTES,
@@ -68,7 +69,7 @@ def _number_matching(filters: Filters, page: Page) -> int:
     """How many "select all" would select; told only where the page does not show them all."""
     if page.older is None or page.looked_back_to or not filters.is_filtered:
         return 0
-    return number_matching(filters.wanted, MOST_AT_ONCE)
+    return number_matching(filters.wanted, MOST_AT_ONCE + 1)
 
 
 def _older(filters: Filters, page: Page) -> str:

@@ -69,7 +69,8 @@ document.addEventListener("htmx:finally:request", (event) => {
   const context = event.detail.ctx, source = context.sourceElement;
   if (source?.id !== "live" && !source?.closest?.("#live")) return;
   const status = context.response?.status ?? context.response?.raw?.status ?? 0;
-  if (status === 401 || status === 403) stopped = "Signed out — sign in again";
+  if (status === 401) stopped = "Signed out — sign in again";
+  if (status === 403) stopped = "Not for your role any more — load the page again";
   failures = status && status < 400 ? 0 : failures + 1;
   if (!failures) lastAnswer = Date.now();
   plan();

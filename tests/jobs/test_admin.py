@@ -97,6 +97,13 @@ def test_a_number_in_an_address_that_is_too_large_is_answered(olive, rows, model
         assert olive.get(place, {column: number}, follow=True).status_code in (200, 400)
 
 
+@pytest.mark.parametrize("model", [Job, JobRequest, AuditEntry], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("year", [0, 99999, "x"])
+def test_a_year_that_there_is_not_is_answered(olive, rows, model, year):
+    for column in ("created_at", "at"):
+        assert olive.get(page(model), {f"{column}__year": year}, follow=True).status_code in (200, 400)
+
+
 @pytest.mark.parametrize("model", [*MODELS, User], ids=lambda model: model.__name__)
 def test_an_address_that_names_an_empty_field_is_answered(olive, rows, model):
     row = rows.get(model) or User.objects.get(username="tom")

@@ -92,3 +92,14 @@ def test_retry_finalises_what_was_cut_off_and_runs_the_rest_again():
     assert done == {cut_off.identifier: True, failed.identifier: True, active.identifier: False}
     assert Job.objects.get(pk=cut_off.pk).retry_requested_by == "olive"
     assert [request.requested_actions for request in new] == [[failed.action]]
+
+
+@pytest.mark.parametrize("reason", ["\u200b", "\u00ad \u2060", "\u2800\u3164", "\u202e", "\ufe0f", "\x00"])
+def test_a_reason_that_nobody_can_see_is_none(reason):
+    with pytest.raises(asking.NoReason):
+        asking.cleaned_reason(reason)
+
+
+@pytest.mark.parametrize("reason", ["x", "?", "因为", "★", " ok\u200b "])
+def test_a_reason_that_can_be_seen_is_one(reason):
+    assert asking.cleaned_reason(reason)

@@ -1,11 +1,14 @@
 """Cancel, kill and retry of many jobs: told before it is done, done once, and one answer a job."""
 
+import re
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from jobs.models import AuditEntry, Job, JobRequest
 from jobs.people.roles import OPERATOR, VIEWER
-from jobs.states import StatusCode
+from jobs.states import State, StatusCode
 from tests.factories import make_job, make_request
 from tests.web import client_of
 
@@ -122,3 +125,42 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_jobs(name, djang
 def test_whoever_has_ticked_nothing_is_told_so():
     answer = client_of(OPERATOR).post(reverse("cancel-jobs"), follow=True)
     assert "tick at least one job" in answer.content.decode()
+
+
+def hidden(page: str) -> dict[str, str]:
+    """What the form of the page before sends on."""
+    return dict(re.findall(r'<input type="hidden" name="(confirmed|jobs|once|finalise)" value="([^"]*)"', page))
+
+
+def test_who_was_told_that_a_job_will_be_finalised_never_has_it_run_again_instead():
+    """Neither by a reload after the runner has done it, nor by a colleague who confirms later."""
+    job = make_job(StatusCode.INTERNAL_ERROR, exit_code=0, started_at=timezone.now())
+    olive, oscar = client_of(OPERATOR, name="olive"), client_of(OPERATOR, name="oscar")
+    place = reverse("retry-jobs")
+    first, second = (hidden(client.post(place, {"job": job.identifier}).content.decode()) for client in (olive, oscar))
+    assert olive.post(place, first | {"reason": "the disk is back"}).status_code == 200
+    done = {"status_code": StatusCode.SUCCEEDED, "state": State.SUCCEEDED}
+    Job.objects.filter(pk=job.pk).update(**done, **Job.NO_RETRY)
+    for client, form in ((olive, first), (oscar, second)):
+        answer = client.post(place, form | {"reason": "the disk is back"}).content.decode()
+        assert "asked for 0 jobs, not for 1" in answer
+    assert JobRequest.objects.count() == 1
+    # Whoever asks anew is told that it runs again.
+    assert "will run again" in olive.post(place, {"job": job.identifier}).content.decode()
+
+
+def test_more_jobs_than_can_be_asked_for_at_once_are_told_of(monkeypatch):
+    monkeypatch.setattr("jobs.views.bulk.MOST_AT_ONCE", 2)
+    monkeypatch.setattr("jobs.views.job_list.MOST_AT_ONCE", 2)
+    request = make_request()
+    for _ in range(3):
+        make_job(StatusCode.EXECUTING, request=request)
+    olive = client_of(OPERATOR)
+    for answer in (
+        olive.get(reverse("cancel-jobs"), {"request": request.identifier}),
+        olive.post(reverse("cancel-jobs"), {"all": "1", "filters": "workspace=study"}),
+        olive.post(reverse("cancel-jobs"), {"job": list(request.jobs.values_list("identifier", flat=True))}),
+    ):
+        text = answer.content.decode()
+        assert "More than 2 jobs were chosen." in text and "Cancel 2 jobs in 1 request?" in text
+        assert len(hidden(text)["jobs"].split()) == 2

@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from jobs import asking
 from jobs.models import AuditEntry, Flag, Heartbeat
 from jobs.people.roles import OPERATOR, VIEWER
 from jobs.states import StatusCode
@@ -89,6 +90,22 @@ def test_who_has_seen_another_state_is_told_so_and_switches_nothing():
     assert "switched meanwhile (on by oscar: a reboot)" in text
     assert f'name="seen" value="{flag.pk}"' in text, "sent again, it counts"
     assert Flag.objects.count() == 1
+
+
+def test_of_two_who_switch_at_the_same_moment_the_second_is_told(monkeypatch):
+    first, second = client_of(OPERATOR), client_of(OPERATOR)
+    real = asking.switch
+
+    def overtaken(*arguments, **named):
+        """The other one comes between the look at the form and the write."""
+        monkeypatch.setattr(asking, "switch", real)
+        assert switch(second, turn="on", reason="until the patch is in").status_code == 302
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(asking, "switch", overtaken)
+    answer = switch(first, turn="on", reason="lunch")
+    assert "switched meanwhile" in first.get(answer["Location"]).content.decode()
+    assert Flag.objects.get().reason == "until the patch is in"
 
 
 def test_a_flag_that_nobody_knows_is_not_found():

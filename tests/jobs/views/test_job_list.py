@@ -213,3 +213,10 @@ def test_a_running_job_shows_how_busy_its_processors_are_and_what_memory_it_may_
     text = page()
     assert '<polyline points="1.0,' in text
     assert "of 4.0 GiB" in text
+
+
+@pytest.mark.parametrize("query", ["workspace=a", "q=a", "by=a", "db=1"])
+@pytest.mark.parametrize("before", [1, 1000, 10**6, 2**63 - 1])
+def test_a_bookmark_from_before_a_database_was_restored_leads_to_a_page(query, before):
+    make_job(StatusCode.NONZERO_EXIT)
+    assert page(f"{query}&before={before}")
