@@ -9,7 +9,7 @@ from functools import cached_property
 
 from django.db.models import Prefetch, prefetch_related_objects
 
-from jobs.models import Job, JobRequest
+from jobs.models import AuditEntry, Job, JobRequest
 from jobs.text import counted
 
 _MOST_AT_ONCE = 500
@@ -40,11 +40,14 @@ class Consequences:
     # Pending jobs that are not among `jobs` but wait for one that would be stopped: how many, and the first of them.
     number_behind: int
     dependents: list[Job]
+    # Of the first jobs those that were asked for again before: identifier -> by whom, when and in which request.
+    asked_before: dict[str, str]
 
     @cached_property
     def fates(self) -> list[Fate]:
-        fate = _fate_of_retry if self.verb == RETRY else _fate_of_stop
-        return [fate(job, self.verb) for job in self.jobs]
+        if self.verb == RETRY:
+            return [_fate_of_retry(job, self.asked_before.get(job.identifier, "")) for job in self.jobs]
+        return [_fate_of_stop(job, self.verb) for job in self.jobs]
 
     @cached_property
     def affected(self) -> list[Job]:
@@ -77,9 +80,11 @@ class Consequences:
         cut_off = sum(job.is_cut_off for job in self.affected)
         again, left = len(self.affected) - cut_off, len(self.jobs) - len(self.affected)
         requests = len({job.request_id for job in self.affected if not job.is_cut_off})
+        before = sum(job.identifier in self.asked_before for job in self.affected if not job.is_cut_off)
         return [
             (cut_off, f"{cut_off} will be finalised again, without running: a fault of this system cut them off."),
             (again, f"{again} will run again, in {counted(requests, 'new request')} at the same commit."),
+            (before, f"{before} of them {'was' if before == 1 else 'were'} asked for again before: see below by whom."),
             (left, f"{left} will be left as they are: see below why."),
             (len(self.unknown), f"{len(self.unknown)} cannot be found any more."),
         ]
@@ -105,7 +110,15 @@ def consequences(verb: str, identifiers: Iterable[str]) -> Consequences:
     prefetch_related_objects(jobs[:MOST_SHOWN], Prefetch("request", queryset=requests))
     behind = [] if verb == RETRY else _behind(jobs, verb)
     shown = Job.objects.filter(pk__in=behind[:MOST_BEHIND]).only(*_TOLD).order_by("pk")
-    return Consequences(verb, jobs, unknown, len(behind), list(shown))
+    asked_before = _asked_before(jobs[:MOST_SHOWN]) if verb == RETRY else {}
+    return Consequences(verb, jobs, unknown, len(behind), list(shown), asked_before)
+
+
+def _asked_before(jobs: list[Job]) -> dict[str, str]:
+    """The newest of each, from the audit. One query."""
+    entries = AuditEntry.objects.filter(object_kind="job", object_id__in=[job.identifier for job in jobs], verb="rerun")
+    rows = entries.order_by("pk").values_list("object_id", "actor", "at", "after")
+    return {job: f"by {actor} at {at:%Y-%m-%d %H:%M} UTC, in request {request}" for job, actor, at, request in rows}
 
 
 def _behind(jobs: list[Job], verb: str) -> list[int]:
@@ -121,9 +134,12 @@ def _fate_of_stop(job: Job, verb: str) -> Fate:
     return Fate(job, "will be stopped" if job.has_begun else "will not start")
 
 
-def _fate_of_retry(job: Job, verb: str) -> Fate:
+def _fate_of_retry(job: Job, asked_before: str) -> Fate:
     if job.is_active:
         return Fate(job, "is still active; cancel it first, or wait until it ends", is_refused=True)
     if job.retry_requested_at:
         return Fate(job, f"is to be finalised again already, asked by {job.retry_requested_by}", is_refused=True)
-    return Fate(job, "will be finalised again" if job.is_cut_off else "will run again in a new request")
+    if job.is_cut_off:
+        return Fate(job, "will be finalised again")
+    before = f"; it was asked for again before, {asked_before}" if asked_before else ""
+    return Fate(job, f"will run again in a new request{before}")

@@ -2,7 +2,9 @@
 
 import pytest
 
+from jobs import asking
 from jobs.consequences import CANCEL, KILL, RETRY, consequences
+from jobs.models import AuditEntry, Who
 from jobs.states import StatusCode
 from tests.factories import make_job, make_request
 
@@ -69,3 +71,13 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_jobs(number, dja
         jobs.append(make_job(WAITING, waits_for=[jobs[-1]]))
     with django_assert_num_queries(4):
         assert consequences(CANCEL, [jobs[0].identifier]).number_behind == number
+
+
+def test_who_retries_is_told_who_has_asked_for_it_before():
+    first, second = make_job(StatusCode.NONZERO_EXIT), make_job(StatusCode.NONZERO_EXIT)
+    _, [request] = asking.run_again([first.identifier], Who("olive", AuditEntry.Via.DASHBOARD), "the data is there")
+    found = consequences(RETRY, [first.identifier, second.identifier])
+    told, untold = (fate.sentence for fate in found.fates)
+    assert "asked for again before, by olive at " in told and f"in request {request.identifier}" in told
+    assert untold == "will run again in a new request"
+    assert "1 of them was asked for again before: see below by whom." in found.sentences
