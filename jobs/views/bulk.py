@@ -57,7 +57,10 @@ def _answer(request: HttpRequest, verb: str, do: Callable[[list[str], Who, str, 
     named = _named(request, verb)
     is_cut, named = len(named) > MOST_AT_ONCE, named[:MOST_AT_ONCE]
     if not named:
-        messages.warning(request, "Nothing was chosen, and nothing changed: tick at least one job first. After signing in, choose anew.")
+        messages.warning(
+            request,
+            "Nothing was chosen, and nothing changed: tick at least one job first. After signing in, choose anew.",
+        )
         return redirect("jobs")
     form = ReasonForm(request.POST if "confirmed" in request.POST else None)
     if form.is_bound and form.is_valid():
