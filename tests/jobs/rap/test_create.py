@@ -380,11 +380,20 @@ def test_a_row_that_waits_although_nobody_plans_is_taken_back_at_once(caller, mo
     assert row().outcome == Outcome.REFUSED
 
 
-def test_when_the_one_who_plans_goes_while_a_call_waits_the_answer_is_as_if_it_had_gone_before(caller, settings):
-    settings.RAP_CREATE_TIMEOUT_SECONDS = 0.1
-    with planning(lambda request: Heartbeat.objects.all().delete()):
-        answer = caller.create()
+def test_when_the_one_who_plans_goes_while_a_call_waits_the_answer_is_as_if_it_had_gone_before(
+    caller, settings, monkeypatch
+):
+    settings.RAP_CREATE_TIMEOUT_SECONDS = 0.05
+    withdraw = creating._withdraw
+
+    def gone_first(request: JobRequest) -> None:
+        Heartbeat.objects.all().delete()
+        withdraw(request)
+
+    monkeypatch.setattr(creating, "_withdraw", gone_first)
+    answer = caller.create()
     assert (answer.status_code, answer.json()) == (503, {"error": "Service unavailable", "details": ASLEEP})
+    settings.RAP_CREATE_TIMEOUT_SECONDS = 20
     Heartbeat.beat("sync")
     with planning():
         assert caller.create().status_code == 201
