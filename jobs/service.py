@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from django.conf import settings
@@ -19,8 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 log = logging.getLogger(__name__)
 
 # A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
-LONGEST_END_SECONDS = 8.5
-_LOOK_EVERY_SECONDS = 0.5
+LONGEST_END_SECONDS = 8
 # In WORK_DIR: which executor runs its jobs. It is there once jobs have been run.
 USED_MARK = "executor"
 # What SQLite says when somebody else holds the database, or its disk has no room: both pass.
@@ -76,23 +75,42 @@ def stopped_by_signals() -> Iterator[Stop]:
     numbers = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it is to go on
         numbers.append(signal.SIGHUP)
-    old = {number: signal.signal(number, handle) for number in numbers}
     over = threading.Event()
-    threading.Thread(target=_end_in_time, args=(stop, over), name="end-in-time", daemon=True).start()
+    with _told_at_once(numbers, over):
+        old = {number: signal.signal(number, handle) for number in numbers}
+        try:
+            yield stop
+        finally:
+            over.set()
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _told_at_once(numbers: Collection[int], over: threading.Event) -> Iterator[None]:
+    """Another thread hears of the signals while the block runs.
+
+    Python calls a handler only once the main thread is back from C, and SQLite waits there for up to 20 seconds while
+    somebody else holds the database. The byte that Python writes to this pipe comes at the signal itself.
+    """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    threading.Thread(target=_end_in_time, args=(heard, numbers, over), name="end-in-time", daemon=True).start()
     try:
-        yield stop
+        yield
     finally:
-        over.set()
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        os.close(told)
 
 
-def _end_in_time(stop: Stop, over: threading.Event) -> None:
-    """End the process if its main thread hangs in a call after a stop; every step can be done again."""
-    while not over.wait(_LOOK_EVERY_SECONDS):
-        if stop.is_set() and not over.wait(LONGEST_END_SECONDS):
+def _end_in_time(heard: int, numbers: Collection[int], over: threading.Event) -> None:
+    """End the process if its main thread hangs in a call after a signal; every step can be done again."""
+    while number := os.read(heard, 1):
+        if number[0] in numbers and not over.wait(LONGEST_END_SECONDS):
             log.warning("ending in the middle of a call that does not return; the next start goes on from there")
             os._exit(0)
+    os.close(heard)
 
 
 def stop_when_input_ends() -> None:

@@ -150,21 +150,28 @@ def test_who_is_to_outlive_the_terminal_does():
 
 
 HANGING = """
+import ctypes
 import time
 import django
 django.setup()
+lib, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+lib.pthread_mutex_lock(mutex)
 from jobs import service
 service.LONGEST_END_SECONDS = 0.5
 with service.stopped_by_signals():
     print("hangs", flush=True)
     while True:
-        time.sleep(60)
+        {call}
 """
 
 
-def test_a_main_thread_that_hangs_does_not_hold_up_the_end():
+@pytest.mark.parametrize(
+    "call", ["time.sleep(60)", "lib.pthread_mutex_lock(mutex)"], ids=["in Python", "in C"]
+)
+def test_a_main_thread_that_hangs_does_not_hold_up_the_end(call):
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
-    process = subprocess.Popen([sys.executable, "-c", HANGING], env=environment, stdout=subprocess.PIPE, text=True)
+    code = HANGING.format(call=call)
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout.readline() == "hangs\n"
         process.terminate()
