@@ -165,9 +165,7 @@ with service.stopped_by_signals():
 """
 
 
-@pytest.mark.parametrize(
-    "call", ["time.sleep(60)", "lib.pthread_mutex_lock(mutex)"], ids=["in Python", "in C"]
-)
+@pytest.mark.parametrize("call", ["time.sleep(60)", "lib.pthread_mutex_lock(mutex)"], ids=["in Python", "in C"])
 def test_a_main_thread_that_hangs_does_not_hold_up_the_end(call):
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
     code = HANGING.format(call=call)
