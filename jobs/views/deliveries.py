@@ -22,7 +22,7 @@ class ReasonForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def tell_again(request: HttpRequest, identifier: str) -> HttpResponse:
     delivery = get_object_or_404(Delivery.objects.select_related("request"), request__identifier=identifier)
-    form = ReasonForm(request.POST or None)
+    form = ReasonForm(request.POST or None, initial={"reason": request.GET.get("reason", "")[: asking.LONGEST_REASON]})
     if request.method == "POST" and form.is_valid() and _is_told(request, delivery, form.cleaned_data["reason"]):
         return redirect("system")
     context = {"title": "Tell the job-server again", "section": "system", "delivery": delivery, "form": form}

@@ -76,7 +76,8 @@ def switch_flag(request: HttpRequest, name: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         return _switched(request, name, form.cleaned_data)
     turns_on = _turns_on(request, current)
-    fresh = SwitchForm(initial={"turn": "on" if turns_on else "off", "seen": row_of(current)}, current=current)
+    kept = {name: request.GET.get(name, "")[: asking.LONGEST_REASON] for name in ("reason", "until")}
+    fresh = SwitchForm(initial={"turn": "on" if turns_on else "off", "seen": row_of(current)} | kept, current=current)
     context = _context(name, current, turns_on) | {"form": form if form.is_bound else fresh, "seen": row_of(current)}
     return render(request, "system/flag.html", context, status=400 if form.is_bound else 200)
 

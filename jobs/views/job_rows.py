@@ -1,15 +1,15 @@
 """The rows of the jobs list: a job with all that stands beside it, fetched for a whole page at once."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Count, Max
 from django.utils import timezone
 
 from jobs.durations import typical_seconds
-from jobs.models import Job, JobRequest, ResourceSample
+from jobs.models import Job, JobOutput, JobRequest, ResourceSample
 from jobs.tallies import Tally, tallies
 
 WIDTH = 100
@@ -31,6 +31,8 @@ class Row:
     is_near_limit: bool
     # The points of a line: how busy the processors have been, against what a job may have.
     spark: str = ""
+    # How many files a success has stored.
+    outputs: int = 0
 
     @property
     def is_running(self) -> bool:
@@ -45,13 +47,21 @@ class Group:
 
 
 def rows_of(jobs: list[Job]) -> list[Row]:
-    """Three queries."""
+    """Four queries."""
     typical = typical_seconds(jobs)
     peaks = ResourceSample.objects.filter(job__in=[job.pk for job in jobs if job.started_at]).order_by()
     memory = dict(peaks.values("job").annotate(peak=Max("memory_bytes")).values_list("job", "peak"))
     now = timezone.now()
     sparks = _sparks(jobs)
-    return [_row(job, typical.get(job.pk), memory.get(job.pk), sparks.get(job.pk, ""), now) for job in jobs]
+    found = [_row(job, typical.get(job.pk), memory.get(job.pk), sparks.get(job.pk, ""), now) for job in jobs]
+    outputs = _outputs(jobs)
+    return [replace(row, outputs=outputs.get(row.job.pk, 0)) for row in found]
+
+
+def _outputs(jobs: list[Job]) -> dict[int, int]:
+    """Of the jobs that have ended; one that has failed has none."""
+    stored = JobOutput.objects.filter(job__in=[job.pk for job in jobs if job.is_finished]).order_by()
+    return dict(stored.values("job").annotate(number=Count("pk")).values_list("job", "number"))
 
 
 def _sparks(jobs: list[Job]) -> dict[int, str]:

@@ -116,12 +116,19 @@ _CONTEXT_OF = {"jobs": _jobs, "timeline": _timeline, "events": _events, "file": 
 def refuse(request: HttpRequest, identifier: str) -> HttpResponse:
     """Asks why, then refuses a request that waits to be planned."""
     job_request = get_object_or_404(JobRequest.objects.defer("original", "graph"), identifier=identifier)
-    reason, error = request.POST.get("reason", ""), ""
+    words = request.POST if request.method == "POST" else request.GET
+    reason, error = words.get("reason", "")[: asking.LONGEST_REASON], ""
     if request.method == "POST" and job_request.is_waiting:
         try:
             asking.refuse_requests([job_request.pk], who(request), reason)
             return redirect(job_request)
         except asking.NoReason as trouble:
             error = str(trouble)
-    context = {"title": "Refuse a request", "section": "requests", "job_request": job_request, "error": error}
+    context = {
+        "title": "Refuse a request",
+        "section": "requests",
+        "job_request": job_request,
+        "reason": reason,
+        "error": error,
+    }
     return render(request, "requests/refuse.html", context, status=400 if error else 200)

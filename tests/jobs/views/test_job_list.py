@@ -12,7 +12,7 @@ from jobs.models import Heartbeat, Job, ResourceSample, SavedView
 from jobs.people.roles import OPERATOR, VIEWER
 from jobs.states import StatusCode
 from jobs.views.job_list import PAGE_SIZE
-from tests.factories import make_job, make_request
+from tests.factories import make_job, make_output, make_request
 from tests.web import client_of, poll
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +54,16 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_jobs(query):
     # At most the query that counts "select all", and those that name these jobs, 500 at a time.
     assert number_of_queries(address) <= few + 6
     assert few < 40
+
+
+def test_a_success_says_how_many_outputs_it_has_stored():
+    done = make_job(status_code=StatusCode.SUCCEEDED, status_message="Completed successfully.")
+    for number in range(3):
+        make_output(done, f"output/{number}.csv")
+    make_job(action="failed", status_code=StatusCode.NONZERO_EXIT)
+    shown = page()
+    assert 'Completed successfully.</span> <span class="quiet">3 outputs</span>' in shown
+    assert shown.count(" output") == 1
 
 
 def test_what_studies_write_is_shown_as_text():
