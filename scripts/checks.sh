@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every check, each with its time: `scripts/checks.sh lint`, or `scripts/checks.sh all` for the tests as well.
+# Every check, each with its time: `scripts/checks.sh lint`, `scripts/checks.sh all` for the tests as well, and
+# `scripts/checks.sh coverage` for the tests and what of the code they reach (half as long again).
 # All run even when one fails, so that one call shows everything; the exit code is 1 if any failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,18 +22,24 @@ check() {
 manage() { DJANGO_SETTINGS_MODULE=tests.settings $python manage.py "$@"; }
 
 # In two halves side by side: the tests of the real engine and of a browser mostly wait for those. Each half keeps a
-# database and folders of its own; what they have reached is put together at the end.
+# database and folders of its own.
 tests() {
     local log engine_half rest=0 engine=0
     log=$(mktemp)
-    COVERAGE_FILE=$PWD/.coverage.engine $python -m pytest -m "needs_docker or needs_browser" --cov --cov-report= "$@" >"$log" 2>&1 &
+    COVERAGE_FILE=$PWD/.coverage.engine $python -m pytest -m "needs_docker or needs_browser" "$@" >"$log" 2>&1 &
     engine_half=$!
-    COVERAGE_FILE=$PWD/.coverage.rest $python -m pytest -m "not needs_docker and not needs_browser" --cov --cov-report= "$@" || rest=$?
+    COVERAGE_FILE=$PWD/.coverage.rest $python -m pytest -m "not needs_docker and not needs_browser" "$@" || rest=$?
     wait $engine_half || engine=$?
     cat "$log"
     rm "$log"
-    $python -m coverage combine --quiet .coverage.engine .coverage.rest && $python -m coverage report
     [ $rest -eq 0 ] && [ $engine -eq 0 ]
+}
+
+coverage() {
+    local failed=0
+    tests --cov --cov-report= "$@" || failed=1
+    $python -m coverage combine --quiet .coverage.engine .coverage.rest && $python -m coverage report || failed=1
+    return $failed
 }
 
 no_merge_marks() { ! git grep -nE '^(<<<<<<<|>>>>>>>) ' -- .; }
@@ -42,7 +49,10 @@ check "Format (mended by: make format)" $python -m ruff format --check --quiet .
 check "Lint" $python -m ruff check --quiet .
 check "Migrations (made by: manage.py makemigrations)" manage makemigrations --check --dry-run
 check "Django's own checks" manage check --fail-level WARNING
-if [ "${1:-all}" = all ]; then check "Tests" tests "${@:2}"; fi
+case ${1:-all} in
+    all) check "Tests" tests "${@:2}" ;;
+    coverage) check "Tests, and what they reach" coverage "${@:2}" ;;
+esac
 
 if [ ${#failed[@]} -gt 0 ]; then stop "Failed after $SECONDS s: $(printf '%s; ' "${failed[@]}")see above."; fi
 say "All passed in $SECONDS s."
