@@ -22,11 +22,11 @@ from jobs.admin_lists import (
     OnDashboard,
     ReadOnly,
     any_of,
-    beginning_with,
     link_to,
 )
 from jobs.admin_reasons import AsksWhy
 from jobs.models import Job, JobOutput, JobRequest, StatusChange
+from jobs.models.beginnings import beginning_with
 
 
 @admin.display(description="at")

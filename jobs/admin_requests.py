@@ -4,10 +4,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from jobs.admin_lists import AuditedHistory, LargeTable, OnDashboard, ReadOnly, any_of, beginning_with, link_to
+from jobs.admin_lists import AuditedHistory, LargeTable, OnDashboard, ReadOnly, any_of, link_to
 from jobs.admin_questions import REFUSE, TELL_AGAIN
 from jobs.admin_reasons import AsksWhy
 from jobs.models import Delivery, Job, JobRequest
+from jobs.models.beginnings import beginning_with
 
 
 @admin.register(JobRequest)

@@ -20,12 +20,12 @@ STOPPED = (StatusCode.CANCELLED_BY_USER, StatusCode.KILLED_BY_ADMIN, StatusCode.
 WIDTH_WITHOUT_TERMINAL = 160
 
 
-def terminal() -> Console:
-    """Where results are printed; `COLUMNS` overrides the width."""
-    console = Console(highlight=False)
-    return (
-        console if console.is_terminal else Console(highlight=False, width=max(console.width, WIDTH_WITHOUT_TERMINAL))
-    )
+def terminal(*, stderr: bool = False) -> Console:
+    """Where results are printed, or with `stderr` what is said beside them; `COLUMNS` overrides the width."""
+    console = Console(highlight=False, stderr=stderr)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, stderr=stderr, width=max(console.width, WIDTH_WITHOUT_TERMINAL))
 
 
 def print_results(jobs: list[Job]) -> bool:

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field
 from jobs.api.problems import Trouble
 from jobs.api.schemas import EXAMPLE_JOB, EXAMPLE_REQUEST
 from jobs.models import Job, JobRequest
+from jobs.models.beginnings import beginning_with
 from jobs.models.by_state import few_with_state
 from jobs.models.job_queries import JobQuerySet
 from jobs.states import ACTIVE_STATES, State
@@ -114,9 +115,8 @@ def _identifier_at(pk: int) -> str | None:
 def one_job(beginning: str, jobs: QuerySet | None = None) -> Job:
     """The job that is called so, or else the only one whose identifier begins so. Raises Trouble: 404, 409."""
     jobs = Job.objects.all() if jobs is None else jobs
-    after = beginning[:-1] + chr(ord(beginning[-1]) + 1)
-    # A range, because no index helps LIKE; the shortest comes first, so a whole identifier is the first of them.
-    begin_so = jobs.filter(identifier__gte=beginning, identifier__lt=after)
+    # The shortest comes first, so a whole identifier is the first of them.
+    begin_so = jobs.filter(**beginning_with("identifier", beginning))
     found = list(begin_so.order_by("identifier")[: MOST_CANDIDATES + 1])
     if not found:
         raise Trouble(404, "No such job", f"No job is called or begins with {beginning}.")

@@ -113,7 +113,7 @@ def get_system(request: HttpRequest) -> dict:
 def list_flags(request: HttpRequest) -> dict:
     """Say how every switch stands."""
     current = Flag.objects.current()
-    return {"flags": [_row(name, current.get(name)) for name in Flag.Name]}
+    return {"flags": [flag_row(name, current.get(name)) for name in Flag.Name]}
 
 
 @operation(router, "GET", "/flags/{name}/history", FlagPage)
@@ -126,7 +126,7 @@ def list_flag_history(
     """Say who has set a switch, when and why."""
     older = {"pk__lt": before} if before else {}
     found = list(Flag.objects.filter(name=name, **older).order_by("-pk")[: limit + 1])
-    rows = [_row(flag.name, flag) for flag in found[:limit]]
+    rows = [flag_row(flag.name, flag) for flag in found[:limit]]
     return {"settings": rows, "next": found[limit - 1].pk if len(found) > limit else None}
 
 
@@ -146,10 +146,11 @@ def switch_flag(request: HttpRequest, name: FlagName, switch: Body[Switch]) -> d
         flag = asking.switch(name, value, who(request, AuditEntry.Via.API), switch.reason, until=switch.until)
     except asking.NoReason as error:
         raise Trouble(422, "No reason", str(error)) from error
-    return _row(name, flag)
+    return flag_row(name, flag)
 
 
-def _row(name: str, flag: Flag | None) -> dict:
+def flag_row(name: str, flag: Flag | None) -> dict:
+    """What a FlagRow is made from."""
     if flag is None:
         empty = dict.fromkeys(("value", "set_by", "reason"), "")
         return {"id": None, "name": name, "on": False, "set_at": None, "expires_at": None, **empty}

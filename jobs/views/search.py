@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from jobs.admin_lists import beginning_with
 from jobs.models import Job, JobRequest
+from jobs.models.beginnings import beginning_with
 from jobs.people.access import allowed
 
 MOST_OF_A_KIND = 20

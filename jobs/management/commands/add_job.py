@@ -81,7 +81,7 @@ class Command(BaseCommand):
         except StoppedWaiting:
             self.stderr.write(
                 "Stopped waiting. Containers that run go on; `manage.py run` sees to the rest. "
-                "To end the jobs, cancel them in the admin."
+                "To end the jobs: `manage.py cancel_job`."
             )
             raise SystemExit(130) from None
         except KeyboardInterrupt:

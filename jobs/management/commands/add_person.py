@@ -6,7 +6,7 @@ from django.contrib.auth import get_user_model, password_validation
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs.models import AuditEntry, Who
+from jobs.console.asker import at_this_terminal
 from jobs.people.accounts import SUPERUSER, add_person, mend_person, new_password
 from jobs.people.roles import OPERATOR, ROLES
 from jobs.service import check_database
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         if again and not user:
             raise CommandError(f"There is no {name}: leave out --again to make the account.")
         password = self._password(user or people(username=name), **options)
-        who = Who(_at_this_terminal(), AuditEntry.Via.COMMAND)
+        who = at_this_terminal()
         try:
             if user:
                 mend_person(user, role, password, who)
@@ -67,10 +67,3 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         return password
-
-
-def _at_this_terminal() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "somebody at the terminal"

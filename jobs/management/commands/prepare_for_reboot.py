@@ -1,0 +1,9 @@
+"""`manage.py prepare_for_reboot on|off`: the switch of that name on the System page."""
+
+from jobs.console.switches import SwitchCommand
+from jobs.models import Flag
+
+
+class Command(SwitchCommand):
+    help = "No new job starts while it is on; what the reboot interrupts is run again."
+    flag = Flag.Name.REBOOT
