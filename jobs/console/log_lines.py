@@ -9,6 +9,7 @@ import time
 from jobs import logs
 from jobs.console.asker import at_this_terminal
 from jobs.console.command import Refused
+from jobs.log import escape
 from jobs.logs.reading import NoLog
 from jobs.models import Job
 from jobs.people.log_views import note_view
@@ -30,13 +31,14 @@ def print_log(job: Job, *, attempt: int | None, tail: int | None, follow: bool, 
         printer.print_new(must_be_there=is_over or not follow)
         if not follow:
             return
+        printer.say_why_there_is_nothing()
         if is_over and (attempt is not None or printer.attempt == job.attempt):
             return
         if is_over:  # it was interrupted, and begins again
             printer.turn_to(job.attempt)
         else:
             time.sleep(LOOK_EVERY_SECONDS)
-        job.refresh_from_db(fields=("state", "status_code", "attempt"))
+        job.refresh_from_db(fields=("state", "status_code", "status_message", "attempt"))
 
 
 class _Printer:
@@ -47,6 +49,7 @@ class _Printer:
         self._job, self._tail, self._stamps = job, tail, stamps
         self._offset = 0
         self._is_noted = False
+        self._said = ""
 
     def turn_to(self, attempt: int) -> None:
         sys.stdout.write(f"--- attempt {attempt} ---\n")
@@ -65,6 +68,14 @@ class _Printer:
         except logs.LogTrouble as error:
             raise Refused(str(error)) from error
         sys.stdout.flush()
+
+    def say_why_there_is_nothing(self) -> None:
+        """Beside the log, each reason once: somebody waits for it."""
+        reason = "" if self._is_noted else self._job.status_message
+        if reason != self._said:
+            self._said = reason
+            if reason:
+                sys.stderr.write(escape(f"Job {self._job.identifier} has no log yet: {reason}") + "\n")
 
     def _note(self) -> None:
         if not self._is_noted:

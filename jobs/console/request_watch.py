@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 
 from jobs.api.schemas import JobRow
 from jobs.console.command import print_json
+from jobs.console.silence import warn_of_silence
 from jobs.log import escape
 from jobs.models import Job, JobRequest
 from jobs.progress import Progress
@@ -19,6 +20,8 @@ LOOK_EVERY_SECONDS = 0.3
 def watch(request: JobRequest, *, as_json: bool) -> bool:
     """Whether it was planned and every job of it has succeeded. Ctrl-C ends the watch only."""
     try:
+        if request.is_waiting or _jobs_of(request).active().exists():
+            warn_of_silence(is_to_be_planned=request.is_waiting)
         _until_planned(request)
         mine = _jobs_of(request)
         with Progress(mine):

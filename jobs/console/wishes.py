@@ -13,11 +13,11 @@ from jobs.consequences import CANCEL, KILL, consequences
 from jobs.console.asker import at_this_terminal, confirm, reason_of
 from jobs.console.command import OperatorCommand, Refused, print_json
 from jobs.console.finding import job_called, request_called
+from jobs.console.silence import warn_of_silence
 from jobs.log import escape
 from jobs.models import Job, JobRequest, Who
 from jobs.models.request_history import identifiers_by_wish
 from jobs.results import terminal
-from jobs.signs import Signs
 from jobs.text import counted
 
 MOST_SHOWN = 50
@@ -62,7 +62,7 @@ def ask(
     else:
         _print_results(results, new)
     if any(each.was_done for each in results):
-        _warn_of_silence(new)
+        warn_of_silence(is_to_be_planned=bool(new))
     return all(each.was_done for each in results)
 
 
@@ -104,18 +104,6 @@ def _print_results(results: list[Result], new: list[JobRequest]) -> None:
     console.print(table)
     for request in new:
         console.print(f"to watch it: manage.py watch {request.identifier}", style="dim", markup=False, soft_wrap=True)
-
-
-def _warn_of_silence(new: list[JobRequest]) -> None:
-    signs, notes = Signs.read(), terminal(stderr=True)
-    if not signs.run.is_fresh:
-        notes.print(f"Nothing happens yet: the runner {signs.run.last_heard}. Start `manage.py run`.", style="yellow")
-    if new and not signs.sync.is_fresh:
-        notes.print(
-            "New requests wait to be planned: start `manage.py sync`, or `manage.py sync --plan-only` where there is "
-            "no job-server.",
-            style="yellow", soft_wrap=True,
-        )  # fmt: skip
 
 
 class WishCommand(OperatorCommand):

@@ -74,7 +74,7 @@ def test_what_is_no_file_is_not_read(manage, job, tmp_path):
 def test_a_running_job_is_followed_to_its_end_through_its_attempts(manage, job, monkeypatch):
     """What is written meanwhile comes once, half a line only once it has ended."""
     monkeypatch.setattr(log_lines, "LOOK_EVERY_SECONDS", 0.01)
-    job = make_job(status_code=StatusCode.EXECUTING)
+    job = make_job(status_code=StatusCode.EXECUTING, status_message="Running.")
     looks: list[int] = []
     monkeypatch.setattr(log_lines.time, "sleep", lambda seconds: looks.append(1) or threading.Event().wait(0.005))
     failures: list[BaseException] = []
@@ -110,6 +110,7 @@ def test_a_running_job_is_followed_to_its_end_through_its_attempts(manage, job, 
     thread.join(30)
     assert not failures
     assert called.out.splitlines() == ["one", "two", "--- attempt 2 ---", "three", "four", "the end"]
+    assert called.err == f"Job {job.identifier} has no log yet: Running.\n"
 
 
 def _seen_again(looks: list[int]) -> None:

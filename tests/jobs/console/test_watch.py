@@ -77,10 +77,12 @@ def test_a_request_is_watched_until_it_has_ended(site, study):
 def test_ctrl_c_ends_the_watch_and_not_the_jobs(site, study):
     site.manage("add_job", str(study), "extract")
     watcher = site.start("watch", request_of(site))
+    said = watcher.stdout.readline()
     wait_until(lambda: "extract" in watcher.stdout.readline(), what="the first line")
     watcher.send_signal(signal.SIGINT)
     output, _ = watcher.communicate(timeout=30)
     assert watcher.returncode == 130 and "Stopped watching; the jobs go on." in output and "Traceback" not in output
+    assert "the runner was never heard. Start `manage.py run`." in said
     assert site.query("SELECT state FROM jobs_job") == [("pending",)]
 
 
