@@ -42,6 +42,8 @@ class Consequences:
     dependents: list[Job]
     # Of the first jobs those that were asked for again before: identifier -> by whom, when and in which request.
     asked_before: dict[str, str]
+    # Jobs that those which run again need and that did not succeed either.
+    number_needed: int = 0
 
     @cached_property
     def fates(self) -> list[Fate]:
@@ -84,6 +86,7 @@ class Consequences:
         return [
             (cut_off, f"{cut_off} will be finalised again, without running: a fault of this system cut them off."),
             (again, f"{again} will run again, in {counted(requests, 'new request')} at the same commit."),
+            (self.number_needed, f"{_of_needed(self.number_needed)} will run first, unless a later run has succeeded."),
             (before, f"{before} of them {'was' if before == 1 else 'were'} asked for again before: see below by whom."),
             (left, f"{left} will be left as they are: see below why."),
             (len(self.unknown), f"{len(self.unknown)} cannot be found any more."),
@@ -92,6 +95,10 @@ class Consequences:
 
 def _of_later_jobs(number: int) -> str:
     return "1 later job that needs them" if number == 1 else f"{number} later jobs that need them"
+
+
+def _of_needed(number: int) -> str:
+    return f"{counted(number, 'more job')} that they need, and that did not succeed either,"
 
 
 def consequences(verb: str, identifiers: Iterable[str]) -> Consequences:
@@ -111,7 +118,16 @@ def consequences(verb: str, identifiers: Iterable[str]) -> Consequences:
     behind = [] if verb == RETRY else _behind(jobs, verb)
     shown = Job.objects.filter(pk__in=behind[:MOST_BEHIND]).only(*_TOLD).order_by("pk")
     asked_before = _asked_before(jobs[:MOST_SHOWN]) if verb == RETRY else {}
-    return Consequences(verb, jobs, unknown, len(behind), list(shown), asked_before)
+    needed = _needed(jobs) if verb == RETRY else 0
+    return Consequences(verb, jobs, unknown, len(behind), list(shown), asked_before, needed)
+
+
+def _needed(jobs: list[Job]) -> int:
+    again = [job.pk for job in jobs if not (job.is_cut_off or _fate_of_retry(job, "").is_refused)]
+    return sum(
+        len(Job.objects.all().unsuccessful_needs(again[start : start + _MOST_AT_ONCE]) - set(again))
+        for start in range(0, len(again), _MOST_AT_ONCE)
+    )
 
 
 def _asked_before(jobs: list[Job]) -> dict[str, str]:

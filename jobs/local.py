@@ -192,7 +192,8 @@ def add(wish: Wish, *, wait: bool) -> bool:
     """Store the jobs; with `wait` see them through. Whether all that was waited for succeeded."""
     console, (request, project) = terminal(), _request_and_project(wish)
     submission = planning.submit(request, project, by=request.created_by)
-    graph.lay_out(submission.request)
+    if submission.jobs:
+        graph.lay_out(submission.request)
     _warn_of_other_commits(request, submission.plan)
     if submission.plan.nothing_to_do:
         console.print(submission.plan.nothing_to_do, soft_wrap=True)

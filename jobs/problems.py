@@ -76,8 +76,8 @@ def _of_engine(signs: Signs) -> Iterator[Problem]:
 
 def _of_job_server(sync: Sync) -> Iterator[Problem]:
     if not sync.is_needed:
-        return
-    if not sync.is_fresh:
+        yield from _of_planning_alone(sync)
+    elif not sync.is_fresh:
         yield Problem(
             "sync",
             f"The process that speaks with the job-server {sync.last_heard}, so no request is planned",
@@ -86,6 +86,17 @@ def _of_job_server(sync: Sync) -> Iterator[Problem]:
         )
     elif settings.JOB_SERVER_ENDPOINT:
         yield from _of_polls(sync)
+
+
+def _of_planning_alone(sync: Sync) -> Iterator[Problem]:
+    """Without a job-server nobody misses it until something waits for it."""
+    if not sync.is_fresh and JobRequest.objects.waiting().exists():
+        yield Problem(
+            "plans",
+            f"A request waits to be planned, and the process that plans {sync.last_heard}",
+            "start `manage.py sync --plan-only`.",
+            sync.at,
+        )
 
 
 def _of_polls(sync: Sync) -> Iterator[Problem]:
@@ -105,7 +116,7 @@ def _of_polls(sync: Sync) -> Iterator[Problem]:
 
 
 def _of_plans_and_posts(sync: Sync) -> Iterator[Problem]:
-    if sync.is_needed and sync.is_fresh:
+    if sync.is_fresh:
         yield from _of_plans()
         if settings.JOB_SERVER_ENDPOINT:
             yield from _of_posts(sync)

@@ -36,7 +36,8 @@ def check_database() -> None:
     if not executor.loader.applied_migrations and (settings.WORK_DIR / USED_MARK).exists():
         raise CommandError(
             f"The database {connection.settings_dict['NAME']} is empty, but jobs have been run in {settings.WORK_DIR}: "
-            "put the database's file back. To begin with nothing, delete the whole work directory."
+            "put the database's file back. To begin with nothing, move the whole work directory away (by default all "
+            "outputs are in it)."
         )
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise CommandError(

@@ -8,12 +8,18 @@ pids=()
 # Nothing of this outlives the script, even when it is killed and cannot end anything itself.
 end_with_me=()
 if setpriv --pdeathsig TERM true 2>/dev/null; then end_with_me=(setpriv --pdeathsig TERM --); fi
+# Ctrl-C of the terminal reaches this script only, which then ends each process once: a worker of gunicorn that gets a
+# second signal while it ends may hang until it is killed, 30 s later (seen in 5 of 22 tries).
+if command -v setsid >/dev/null; then end_with_me=(setsid ${end_with_me[@]+"${end_with_me[@]}"}); fi
 
 # free_port PORT VARIABLE COMMAND: stops where the port is taken.
 free_port() {
+    local why
     # As servers do: what is left of connections that have ended does not matter.
-    "$python" -c 'import socket, sys; socket.create_server(("127.0.0.1", int(sys.argv[1])))' "$1" 2>/dev/null ||
-        stop "Port $1 of this machine is in use. Choose another: $2=… $3."
+    if ! why=$("$python" -c 'import socket, sys; socket.create_server(("127.0.0.1", int(sys.argv[1])))' "$1" 2>&1); then
+        why=${why##*$'\n'}
+        stop "Port $1 of this machine cannot be used (${why%% (while*}). Choose another: $2=… $3."
+    fi
 }
 
 # own_folder COMMAND ADVICE: nobody else may work in WORK_DIR. The processes inherit the lock: the last one that ends
@@ -56,13 +62,20 @@ all_live() {
     done
 }
 
+# how_ended PID: in words, in `how`; a subshell could not wait for it.
+how_ended() {
+    local code=0
+    wait "$1" 2>/dev/null || code=$?
+    how="has ended (exit code $code)"
+    [ $code -le 128 ] || how="was killed (signal $((code - 128)))"
+}
+
 # Which process has ended, how, and where it says why.
 stop_for_ended() {
-    local i how=0
+    local i how
     for i in "${!pids[@]}"; do
         if kill -0 "${pids[i]}" 2>/dev/null; then continue; fi
-        wait "${pids[i]}" 2>/dev/null || how=$?
-        if [ $how -gt 128 ]; then how="was killed (signal $((how - 128)))"; else how="has ended (exit code $how)"; fi
+        how_ended "${pids[i]}"
         stop "${names[i]} $how: see ${logs[i]}."
     done
 }
@@ -92,21 +105,23 @@ answers() { "$python" -c 'import sys, urllib.request; urllib.request.urlopen(sys
 wait_for_the_pages() {
     local i how
     while :; do
-        wait -n "${pids[@]}" 2>/dev/null || true
+        # First: what has ended before the wait begins may not end it (seen with bash 5.2).
         for i in "${!pids[@]}"; do
             if kill -0 "${pids[i]}" 2>/dev/null; then continue; fi
             [ "$i" != 0 ] || stop_for_ended
-            how=0
-            wait "${pids[i]}" 2>/dev/null || how=$?
-            say "${names[i]} has ended (exit code $how): see ${logs[i]}. The pages go on without it; start it again in" \
-                "another terminal: $python ${names[i]}"
+            how_ended "${pids[i]}"
+            say "${names[i]} $how: see ${logs[i]}. The pages go on without it; once its log says" \
+                "nothing against that, start it again in another terminal: cd $PWD && .venv/bin/python ${names[i]}"
             unset "pids[i]" "names[i]" "logs[i]"
         done
+        wait -n "${pids[@]}" 2>/dev/null || true
     done
 }
 
 # Returns only through `stop`, when one of the processes has ended.
 wait_for_the_first_end() {
-    wait -n "${pids[@]}" 2>/dev/null || true
+    while all_live; do
+        wait -n "${pids[@]}" 2>/dev/null || true
+    done
     stop_for_ended
 }

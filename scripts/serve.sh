@@ -22,9 +22,11 @@ add_account() {
     said=$("$python" manage.py add_person "$account" --role operator --if-missing)
     if [ -n "$said" ]; then
         say "A first account: sign in as $account with the $(tail -n 1 <<<"$said"). It is shown only now."
-        say "It is an operator's; for one who looks after people: manage.py add_person NAME --role administrator"
+        say "It is an operator's; for one who looks after people: .venv/bin/python manage.py add_person NAME" \
+            "--role administrator"
     else
-        say "Sign in as $account, or with your own account. A new password: manage.py add_person $account --again"
+        say "Sign in as $account, or with your own account. A new password:" \
+            ".venv/bin/python manage.py add_person $account --again"
     fi
 }
 
@@ -56,7 +58,7 @@ begin "manage.py run" run "$python" manage.py run
 until_true 60 "An answer of the pages" answers "http://127.0.0.1:$port/login/"
 say "The dashboard:  http://127.0.0.1:$port/"
 add_account
-if [ ${#plan_only[@]} -gt 0 ]; then say "No job-server is named in the settings; manage.py add_job adds jobs."; fi
+if [ ${#plan_only[@]} -gt 0 ]; then say "No job-server is named in the settings; .venv/bin/python manage.py add_job adds jobs."; fi
 say "Logs:           $WORK_DIR/web.log, sync.log and run.log"
 say "Ctrl-C ends everything."
 wait_for_the_pages

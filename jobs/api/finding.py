@@ -34,7 +34,12 @@ _LARGE_OF_REQUESTS = ("original", "graph", "faults", "study_actions", "joined_jo
 class JobFilters(Schema):
     """Of a list of jobs; all that are given have to fit."""
 
-    state: State | None = Field(None, examples=["failed"])
+    state: State | None = Field(
+        None,
+        description="`failed` is all that ended without success: also what was cancelled, killed or not run because "
+        "of another job; `status_code` tells them apart",
+        examples=["failed"],
+    )
     workspace: str | None = Field(None, max_length=128, examples=["diabetes"])
     action: str | None = Field(None, max_length=255, examples=["generate_dataset"])
     request: str | None = Field(None, max_length=255, description="a request's identifier", examples=[EXAMPLE_REQUEST])

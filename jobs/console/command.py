@@ -27,6 +27,10 @@ class OperatorCommand(BaseCommand):
     # When there is no answer at all.
     failure_code = 1
 
+    def create_parser(self, prog_name, subcommand, **options):
+        # A misspelt option is an error, never another one's beginning.
+        return super().create_parser(prog_name, subcommand, allow_abbrev=False, **options)
+
     def add_arguments(self, parser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="print what the API would answer")
 

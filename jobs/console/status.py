@@ -11,12 +11,12 @@ from jobs.models import Flag, Job
 from jobs.problems import problems, warnings
 from jobs.results import terminal
 from jobs.signs import Signs
-from jobs.system.checks import BAD, OFF, OK, WARN, Check, checks
+from jobs.system.checks import BAD, OFF, OK, UNKNOWN, WARN, Check, checks
 from jobs.system.queue import queue
 from jobs.system.verdict import Verdict, verdict
 
 EXIT_CODES = {OK: 0, WARN: 1, BAD: 2}
-_LOOK = {OK: ("✓", "green"), WARN: ("!", "yellow"), BAD: ("✗", "bold red"), OFF: ("-", "dim")}
+_LOOK = {OK: ("✓", "green"), WARN: ("!", "yellow"), BAD: ("✗", "bold red"), OFF: ("-", "dim"), UNKNOWN: ("?", "dim")}
 
 
 def show_status(*, as_json: bool) -> int:

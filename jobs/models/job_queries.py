@@ -3,7 +3,7 @@
 Every question about a status is asked here by name; nobody else filters by one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -184,6 +184,23 @@ class JobQuerySet(models.QuerySet):
             waiting.update(new)
             found += new
         return waiting
+
+    def unsuccessful_needs(self, pks: Collection[int]) -> set[int]:
+        """Primary keys of the jobs that these need, directly or not, and that ended without success. One query.
+
+        Those among `pks` are left out. A need lies in the same request, or is a job that the request has joined.
+        """
+        jobs = self.model.objects.filter(request__in=self.model.objects.filter(pk__in=pks).values("request")).order_by()
+        links = self.model.waits_for.through.objects.filter(from_job__in=jobs, to_job__state=State.FAILED)
+        needs: dict[int, list[int]] = {}
+        for waiter, awaited in links.values_list("from_job", "to_job"):
+            needs.setdefault(waiter, []).append(awaited)
+        found, needed = list(pks), set()
+        while found:
+            new = [awaited for awaited in needs.get(found.pop(), ()) if awaited not in needed]
+            needed.update(new)
+            found += new
+        return needed - set(pks)
 
     def _waited_for(self, condition: Q) -> models.QuerySet:
         """A subquery: links to the jobs that the outer job waits for and that fit the condition on `to_job`."""

@@ -26,7 +26,7 @@ from jobs.system.queue import Queue
 from jobs.text import counted, duration_in_words, size_in_words
 from jobs.version import version
 
-OK, WARN, BAD, OFF = "ok", "warn", "bad", "off"
+OK, WARN, BAD, OFF, UNKNOWN = "ok", "warn", "bad", "off", "unknown"
 SLOW_TURN_MS, SLOW_ENGINE_MS, SLOW_SERVER_MS = 1000, 2000, 10_000
 LARGE_WAL_BYTES = 512 * 1024**2
 LONG_WAIT = timedelta(hours=4)
@@ -49,7 +49,7 @@ class Check:
 
     @property
     def word(self) -> str:
-        return {OK: "well", WARN: "look", BAD: "wrong", OFF: "off"}[self.state]
+        return {OK: "well", WARN: "look", BAD: "wrong", OFF: "off", UNKNOWN: "unknown"}[self.state]
 
 
 def checks(signs: Signs, problems: list[Problem], queue: Queue) -> list[Check]:
@@ -76,14 +76,14 @@ def _runner(run: Run, found: dict[str, Problem]) -> Iterator[Check]:
     )  # fmt: skip
     if (tick := run.number("tick_ms")) is not None and not problem:
         yield Check(
-            "A turn of the runner", WARN if tick > SLOW_TURN_MS else OK, f"{tick:.0f} ms", f"{SLOW_TURN_MS} ms",
+            "A turn of the runner", WARN if tick > SLOW_TURN_MS else OK, f"{tick:.0f} ms", f"at most {SLOW_TURN_MS} ms",
             what="See what keeps this machine or its disk busy; turns wait for the database.",
         )  # fmt: skip
 
 
 def _engine(run: Run, found: dict[str, Problem]) -> Iterator[Check]:
     if not run.is_fresh:
-        yield Check("Docker engine", OFF, "not known while the runner is silent")
+        yield Check("Docker engine", UNKNOWN, "not known while the runner is silent")
         return
     answers, silent = run.answers("engine_answers"), run.engine_silent_since
     last = answers[-1] if answers else None
@@ -104,7 +104,7 @@ def _disks(run: Run) -> Iterator[Check]:
     if run.is_fresh:
         yield from (_disk(disk) for disk in run.disks)
     elif run.disks:
-        yield Check("Disks", OFF, "not known while the runner is silent")
+        yield Check("Disks", UNKNOWN, "not known while the runner is silent")
 
 
 def _disk(disk: Disk) -> Check:
@@ -116,7 +116,7 @@ def _disk(disk: Disk) -> Check:
     state = BAD if disk.is_full else WARN if disk.is_nearly_full else OK
     return Check(
         name, state, f"{size_in_words(disk.free)} free of {size_in_words(disk.total)}{_growth(disk)}",
-        f"{size_in_words(disk.least)} free", at=disk.at, disk=disk,
+        f"at least {size_in_words(disk.least)} free", at=disk.at, disk=disk,
         what="Free space. Below the limit no new job starts; those that run are finished, and the others start alone.",
     )  # fmt: skip
 
@@ -145,7 +145,9 @@ def _git_copies(run: Run) -> Iterator[Check]:
 def _sync(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:
     if not sync.is_needed:
         yield Check("Job-server", OFF, "none is set up", what="")
-        yield _planning_alone(sync)
+        yield _planning_alone(sync, found)
+        if sync.is_fresh:
+            yield _plans(sync, found)
         return
     problem = found.get("sync")
     yield Check(
@@ -160,13 +162,17 @@ def _sync(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:
     yield Check("RAP API", OK if backends else OFF, value)
 
 
-def _planning_alone(sync: Sync) -> Check:
+def _planning_alone(sync: Sync, found: dict[str, Problem]) -> Check:
     """Without a job-server it only plans what is asked for again here; a site that never does needs none."""
     what = "Start `manage.py sync --plan-only`: without it nobody plans what is asked for again on these pages."
-    if sync.at is None:
+    if sync.is_fresh:
+        state, value = OK, "alive, plans what is asked for here"
+    elif "plans" in found:
+        state, value = BAD, "silent, and a request waits for it"
+    elif sync.at is None:
         return Check("Sync", OFF, "not started; only needed to run jobs again", what=what)
-    state = OK if sync.is_fresh else WARN
-    value = "alive, plans what is asked for here" if sync.is_fresh else "silent"
+    else:
+        state, value = WARN, "silent"
     return Check("Sync", state, value, f"heard within {FRESH.seconds} s", at=sync.at, what=what)
 
 
@@ -190,7 +196,7 @@ def _job_server(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:
     value = f"{number} request{'s' if number != 1 else ''}" + (f": {failing}" if failing else "")
     yield Check(
         "States to be told", state, value,
-        f"{LONGEST_UNDELIVERED.seconds // 60} minutes", at=sync.time("last_post_at"), since=oldest,
+        f"within {LONGEST_UNDELIVERED.seconds // 60} minutes", at=sync.time("last_post_at"), since=oldest,
         what="See below what each post was answered; what the job-server refuses its operators have to look into.",
     )  # fmt: skip
 
@@ -199,7 +205,7 @@ def _plans(sync: Sync, found: dict[str, Problem]) -> Check:
     number, problem = sync.count("waiting_to_be_planned") or 0, found.get("plans")
     return Check(
         "Requests to be planned", BAD if problem else OK, f"{number} waiting",
-        f"{LONGEST_UNPLANNED.seconds // 60} minutes", since=problem.since if problem else None,
+        f"within {LONGEST_UNPLANNED.seconds // 60} minutes", since=problem.since if problem else None,
         what="See below what each waits for, mostly a git host. If that will never answer, refuse the request.",
     )  # fmt: skip
 
@@ -208,7 +214,7 @@ def _queue(queue: Queue) -> Check:
     is_long = queue.oldest_at is not None and not is_recent(queue.oldest_at, LONG_WAIT)
     return Check(
         "Waiting jobs", WARN if is_long else OK, f"{queue.waiting} waiting",
-        f"{LONG_WAIT.seconds // 3600} hours", since=queue.oldest_at,
+        f"at most {LONG_WAIT.seconds // 3600} hours", since=queue.oldest_at,
         what="Its page says why the oldest job waits: workers, a flag, a disk, or jobs that it needs.",
     )  # fmt: skip
 

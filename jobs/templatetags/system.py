@@ -8,7 +8,13 @@ from jobs.log import escape
 from jobs.signs import Answer
 
 register = template.Library()
-_ICONS = {"ok": "check-circle", "warn": "exclamation-triangle", "bad": "x-circle", "off": "minus-circle"}
+_ICONS = {
+    "ok": "check-circle",
+    "warn": "exclamation-triangle",
+    "bad": "x-circle",
+    "off": "minus-circle",
+    "unknown": "question-mark-circle",
+}
 
 
 @register.simple_tag

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Count
 from django.utils import timezone
 
+from jobs.models import Job
 from jobs.models.job_list import ACTIVE_KINDS, Activity
 from jobs.views.job_filters import KIND_LABELS, Filters
 
@@ -52,11 +54,7 @@ def _tile(key: int, kind: str, seen: Activity, hours: list[str], filters: Filter
         kind=kind,
         label=KIND_LABELS[kind],
         number=number,
-        note=f"of {settings.MAX_WORKERS + settings.MAX_DB_WORKERS} workers"
-        if kind == "running"
-        else ""
-        if is_active
-        else "in 24 h",
+        note=_workers() if kind == "running" else "" if is_active else "in 24 h",
         since=seen.oldest.get(kind) if kind == "waiting" else None,
         bars=_bars(numbers),
         in_words=f"{sum(numbers)} {verb} in the last 24 hours, {max(numbers)} in the busiest one",
@@ -64,6 +62,13 @@ def _tile(key: int, kind: str, seen: Activity, hours: list[str], filters: Filter
         is_chosen=is_chosen,
         key=key,
     )
+
+
+def _workers() -> str:
+    """Each pool of its own: a free database worker helps no other job. One query, of as many jobs as run."""
+    running = dict(Job.objects.running().order_by().values_list("requires_db").annotate(Count("pk")))
+    of_database = f", DB {running.get(True, 0)} of {settings.MAX_DB_WORKERS}"
+    return f"{running.get(False, 0)} of {settings.MAX_WORKERS} workers{of_database if settings.MAX_DB_WORKERS else ''}"
 
 
 def _bars(numbers: list[int]) -> list[Bar]:

@@ -77,6 +77,8 @@ def _words(request: JobRequest, lasted: timedelta, shown: int, tally: Tally) -> 
     took = f"took {duration_in_words(lasted)}"
     if shown < tally.total:
         took = f"{shown} of {tally.total} jobs shown, these {took}" if shown else f"none of {tally.total} jobs shown"
+    elif not lasted:
+        took = "nothing has ended yet" if tally.total else "nothing ran"
     outcome = tally.in_words if tally.total else request.get_outcome_display()
     return f"{outcome}, {request.created_at:%Y-%m-%d %H:%M} UTC, {took}"
 

@@ -81,3 +81,17 @@ def test_who_retries_is_told_who_has_asked_for_it_before():
     assert "asked for again before, by olive at " in told and f"in request {request.identifier}" in told
     assert untold == "will run again in a new request"
     assert "1 of them was asked for again before: see below by whom." in found.sentences
+
+
+def test_a_retry_tells_how_many_more_run_because_they_are_needed():
+    """Planning runs again what an action needs and lacks."""
+    request = make_request()
+    done = make_job(StatusCode.SUCCEEDED, request)
+    first = make_job(StatusCode.NONZERO_EXIT, request, waits_for=[done])
+    second = make_job(StatusCode.DEPENDENCY_FAILED, request, waits_for=[first])
+    last = make_job(StatusCode.DEPENDENCY_FAILED, request, waits_for=[second, done])
+    more = "2 more jobs that they need, and that did not succeed either, will run first, unless a later run has"
+    assert any(each.startswith(more) for each in consequences(RETRY, [last.identifier]).sentences)
+    both = consequences(RETRY, [last.identifier, second.identifier])
+    assert both.sentences[1].startswith("1 more job that they need")
+    assert not any("more job" in each for each in consequences(RETRY, [first.identifier]).sentences)

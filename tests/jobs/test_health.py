@@ -267,3 +267,24 @@ def test_it_can_only_be_looked_at():
 def test_other_addresses_are_left_to_others():
     assert Client().get("/healthz/x").status_code == 404
     assert health.ADDRESSES == ("/healthz/", "/healthz")
+
+
+def test_without_a_job_server_sync_is_missed_as_soon_as_a_request_waits_for_it(settings):
+    settings.JOB_SERVER_ENDPOINT = ""
+    beat("run")
+    beat("sync", age=FRESH * 2)
+    assert not problems()
+    make_request(outcome=JobRequest.Outcome.WAITING)
+    (sentence,) = problems()
+    assert sentence.startswith("A request waits to be planned, and the process that plans was last heard at ")
+    assert sentence.endswith("UTC: start `manage.py sync --plan-only`.")
+    beat("sync")
+    assert not problems()
+
+
+def test_without_a_job_server_a_request_that_waits_too_long_is_a_problem_as_well(settings):
+    settings.JOB_SERVER_ENDPOINT = ""
+    all_well()
+    make_request(outcome=JobRequest.Outcome.WAITING, received_at=timezone.now() - timedelta(minutes=20))
+    (sentence,) = problems()
+    assert sentence.startswith("A request has waited to be planned since ")

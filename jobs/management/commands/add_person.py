@@ -18,6 +18,9 @@ class Command(BaseCommand):
         '"password: "; the person changes it under "Account".'
     )
 
+    def create_parser(self, prog_name, subcommand, **options):
+        return super().create_parser(prog_name, subcommand, allow_abbrev=False, **options)
+
     def add_arguments(self, parser) -> None:
         parser.add_argument("name", help="what they sign in with")
         parser.add_argument(

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs.models import AuditEntry, Job, JobRequest
+from jobs.models import AuditEntry, Heartbeat, Job, JobRequest
 from jobs.people.roles import OPERATOR, VIEWER
 from jobs.states import State, StatusCode
 from tests.factories import make_job, make_request
@@ -164,3 +164,24 @@ def test_more_jobs_than_can_be_asked_for_at_once_are_told_of(monkeypatch):
         text = answer.content.decode()
         assert "More than 2 jobs were chosen." in text and "Cancel 2 jobs in 1 request?" in text
         assert len(hidden(text)["jobs"].split()) == 2
+
+
+def test_who_asks_is_not_promised_what_nobody_is_there_to_do():
+    running, ended = make_job(StatusCode.EXECUTING), make_job(StatusCode.NONZERO_EXIT)
+    client = client_of(OPERATOR)
+
+    def said(name: str, job) -> str:
+        return client.post(reverse(name), {"jobs": job.identifier, "confirmed": "1", "reason": "x"}).content.decode()
+
+    assert "The runner is silent:</strong> it does this when it is started again." in said("cancel-jobs", running)
+    assert "Nobody plans them now:" in said("retry-jobs", ended)
+    standing = client.get(running.get_absolute_url()).content.decode()
+    assert "It is to be stopped" in standing and "It is being stopped" not in standing
+    waiting = JobRequest.objects.get(outcome="waiting")
+    assert "Nobody plans it now" in client.get(waiting.get_absolute_url()).content.decode()
+    Heartbeat.beat("run")
+    Heartbeat.beat("sync")
+    assert "within moments" in said("cancel-jobs", make_job(StatusCode.EXECUTING))
+    assert "plans them within moments" in said("retry-jobs", make_job(StatusCode.NONZERO_EXIT))
+    assert "It is being stopped" in client.get(running.get_absolute_url()).content.decode()
+    assert "nothing has gone wrong so far" in client.get(waiting.get_absolute_url()).content.decode()

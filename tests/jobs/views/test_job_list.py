@@ -117,7 +117,9 @@ def test_all_that_match_can_be_selected_where_a_page_shows_only_some():
 def test_what_runs_is_told_beside_the_workers_of_both_pools(settings):
     settings.MAX_WORKERS, settings.MAX_DB_WORKERS = 3, 4
     make_job(StatusCode.EXECUTING, requires_db=True)
-    assert "of 7 workers" in page()
+    assert "0 of 3 workers, DB 1 of 4" in page()
+    settings.MAX_DB_WORKERS = 0
+    assert ", DB" not in page()
 
 
 def test_tiles_tell_how_many_and_filter():

@@ -104,7 +104,7 @@ def test_a_disk_is_looked_at_before_it_is_full():
     assert check("Disk: high privacy storage").state == WARN
     all_well(disks=[DISK | {"free": GIB}])
     found = check("Disk: high privacy storage")
-    assert (found.state, found.value, found.limit) == (BAD, "1.0 GiB free of 100.0 GiB", "2.0 GiB free")
+    assert (found.state, found.value, found.limit) == (BAD, "1.0 GiB free of 100.0 GiB", "at least 2.0 GiB free")
     all_well(disks=[{"name": "high privacy storage", "error": "Stale file handle"}])
     assert check("Disk: high privacy storage").state == BAD
 

@@ -32,6 +32,18 @@ def test_a_token_is_shown_once():
     assert secret[:8] in client.get(ADDRESS).content.decode()
 
 
+def test_a_page_that_is_loaded_again_makes_no_second_token():
+    client = client_of(VIEWER)
+    once = re.search(r'name="once" value="(\w+)"', client.get(ADDRESS).content.decode())[1]
+    make(client, once=once)
+    again = client.post(ADDRESS, WISH | {"once": once}).content.decode()
+    assert "That token was made already, and is not shown again." in again and not SECRET.search(again)
+    assert ApiToken.objects.count() == 1
+    next_one = re.search(r'name="once" value="(\w+)"', again)[1]
+    make(client, once=next_one)
+    assert ApiToken.objects.count() == 2
+
+
 def test_the_page_that_shows_a_token_is_stored_nowhere():
     assert "no-store" in client_of(VIEWER).post(ADDRESS, WISH)["Cache-Control"]
 
