@@ -1,5 +1,7 @@
 """The admin's tables of what people did and hold: the audit, tokens, saved views, counts of failed log-ins."""
 
+from datetime import datetime
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -9,6 +11,7 @@ from jobs.admin_questions import LIFT, REVOKE
 from jobs.admin_reasons import AsksWhy
 from jobs.models import ApiToken, AuditEntry, LogInCount, SavedView
 from jobs.people import user_admin
+from jobs.people.lock_out import waits_until
 
 
 @admin.register(AuditEntry)
@@ -51,7 +54,7 @@ class SavedViewAdmin(ReadOnly, admin.ModelAdmin):
 class LogInCountAdmin(AsksWhy, ReadOnly, admin.ModelAdmin):
     """An empty address stands for the name anywhere, an empty name for the address whatever the name."""
 
-    list_display = ("who", "where", "failures", "last_at", "succeeded_at")
+    list_display = ("who", "where", "failures", "waits", "last_at", "succeeded_at")
     search_fields = ("name", "address")
     actions = ("lift",)
 
@@ -62,6 +65,10 @@ class LogInCountAdmin(AsksWhy, ReadOnly, admin.ModelAdmin):
     @admin.display(description="from", ordering="address")
     def where(self, count: LogInCount) -> str:
         return count.address or "anywhere"
+
+    @admin.display(description="has to wait until")
+    def waits(self, count: LogInCount) -> datetime | None:
+        return waits_until(count)
 
     @admin.action(description="Lift selected lock-outs", permissions=["lift"])
     def lift(self, request: HttpRequest, queryset: QuerySet):

@@ -36,7 +36,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="jobrunner-screenshots-") as folder,
-        Served(Path(folder), rich=True) as site,
+        Served(Path(folder), rich=True, MAX_WORKERS="6", MAX_DB_WORKERS="3") as site,
     ):
         take(site)
 

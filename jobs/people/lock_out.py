@@ -109,6 +109,12 @@ def failed(attempt: Attempt) -> None:
         AuditEntry.note(stranger, "lock out", object_kind="user", object_id=name, label=name, after=f"until {until}")
 
 
+def waits_until(row: LogInCount) -> datetime | None:
+    """When the row keeps nobody out any more; None if it keeps nobody out now."""
+    limit = PAIR if row.name and row.address else NAME if row.name else ADDRESS
+    return _locked_until({(row.name, row.address): (limit, row)}, timezone.now())
+
+
 def name_key(name: str) -> str:
     """As names are counted: what reads alike is one name."""
     return unicodedata.normalize("NFKC", name).casefold().strip()[:150]

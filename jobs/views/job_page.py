@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -30,6 +29,7 @@ from jobs.views.job_log import log_context
 from jobs.views.job_outputs import outputs_context
 from jobs.views.job_resources import resources_context
 from jobs.views.live import BUSY_SECONDS, all_jobs_changed, live_page
+from jobs.views.named import one_called
 from jobs.waiting_for import about, why
 
 MOST_NEEDS = 20
@@ -76,7 +76,7 @@ def _waiting_changed(request: HttpRequest) -> tuple:
 @allowed()
 @live_page("jobs/job.html", "jobs/_job.html", _changed)
 def job(request: HttpRequest, identifier: str) -> dict:
-    job = get_object_or_404(Job.objects.select_related("request"), identifier=identifier)
+    job = one_called(Job.objects.select_related("request"), identifier, "job")
     attempt = _attempt(request, job)
     tab = request.GET.get("tab") if request.GET.get("tab") in TABS else "log"
     before, after = neighbours(job)
@@ -164,7 +164,7 @@ def _attempt(request: HttpRequest, job: Job) -> int:
 @allowed()
 def job_facts(request: HttpRequest, identifier: str) -> HttpResponse:
     """The provenance as a file."""
-    job = get_object_or_404(Job.objects.select_related("request"), identifier=identifier)
+    job = one_called(Job.objects.select_related("request"), identifier, "job")
     response = JsonResponse(facts_of(job), json_dumps_params={"indent": 2})
     response["Content-Disposition"] = f'attachment; filename="{job.identifier}-provenance.json"'
     return response

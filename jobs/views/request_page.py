@@ -12,6 +12,7 @@ from jobs.models.request_history import first_failure
 from jobs.people.access import allowed, who
 from jobs.people.log_views import note_view
 from jobs.views.live import BUSY_SECONDS, live_page
+from jobs.views.named import one_called
 from jobs.views.request_events import MOST_EVENTS, events_of
 from jobs.views.request_file import excerpt_of, file_page, known_faults, original_of
 from jobs.views.request_graph import pictures_of, timeline_of
@@ -53,7 +54,8 @@ def request_page(request: HttpRequest, identifier: str) -> dict:
     wanted = JobRequest.objects.select_related("project_file")
     if tab != "file":
         wanted = wanted.defer("project_file__text")
-    job_request = get_object_or_404(wanted.defer(*([] if tab == "original" else ["original"])), identifier=identifier)
+    wanted = wanted.defer(*([] if tab == "original" else ["original"]))
+    job_request = one_called(wanted, identifier, "request")
     head = Head.of(job_request, request.user)
     context = {"job_request": job_request, "head": head, "tab": tab, "tabs": TABS, "section": "requests"}
     context |= _CONTEXT_OF[tab](request, job_request, head) | _attention(request, job_request, head)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from django.urls import reverse
 
 from jobs.models import JobRequest
@@ -10,6 +10,7 @@ from jobs.models.request_history import MOST_WORKSPACES, active_by_workspace, di
 from jobs.models.request_history import workspaces as all_workspaces
 from jobs.people.access import allowed
 from jobs.views.live import IDLE_SECONDS, all_jobs_changed, live_page
+from jobs.views.named import no_such
 from jobs.views.workspace_parts import MOST_OUTPUTS, MOST_REQUESTS, matrix_of, outputs_of
 
 
@@ -48,7 +49,7 @@ def workspaces(request: HttpRequest) -> dict:
 def workspace(request: HttpRequest, name: str) -> dict:
     requests = newest_requests(name, MOST_REQUESTS)
     if not requests:
-        raise Http404("No request has named this workspace.")
+        raise no_such("workspace", name)
     return {
         "title": f"Workspace {name}",
         "section": "workspaces",

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from jobs.models import AuditEntry, LogInCount
 from jobs.people import lock_out
-from jobs.people.roles import OPERATOR, VIEWER
+from jobs.people.roles import ADMINISTRATOR, OPERATOR, VIEWER
 from tests.web import PASSWORD, client_of, person
 
 pytestmark = pytest.mark.django_db
@@ -256,3 +256,20 @@ def test_the_account_says_in_words_what_its_role_may_do():
 def test_a_stranger_who_signs_out_is_led_to_the_door():
     assert Client().post("/logout/").url == LOGIN
     assert not AuditEntry.objects.exists()
+
+
+def test_whoever_looks_after_people_sees_who_has_to_wait_and_until_when():
+    now = timezone.now()
+    columns = {"failures": lock_out.PAIR.failures, "last_at": now}
+    locked = LogInCount.objects.create(name="alice", address="10.0.0.1", **columns)
+    others = [
+        LogInCount(name="alice", address="", **columns),  # five are few for a name anywhere
+        LogInCount(name="", address="10.0.0.1", **columns),
+        LogInCount(name="bob", address="10.0.0.1", failures=4, last_at=now),
+        LogInCount(name="eve", address="10.0.0.1", failures=5, last_at=now - timedelta(minutes=2)),
+    ]
+    assert lock_out.waits_until(locked) == now + timedelta(minutes=1)
+    assert not any(map(lock_out.waits_until, others))
+    assert lock_out.waits_until(LogInCount(name="", address="10.0.0.1", failures=100, last_at=now))
+    page = client_of(ADMINISTRATOR).get("/admin/jobs/logincount/").content.decode()
+    assert "Has to wait until" in page

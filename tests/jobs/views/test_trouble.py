@@ -39,3 +39,20 @@ def test_the_banner_of_a_flag_leads_to_its_switch(role, sees_button):
     content = client_of(role).get(reverse("search")).content.decode()
     assert "&lt;b&gt;disk&lt;/b&gt;" in content
     assert ("/system/flags/paused/" in content) == sees_button
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("address", "headline"),
+    [
+        ("/j/nothing/", "There is no job nothing"),
+        ("/r/a/b/", "There is no request a/b"),
+        ("/w/nowhere/", "There is no workspace nowhere"),
+        ("/nowhere/", "There is no such page"),
+        ("/j/x%E2%80%AE%3Cb%3E/", "There is no job x\\u202e&lt;b&gt;"),
+    ],
+)
+def test_a_page_that_is_not_there_says_what_is_missing(address, headline):
+    answer = client_of(VIEWER).get(address)
+    assert answer.status_code == 404
+    assert f"<h1>{headline}</h1>" in answer.content.decode()
