@@ -3,7 +3,7 @@
 Every question about a status is asked here by name; nobody else filters by one.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -178,12 +178,7 @@ class JobQuerySet(models.QuerySet):
         behind: dict[int, list[int]] = {}
         for waiter, awaited in links.values_list("from_job", "to_job"):
             behind.setdefault(awaited, []).append(waiter)
-        found, waiting = list(pks), set()
-        while found:
-            new = [waiter for waiter in behind.get(found.pop(), ()) if waiter not in waiting]
-            waiting.update(new)
-            found += new
-        return waiting
+        return _reached(pks, behind)
 
     def unsuccessful_needs(self, pks: Collection[int]) -> set[int]:
         """Primary keys of the jobs that these need, directly or not, and that ended without success. One query.
@@ -195,12 +190,7 @@ class JobQuerySet(models.QuerySet):
         needs: dict[int, list[int]] = {}
         for waiter, awaited in links.values_list("from_job", "to_job"):
             needs.setdefault(waiter, []).append(awaited)
-        found, needed = list(pks), set()
-        while found:
-            new = [awaited for awaited in needs.get(found.pop(), ()) if awaited not in needed]
-            needed.update(new)
-            found += new
-        return needed - set(pks)
+        return _reached(pks, needs) - set(pks)
 
     def _waited_for(self, condition: Q) -> models.QuerySet:
         """A subquery: links to the jobs that the outer job waits for and that fit the condition on `to_job`."""
@@ -237,6 +227,16 @@ class JobQuerySet(models.QuerySet):
             rows = self.pending().filter(pk__in=chunk).values_list(*_Before._fields)
             found |= {row[0]: _Before(*row) for row in rows}
         return found
+
+
+def _reached(starts: Iterable[int], ways: Mapping[int, Collection[int]]) -> set[int]:
+    """What can be reached from the starts in one step or more."""
+    found, reached = list(starts), set()
+    while found:
+        new = [each for each in ways.get(found.pop(), ()) if each not in reached]
+        reached.update(new)
+        found += new
+    return reached
 
 
 def _chunks(pks: list[int], size: int = 500) -> Iterator[list[int]]:
