@@ -171,6 +171,9 @@ def test_a_main_thread_that_hangs_does_not_hold_up_the_end(call):
     code = HANGING.format(call=call)
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
     with process:
-        assert process.stdout.readline() == "hangs\n"
-        process.terminate()
-        assert process.wait(20) == 0
+        try:
+            assert process.stdout.readline() == "hangs\n"
+            process.terminate()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
