@@ -2,13 +2,13 @@
 
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+from tests.ports import HOST, hold_port, port_of
 from tests.site import ROOT, Site, wait_until
 from tests.web import PASSWORD
 
@@ -21,11 +21,6 @@ _ENDS_WITH_ITS_PARENT = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which
 ROLES = ("viewer", "operator", "administrator")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
-
-
 class Served(Site):
     """Somebody of each role can log in, called after it. `rich` fills the showcase, `hostile` its hostile twin."""
 
@@ -34,7 +29,8 @@ class Served(Site):
         defaults = {"EXECUTOR": "fake", "DJANGO_SETTINGS_MODULE": "tests.browser.site_settings"}
         super().__init__(folder, **defaults | settings)
         self._fills = "showcase" if rich else "hostile" if hostile else ""
-        self.port = free_port()
+        self._holder = hold_port()
+        self.port = port_of(self._holder)
         self.web: subprocess.Popen | None = None
         self.logged_in: dict[str, dict] = {}  # role -> what a browser of such a person remembers
 
@@ -49,7 +45,7 @@ class Served(Site):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
     def run_module(self, *arguments: str) -> None:
         subprocess.run(
@@ -61,7 +57,7 @@ class Served(Site):
         self._log = self.folder / "web.log"
         with self._log.open("a") as log:
             self.web = subprocess.Popen(
-                [*_ENDS_WITH_ITS_PARENT, sys.executable, "-m", *GUNICORN, "--bind", f"127.0.0.1:{self.port}"],
+                [*_ENDS_WITH_ITS_PARENT, sys.executable, "-m", *GUNICORN, "--bind", f"{HOST}:{self.port}"],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -88,6 +84,7 @@ class Served(Site):
     def __exit__(self, *error) -> None:
         if self.web is not None and self.web.poll() is None:
             self.stop_web()
+        self._holder.close()
         super().__exit__(*error)
 
 

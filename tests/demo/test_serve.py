@@ -5,12 +5,13 @@ import re
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from urllib.request import urlopen
 
 import pytest
 
-from tests.browser.served import free_port
 from tests.demo.test_server import lives
+from tests.ports import hold_port, port_of
 from tests.site import ROOT, Site, wait_until
 
 pytestmark = pytest.mark.slow_test
@@ -39,8 +40,13 @@ def serve(tmp_path):
         process.wait(60)
 
 
-def test_it_starts_all_three_and_says_the_password_of_the_first_account_once(serve, tmp_path):
-    port = free_port()
+@pytest.fixture
+def port() -> Iterator[int]:
+    with hold_port() as holder:
+        yield port_of(holder)
+
+
+def test_it_starts_all_three_and_says_the_password_of_the_first_account_once(serve, tmp_path, port):
     process, said = serve(port)
     wait_until(lambda: "Ctrl-C ends" in said() or process.poll() is not None, 120)
     assert process.poll() is None, said()

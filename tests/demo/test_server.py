@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.ports import hold_port, port_of
 from tests.site import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,21 +19,16 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.needs_docker, pytest.mark.slow_test]
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return str(found.getsockname()[1])
-
-
 class DemoServer:
     """The script in a process of its own; what it says goes to a file, so that nobody has to read along."""
 
-    def __init__(self, folder: Path, **variables: str):
+    def __init__(self, folder: Path, port: int, server_port: int, **variables: str):
         self.work_dir = folder / "workdir"
-        self._output = folder / f"said-{free_port()}"
+        self._output = folder / f"said-{port}"
         environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
-            "PORT": free_port(),
-            "SERVER_PORT": free_port(),
+            "PORT": str(port),
+            "SERVER_PORT": str(server_port),
             "DEMO_WORK_DIR": str(self.work_dir),
             # Of a real site, which the demonstration must not speak with.
             "JOB_SERVER_PROXY": "http://proxy.example:3128",
@@ -70,12 +65,13 @@ class DemoServer:
 
 @contextlib.contextmanager
 def demo_server(folder: Path, **variables: str) -> Iterator[DemoServer]:
-    server = DemoServer(folder, **variables)
-    try:
-        yield server
-    finally:
-        server.process.terminate()
-        server.process.wait(60)
+    with hold_port() as port, hold_port() as server_port:
+        server = DemoServer(folder, port_of(port), port_of(server_port), **variables)
+        try:
+            yield server
+        finally:
+            server.process.terminate()
+            server.process.wait(60)
 
 
 def lives(pid: int) -> bool:

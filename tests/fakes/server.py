@@ -8,6 +8,7 @@ with FakeJobServer(era="2025-05") as server:
 """
 
 import contextlib
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -20,7 +21,8 @@ from tests.fakes.journal import Journal
 from tests.fakes.messages import Answer, Received
 from tests.fakes.rap_client import RapClient
 from tests.fakes.store import UNFINISHED, Store, StoredRequest
-from tests.fakes.transport import HOST, Listener, hold_port
+from tests.fakes.transport import Listener
+from tests.ports import HOST, hold_port, port_of
 
 ONE_BACKEND = {"test": "token-of-test"}
 
@@ -44,6 +46,7 @@ class FakeJobServer:
         self.backend, self.token = next(iter(backends.items()))
         self._port, self._keep_alive, self._tls = port, keep_alive, tls
         self._listener: Listener | None = None
+        self._holder: socket.socket | None = None
         self.page: Callable[[Received], Answer | None] | None = None  # for people; None of an answer: not a page
 
     def __enter__(self) -> Self:
@@ -54,11 +57,24 @@ class FakeJobServer:
         self.stop()
 
     def start(self) -> None:
-        self._listener = Listener(self._answer, self._port, self._keep_alive, self._tls)
-        self._port = self._listener.port
+        """The port is the server's own from here to `stop`, also while it is down."""
+        self._holder = hold_port(self._port)
+        self._port = port_of(self._holder)
+        self._listen()
 
     def stop(self) -> None:
         """End all connections and threads. Raises what went wrong inside of the fake itself."""
+        holder, self._holder = self._holder, None
+        try:
+            self._end_listening()
+        finally:
+            if holder:
+                holder.close()
+
+    def _listen(self) -> None:
+        self._listener = Listener(self._answer, self._port, self._keep_alive, self._tls)
+
+    def _end_listening(self) -> None:
         listener, self._listener = self._listener, None
         if listener:
             listener.close()
@@ -68,10 +84,9 @@ class FakeJobServer:
     @contextlib.contextmanager
     def down(self) -> Iterator[None]:
         """Nobody listens while the block runs; afterwards the server is back on its port, with all that it knew."""
-        self.stop()
-        with hold_port(self._port):
-            yield
-        self.start()
+        self._end_listening()
+        yield
+        self._listen()
 
     @property
     def port(self) -> int:

@@ -1,7 +1,6 @@
 """Sockets and threads of the fake job-server: HTTP requests in, answers out in every polite and impolite way.
 
-One thread per connection. The port stays the server's own while it is down: it is bound, but nobody listens, so callers
-are refused and no other process can take it. `close` ends all connections, also those that are held back on purpose.
+One thread per connection. `close` ends all connections, also those that are held back on purpose.
 """
 
 import contextlib
@@ -18,8 +17,8 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 
 from tests.fakes.messages import Answer, Delivery, Headers, Received
+from tests.ports import HOST
 
-HOST = "127.0.0.1"
 DELIVERIES_THAT_END_THE_CONNECTION = (Delivery.CUT, Delivery.DROP, Delivery.NEVER)
 
 
@@ -76,14 +75,6 @@ class Listener(socketserver.ThreadingTCPServer):
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         self.server_close()
-
-
-def hold_port(port: int) -> socket.socket:
-    """A socket that keeps a port without listening: whoever calls is refused."""
-    holder = socket.socket()
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind((HOST, port))
-    return holder
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -7,6 +7,7 @@ import pytest
 from sync.job_server import JobServer
 from tests.fakes.job_server import FakeJobServer
 from tests.git_repositories import make_repository
+from tests.ports import hold_port, port_of
 
 STUDY = """
 version: '4.0'
@@ -49,6 +50,13 @@ def server(fake) -> Iterator[JobServer]:
     client = JobServer.from_settings()
     yield client
     client.close()
+
+
+@pytest.fixture
+def port_of_nobody() -> Iterator[int]:
+    """Whoever calls there is refused."""
+    with hold_port() as holder:
+        yield port_of(holder)
 
 
 @pytest.fixture

@@ -213,11 +213,10 @@ def has_addresses(monkeypatch):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_dead_addresses_share_the_deadline(new_transport, dead, has_addresses, scheme):
-    port = free_port()
-    has_addresses("many.example", dead(4, port))
+def test_dead_addresses_share_the_deadline(new_transport, dead, has_addresses, scheme, port_of_nobody):
+    has_addresses("many.example", dead(4, port_of_nobody))
     with pytest.raises(TransportError, match=r"no whole answer within 0.4 seconds|does not answer in time") as error:
-        new_transport(seconds=0.4).exchange("GET", f"{scheme}://many.example:{port}/", most_bytes=MOST)
+        new_transport(seconds=0.4).exchange("GET", f"{scheme}://many.example:{port_of_nobody}/", most_bytes=MOST)
     assert not error.value.was_sent
 
 
@@ -417,11 +416,6 @@ def test_a_kept_connection_that_the_server_has_closed_is_replaced(new_transport)
 # What was sent, and what is said
 
 
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        return listener.getsockname()[1]
-
-
 NEVER_SENT = {
     "refused": (f"http://{HOST}:{{port}}/", "it refuses the connection"),
     "unknown name": ("http://no-such-host.invalid/", "its name cannot be looked up"),
@@ -431,9 +425,9 @@ NEVER_SENT = {
 
 
 @pytest.mark.parametrize(("url", "reason"), NEVER_SENT.values(), ids=NEVER_SENT.keys())
-def test_what_never_reached_a_server_was_not_sent(new_transport, url, reason):
+def test_what_never_reached_a_server_was_not_sent(new_transport, url, reason, port_of_nobody):
     with pytest.raises(TransportError) as caught:
-        new_transport().exchange("POST", url.format(port=free_port()), most_bytes=MOST, body=b"[]")
+        new_transport().exchange("POST", url.format(port=port_of_nobody), most_bytes=MOST, body=b"[]")
     assert (str(caught.value), caught.value.was_sent) == (reason, False)
 
 
@@ -443,9 +437,9 @@ def test_what_a_server_may_have_read_was_sent(new_transport):
     assert (str(error), error.was_sent) == ("it closed the connection", True)
 
 
-def test_a_name_in_the_address_does_not_give_the_reason(new_transport):
+def test_a_name_in_the_address_does_not_give_the_reason(new_transport, port_of_nobody):
     with pytest.raises(TransportError, match="refuses"):
-        new_transport().exchange("GET", f"http://{HOST}:{free_port()}/timed out/SSL/closed/", most_bytes=MOST)
+        new_transport().exchange("GET", f"http://{HOST}:{port_of_nobody}/timed out/SSL/closed/", most_bytes=MOST)
 
 
 @pytest.mark.parametrize("headers", [{"Flags": "a\nb"}, {"Flags": "\u2026"}])
@@ -462,7 +456,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def test_neither_errors_nor_logs_hold_the_token(new_transport, caplog):
+def test_neither_errors_nor_logs_hold_the_token(new_transport, caplog, port_of_nobody):
     caplog.set_level(logging.DEBUG)
     for name in ("urllib3", "requests", "urllib3.connectionpool", "urllib3.util.retry"):
         caplog.set_level(logging.DEBUG, name)
@@ -473,7 +467,7 @@ def test_neither_errors_nor_logs_hold_the_token(new_transport, caplog):
         errors.append(failure(new_transport(), closing))
         errors.append(failure(new_transport(ca_file="/nowhere/ca.pem"), server, headers={"X": TOKEN + "\n"}))
     with pytest.raises(TransportError) as refused:
-        new_transport().exchange("GET", f"http://{HOST}:{free_port()}/", most_bytes=MOST)
+        new_transport().exchange("GET", f"http://{HOST}:{port_of_nobody}/", most_bytes=MOST)
     errors.append(refused.value)
     assert "api/v2" in caplog.text, "the libraries were to be heard"
     assert TOKEN not in caplog.text

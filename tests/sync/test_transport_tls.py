@@ -196,10 +196,9 @@ def test_a_proxy_that_does_not_let_us_through_is_named_without_its_password(ask,
     assert PASSWORD not in found + caplog.text
 
 
-def test_a_proxy_that_is_not_there_is_named_without_its_password(ask, caplog):
-    with socket.create_server((HOST, 0)) as listener:
-        port = listener.getsockname()[1]
-    found = refusal(ask, "https://job-server.example/", proxy=f"http://somebody:{PASSWORD}@{HOST}:{port}")
+def test_a_proxy_that_is_not_there_is_named_without_its_password(ask, caplog, port_of_nobody):
+    proxy = f"http://somebody:{PASSWORD}@{HOST}:{port_of_nobody}"
+    found = refusal(ask, "https://job-server.example/", proxy=proxy)
     assert "JOB_SERVER_PROXY" in found
     assert PASSWORD not in found + caplog.text
 
