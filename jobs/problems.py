@@ -148,9 +148,12 @@ def _of_posts(sync: Sync) -> Iterator[Problem]:
 
 
 _FLAGS = {
-    Flag.Name.REBOOT: ("Prepared for a reboot, no new job starts. Set", "switch it off after the reboot."),
+    Flag.Name.REBOOT: (
+        "Prepared for a reboot: no job starts, those that ran wait. Set",
+        "the System page says when it is safe; switch it off after the reboot.",
+    ),
     Flag.Name.PAUSED: ("Paused, no new job starts. Set", "resume when the reason is gone."),
-    Flag.Name.DB_MAINTENANCE: ("Database maintenance, database jobs wait. Set", "switch it off when it has ended."),
+    Flag.Name.DB_MAINTENANCE: ("Database maintenance: no database job runs. Set", "switch it off when it has ended."),
 }
 
 

@@ -106,6 +106,18 @@ class Slots:
     limit: int
 
 
+@dataclass(frozen=True)
+class BeforeReboot:
+    """What the runner found when it last looked: `flag` is the setting of the switch, by primary key.
+
+    `containers` are those of ours that run, None if the engine did not say.
+    """
+
+    flag: int | None
+    running: int | None
+    containers: int | None
+
+
 class Sign:
     """The last sign of life of one process; `at` is None if it was never heard."""
 
@@ -178,6 +190,14 @@ class Run(Sign):
             for pool, each in found
             if isinstance(each, dict)
         ]
+
+    @property
+    def reboot(self) -> BeforeReboot | None:
+        """None while the runner knows of no reboot that is prepared."""
+        said = self.detail.get("reboot")
+        if not isinstance(said, dict):
+            return None
+        return BeforeReboot(*(_count(said.get(key)) for key in ("flag", "running", "containers")))
 
     @property
     def why_held(self) -> dict[str, str]:

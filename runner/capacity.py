@@ -30,12 +30,12 @@ class Candidate:
 
     @property
     def pool(self) -> str:
-        return DATABASE if self.requires_db else ORDINARY
+        return pool_of(self.requires_db)
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Why no job of a pool may start, whatever is free."""
+    """Why no job of a pool may start, whatever is free, or why those that run are stopped and wait with the others."""
 
     code: StatusCode
     message: str
@@ -177,6 +177,29 @@ def holds(flags: Mapping[str, Flag], no_room: str = "") -> dict[str, Hold]:
         hold = Hold(StatusCode.WAITING_ON_REBOOT, f"Waiting for a reboot ({_who_and_why(reboot)}).")
         held = {ORDINARY: hold, DATABASE: hold}
     return held
+
+
+def takes_back(flags: Mapping[str, Flag]) -> dict[str, Hold]:
+    """Pool -> why its running jobs are stopped now and wait for another attempt."""
+    reboot, maintenance = flags.get(Flag.Name.REBOOT), flags.get(Flag.Name.DB_MAINTENANCE)
+    taken = {}
+    if maintenance and maintenance.value:
+        said = f"Stopped for database maintenance ({_who_and_why(maintenance)})."
+        taken[DATABASE] = Hold(StatusCode.WAITING_DB_MAINTENANCE, said)
+    if reboot and reboot.value:
+        hold = Hold(StatusCode.WAITING_ON_REBOOT, f"Stopped for a reboot ({_who_and_why(reboot)}).")
+        taken = {ORDINARY: hold, DATABASE: hold}
+    return taken
+
+
+def reboot_of(flags: Mapping[str, Flag]) -> Flag | None:
+    """The switch, if it is on."""
+    flag = flags.get(Flag.Name.REBOOT)
+    return flag if flag and flag.value else None
+
+
+def pool_of(requires_db: bool) -> str:
+    return DATABASE if requires_db else ORDINARY
 
 
 def _who_and_why(flag: Flag) -> str:

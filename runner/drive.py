@@ -5,9 +5,11 @@ leaves the job where it is: the status says since when, and the step is tried ag
 is our bug: logged with its traceback, `internal_error`, and container and folder are kept.
 """
 
+import functools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,7 +20,8 @@ from jobs.models import InvalidTransition, Job
 from jobs.models.job_queries import STOP_COLUMNS
 from jobs.service import is_passing
 from jobs.states import State, StatusCode
-from runner import finalising_again
+from runner import finalising_again, requeue
+from runner.capacity import Hold
 from runner.executors.base import Executor, Status
 from runner.followers import Followers
 from runner.steps import CONTAINER_RUNS, STEPS, GaveUp, Tools, begin_to_finalize
@@ -78,15 +81,18 @@ class Driver:
         """Tell that the engine does not answer; the job itself is as well as it was, so nothing is tried for it."""
         job.say(f"The engine does not answer (since {_in_words(since)}). The container is probably still running.")
 
-    def drive(self, pk: int, stop: threading.Event) -> None:
-        """Step after step until the job ends, waits for something outside, or meets trouble. Never raises."""
+    def drive(self, pk: int, stop: threading.Event, hold: Hold | None = None) -> None:
+        """Step after step until the job ends, waits for something outside, or meets trouble. Never raises.
+
+        With a `hold` the job is stopped to wait for another attempt, if its command has not ended yet.
+        """
         close_old_connections()
         try:
             job = Job.objects.select_related("request").get(pk=pk)
             if job.is_finished and job.retry_requested_at:
                 finalising_again.answer(job)
             tools = Tools(self._executor, self._followers, stop)
-            while self._goes_on(job, stop) and self._step(job, tools):
+            while self._goes_on(job, stop) and self._step(job, tools, hold):
                 pass
         except Exception as error:
             # The database, or an error while an error was being recorded: nothing is lost by trying again.
@@ -108,13 +114,11 @@ class Driver:
         job.refresh_from_db(fields=STOP_COLUMNS)
         return job.is_stop_requested or not stop.is_set()
 
-    def _step(self, job: Job, tools: Tools) -> bool:
+    def _step(self, job: Job, tools: Tools, hold: Hold | None) -> bool:
         """One step; whether another one may follow at once."""
         before = job.status_code
-        stopping = job.is_stop_requested and job.status_code in _STOPPABLE
-        step = begin_to_finalize if stopping else STEPS[StatusCode(job.status_code)]
         try:
-            step(job, tools)
+            self._step_of(job, hold)(job, tools)
         except InvalidTransition as error:
             return self._end_by_our_bug(job, error) if job.is_as_stored() else self._let_go(error)
         except Stopped:
@@ -137,6 +141,14 @@ class Driver:
             return True
         self._note_fruitless(job)
         return False
+
+    def _step_of(self, job: Job, hold: Hold | None) -> Callable[[Job, Tools], None]:
+        """A stop comes first, then what the site needs, then the job's own way."""
+        if job.is_stop_requested and job.status_code in _STOPPABLE:
+            return begin_to_finalize
+        if requeue.is_due(job, hold):
+            return functools.partial(requeue.requeue, hold=hold)
+        return STEPS[StatusCode(job.status_code)]
 
     def _let_go(self, error: InvalidTransition) -> bool:
         """Another attempt or process has moved the job on: whatever this thread found out is void."""

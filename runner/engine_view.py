@@ -25,6 +25,7 @@ class EngineView:
     def __init__(self, executor: Executor, answered: Callable[[], None]):
         self.unavailable_since: float | None = None  # seconds since 1970
         self.list_ms: float | None = None  # how long the last list took
+        self.asked_at = 0.0  # when, by the monotonic clock, the list was asked for that was given out last
         self._executor, self._answered = executor, answered
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine-list")
         self._call: Future | None = None
@@ -38,6 +39,8 @@ class EngineView:
         began, clock = time.time(), time.monotonic()
         late = self._call is not None
         call = self._call = self._call or self._thread.submit(self._executor.statuses)
+        if not late:
+            self.asked_at = clock
         try:
             # A call that has been waited for once holds up no second turn.
             statuses = call.result(timeout=0 if late else PATIENCE_SECONDS)

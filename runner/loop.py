@@ -23,7 +23,7 @@ from django.utils import timezone
 from jobs.models import Flag, Heartbeat, InvalidTransition, Job
 from jobs.states import StatusCode
 from jobs.wake import Wake
-from runner import capacity, verdicts
+from runner import capacity, requeue, verdicts
 from runner.disk import DiskWatch
 from runner.drive import Driver
 from runner.engine_view import EngineView
@@ -45,6 +45,7 @@ ENDED_AT_ONCE = 200
 MOST_TOLD_IN_A_TURN = 1000
 # Of the jobs that operators want finalised again so many are looked at in a turn.
 MOST_ASKED_AGAIN = 20
+_MAY_RUN = frozenset({Phase.QUEUED, Phase.RUNNING, Phase.LOST})
 # How long a stop waits for threads in the middle of a step; whatever is cut off is simply done again.
 STOP_SECONDS = 6
 
@@ -55,6 +56,7 @@ class _Work:
 
     future: Future
     stop: threading.Event
+    is_taking_back: bool  # it knows that the job is to be stopped for now
 
 
 class Runner:
@@ -73,6 +75,7 @@ class Runner:
         self._engine = EngineView(executor, self.wake.set)
         self._disks = DiskWatch(_folders(), settings.MIN_FREE_DISK_BYTES, settings.GIT_REPO_DIR)
         self._room, self._held = None, {}
+        self._said_of_reboot, self._drained_at = None, None
         self._engine_watch, self._sampler = EngineWatch(executor), Sampler(executor)
         self._report = Report(self._engine, self._engine_watch, self._disks)
         self._unwatch = executor.watch(self.wake.set)
@@ -85,15 +88,18 @@ class Runner:
         started = time.monotonic()
         self.wake.begin()
         self._forget_finished_work()
+        flags = Flag.objects.current()
         running = list(Job.objects.running().select_related("request"))
-        statuses = self._engine.statuses() if running else {}
+        taken_back, reboot = capacity.takes_back(flags), capacity.reboot_of(flags)
+        statuses = self._engine.statuses() if running or reboot else {}
         for job in running:
-            self._set_off(job, statuses)
-        self._finalise_again()
+            self._set_off(job, statuses, taken_back.get(capacity.pool_of(job.requires_db)))
+        if not reboot:  # what is safe has to stay so
+            self._finalise_again()
         self._end_stopped_pending()
         self._end_doomed()
-        self._start_ready(running)
-        self._sign_of_life(started)
+        self._start_ready(running, flags)
+        self._sign_of_life(started, self._before(reboot, running, statuses, started))
         return Job.objects.active().count()
 
     def close(self, seconds: float = STOP_SECONDS) -> bool:
@@ -117,13 +123,13 @@ class Runner:
     def _forget_finished_work(self) -> None:
         self._work = {pk: work for pk, work in self._work.items() if not work.future.done()}
 
-    def _set_off(self, job: Job, statuses: Mapping[str, Status] | None) -> None:
-        work = self._work.get(job.pk)
+    def _set_off(self, job: Job, statuses: Mapping[str, Status] | None, hold: capacity.Hold | None) -> None:
+        work, is_taken_back = self._work.get(job.pk), requeue.is_due(job, hold)
         if work is not None:
-            if job.is_stop_requested:
+            if job.is_stop_requested or (is_taken_back and not work.is_taking_back):
                 work.stop.set()
             return
-        if job.status_code == StatusCode.EXECUTING and not job.is_stop_requested:
+        if job.status_code == StatusCode.EXECUTING and not (job.is_stop_requested or is_taken_back):
             if statuses is None:
                 self._driver.say_unavailable(job, self._engine.unavailable_since)
                 return
@@ -132,16 +138,16 @@ class Runner:
                 self._driver.still_running(job, status)
                 return
         if self._driver.may_try(job):
-            self._hand_over(job)
+            self._hand_over(job, hold)
 
-    def _hand_over(self, job: Job) -> None:
+    def _hand_over(self, job: Job, hold: capacity.Hold | None = None) -> None:
         stop = threading.Event()
         try:
-            future = self._threads.submit(self._driver.drive, job.pk, stop)
+            future = self._threads.submit(self._driver.drive, job.pk, stop, hold)
         except RuntimeError as error:
             log.warning("job %s waits: this host starts no more threads now (%s)", job.identifier, error)
             return
-        self._work[job.pk] = _Work(future, stop)
+        self._work[job.pk] = _Work(future, stop, requeue.is_due(job, hold))
         future.add_done_callback(lambda _: self.wake.set())
 
     def _finalise_again(self) -> None:
@@ -177,8 +183,8 @@ class Runner:
                 self.wake.set()
                 return
 
-    def _start_ready(self, running: list[Job]) -> None:
-        held = capacity.holds(Flag.objects.current(), self._disks.why_no_job_may_start())
+    def _start_ready(self, running: list[Job], flags: Mapping[str, Flag]) -> None:
+        held = capacity.holds(flags, self._disks.why_no_job_may_start())
         room = capacity.Capacity(self._limits, self._weights, [_candidate(job) for job in running])
         self._room, self._held = room, held
         for pool, requires_db in ((capacity.DATABASE, True), (capacity.ORDINARY, False)):
@@ -204,12 +210,28 @@ class Runner:
 
     # --- signs of life
 
-    def _sign_of_life(self, started: float) -> None:
+    def _before(
+        self, reboot: Flag | None, running: list[Job], statuses: Mapping[str, Status] | None, now: float
+    ) -> dict[str, int | None] | None:
+        """What this turn saw before a reboot, None without one; "safe to reboot" hangs on it (`jobs.system.reboot`).
+
+        Containers are counted when no job is at work any more, in a list that was asked for after that.
+        """
+        is_drained = reboot is not None and not running and not self._work
+        self._drained_at = (self._drained_at or now) if is_drained else None
+        if reboot is None:
+            return None
+        alive = None
+        if self._drained_at and statuses is not None and self._engine.asked_at >= self._drained_at:
+            alive = sum(status.phase in _MAY_RUN for status in statuses.values())
+        return {"flag": reboot.pk, "running": len(running), "containers": alive}
+
+    def _sign_of_life(self, started: float, reboot: dict[str, int | None] | None) -> None:
         now = time.monotonic()
-        if now - self._last_beat >= HEARTBEAT_SECONDS:
-            self._last_beat = now
+        if now - self._last_beat >= HEARTBEAT_SECONDS or reboot != self._said_of_reboot:
+            self._last_beat, self._said_of_reboot = now, reboot
             tick_ms = round((now - started) * 1000, 1)
-            Heartbeat.beat("run", **self._report.now(tick_ms, self._room, self._held))
+            Heartbeat.beat("run", **self._report.now(tick_ms, self._room, self._held, reboot))
         if now - self._last_touch >= TOUCH_SECONDS:
             self._last_touch = now
             Job.objects.running().update(updated_at=timezone.now())

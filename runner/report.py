@@ -33,8 +33,10 @@ class Report:
             "registry": clean(settings.DOCKER_REGISTRY, 200),
         }
 
-    def now(self, tick_ms: float, room: Capacity | None, held: Mapping[str, Hold]) -> dict[str, object]:
-        """For `Heartbeat.beat`."""
+    def now(
+        self, tick_ms: float, room: Capacity | None, held: Mapping[str, Hold], reboot: Mapping[str, int | None] | None
+    ) -> dict[str, object]:
+        """For `Heartbeat.beat`. `reboot` is what a turn saw while one is prepared."""
         return self._lasting | {
             "tick_ms": tick_ms,
             "engine_unavailable_since": self._engine.unavailable_since or self._watch.silent_since,
@@ -45,4 +47,5 @@ class Report:
             "why_held": {pool: clean(hold.message, _MOST_TEXT) for pool, hold in held.items()},
             "disks": self._disks.report(),
             "git_copies": self._disks.git_copies(),
+            "reboot": reboot,
         }

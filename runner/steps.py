@@ -127,15 +127,18 @@ def observe(job: Job, tools: Tools) -> None:
 def _run_again(job: Job, tools: Tools, why: str) -> None:
     """A new attempt with a container, a folder and a log of its own; after MAX_ATTEMPTS an operator has to look."""
     tools.followers.forget(job)
-    if job.attempt >= settings.MAX_ATTEMPTS:
-        raise GaveUp(f"Attempt {job.attempt} of {settings.MAX_ATTEMPTS} was interrupted as well: {why}")
+    most = settings.MAX_ATTEMPTS + job.times_requeued
+    if job.attempt >= most:
+        raise GaveUp(f"Attempt {job.attempt} of {most} was interrupted as well: {why}")
+    again = f"It will be run again (attempt {job.attempt + 1} of {most})."
+    leave_attempt(job, tools, StatusCode.WAITING_ON_NEW_TASK, f"Interrupted: {why}. {again}")
+
+
+def leave_attempt(job: Job, tools: Tools, code: StatusCode, message: str, **facts) -> None:
+    """Nothing but its log stays of this attempt; the job waits for the next, and may be cancelled before that."""
     tools.executor.remove(job.container_name)
-    folder.remove(job)  # it holds inputs, and the job may be cancelled before it has another attempt
-    job.move_to(
-        StatusCode.WAITING_ON_NEW_TASK,
-        f"Interrupted: {why}. It will be run again (attempt {job.attempt + 1} of {settings.MAX_ATTEMPTS}).",
-        attempt=job.attempt + 1,
-    )
+    folder.remove(job)
+    job.move_to(code, message, attempt=job.attempt + 1, **facts)
 
 
 def begin_to_finalize(job: Job, tools: Tools) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a job when somebody else acts on its engine: a crash, an orderly stop, a pause, a restart by hand."""
+"""What becomes of a job when somebody else acts on its engine: crash, stop, pause, restart, a planned reboot."""
 
 import contextlib
 import time
@@ -8,12 +8,14 @@ import docker
 import pytest
 
 from jobs import storage
-from jobs.models import Job, StatusChange
+from jobs.models import Flag, Job, StatusChange
+from jobs.signs import Signs
 from jobs.states import StatusCode
+from jobs.system.reboot import SAFE, readiness
 from runner.executors.docker import DockerExecutor
 from runner.loop import Runner
 from tests import engine
-from tests.factories import make_job, make_request
+from tests.factories import make_flag, make_job, make_request
 from tests.git_repositories import make_repository
 from tests.private_engine import PrivateEngine, private_engine
 from tests.site import wait_until
@@ -207,3 +209,36 @@ def assert_whole_in_the_second_attempt(first: str, second: str) -> None:
     assert stored.read_text() == second + "whole\n" != first + "whole\n"
     interrupted = StatusChange.objects.get(to_code=StatusCode.WAITING_ON_NEW_TASK)
     assert "somebody restarted the container from outside" in interrupted.message
+
+
+def test_a_planned_reboot_ends_no_job_unseen_and_afterwards_each_runs_again(shared_engine, tmp_path):
+    """Prepared, found safe, everything killed at once, started again, switched off."""
+    make_the_job(tmp_path)
+    executor = DockerExecutor("reboots", uid=engine.UID, gid=engine.GID, base_url=shared_engine.address)
+    runner = Runner(executor)
+    first = tick_until(runner, lambda: half_written(1), "the first attempt").read_text()
+
+    flag = make_flag(Flag.Name.REBOOT, reason="a new kernel")
+    tick_until(runner, lambda: readiness({flag.name: flag}, Signs.read()).state == SAFE, "safety")
+    assert executor.statuses() == {}
+    job = Job.objects.get()
+    assert (job.status_code, job.attempt, job.times_requeued) == (StatusCode.WAITING_ON_REBOOT, 2, 1)
+
+    runner.close()
+    shared_engine.kill()
+    shared_engine.start()
+    runner = Runner(executor)
+    runner.tick()
+    assert Job.objects.get().status_code == StatusCode.WAITING_ON_REBOOT
+    make_flag(Flag.Name.REBOOT, value="", reason="it is done")
+    second = tick_until(runner, lambda: half_written(2), "the second attempt").read_text()
+    let_it_finish()
+    tick_until(runner, lambda: not Job.objects.active().exists(), "the end")
+    runner.close()
+
+    job = Job.objects.get()
+    assert (job.status_code, job.attempt) == (StatusCode.SUCCEEDED, 2)
+    output = storage.high_privacy_workspace(job.workspace) / "output" / "run.txt"
+    assert output.read_text().startswith(second.strip()) and second != first
+    codes = StatusChange.objects.filter(attempt=1).values_list("to_code", flat=True)
+    assert StatusCode.EXECUTED not in codes

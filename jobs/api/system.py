@@ -17,6 +17,8 @@ from jobs.api.wishes import Reason
 from jobs.health import health
 from jobs.models import AuditEntry, Flag
 from jobs.people.access import who
+from jobs.signs import Signs
+from jobs.system.reboot import SAFE, Readiness, readiness
 
 router = Router(tags=["the system"])
 
@@ -70,6 +72,19 @@ class FlagPage(Schema):
     next: int | None = Field(description="give it as `before` for the older ones; null: that is all")
 
 
+class RebootAnswer(Schema):
+    """Whether the machine may be rebooted now."""
+
+    state: str = Field(
+        description="off (no reboot is prepared), draining (jobs are being stopped or saved), unknown or safe",
+        examples=["safe"],
+    )
+    is_safe: bool
+    sentence: str = Field(examples=["Safe to reboot: no job is at work, and none starts before this is switched off."])
+    running: int = Field(description="how many jobs are still at work")
+    jobs: list[str] = Field(description="identifiers of the oldest of them")
+
+
 class Switch(BaseModel):
     """What a switch is to be set to."""
 
@@ -116,6 +131,17 @@ def list_flags(request: HttpRequest) -> dict:
     return {"flags": [flag_row(name, current.get(name)) for name in Flag.Name]}
 
 
+@operation(router, "GET", "/reboot", RebootAnswer)
+def get_reboot(request: HttpRequest) -> dict:
+    """Say whether the machine may be rebooted now.
+
+    It is safe only after the switch `reboot` was switched on and no job is at work any more; it stays safe until the
+    switch is switched off.
+    """
+    flags = {name: flag for name, flag in Flag.objects.current().items() if flag.value}
+    return reboot_answer(readiness(flags, Signs.read()))
+
+
 @operation(router, "GET", "/flags/{name}/history", FlagPage)
 def list_flag_history(
     request: HttpRequest,
@@ -134,8 +160,9 @@ def list_flag_history(
 def switch_flag(request: HttpRequest, name: FlagName, switch: Body[Switch]) -> dict:
     """Set a switch.
 
-    `paused` and `reboot`: no job starts. `db-maintenance`: no job that reads the database starts. Each holds until it
-    is switched off, or until `until`.
+    `paused`: no job starts; those that run go on. `reboot`: no job starts, and those that run are stopped and run again
+    later. `db-maintenance`: the same for the jobs that read the database. Each holds until it is switched off, or until
+    `until`.
     """
     if switch.until and not switch.on:
         raise Trouble(422, "The call cannot be understood", "`until` goes with `on`: true only.")
@@ -147,6 +174,12 @@ def switch_flag(request: HttpRequest, name: FlagName, switch: Body[Switch]) -> d
     except asking.NoReason as error:
         raise Trouble(422, "No reason", str(error)) from error
     return flag_row(name, flag)
+
+
+def reboot_answer(found: Readiness) -> dict:
+    """What a RebootAnswer is made from."""
+    told = {"state": found.state, "sentence": found.sentence, "running": found.running}
+    return told | {"is_safe": found.state == SAFE, "jobs": [job.identifier for job in found.jobs]}
 
 
 def flag_row(name: str, flag: Flag | None) -> dict:

@@ -13,6 +13,7 @@ from jobs.results import terminal
 from jobs.signs import Signs
 from jobs.system.checks import BAD, OFF, OK, UNKNOWN, WARN, Check, checks
 from jobs.system.queue import queue
+from jobs.system.reboot import readiness
 from jobs.system.verdict import Verdict, verdict
 
 EXIT_CODES = {OK: 0, WARN: 1, BAD: 2}
@@ -24,7 +25,7 @@ def show_status(*, as_json: bool) -> int:
     signs, waiting = Signs.read(), queue()
     flags = {name: flag for name, flag in Flag.objects.current().items() if flag.value}
     wrong, odd = problems(signs), warnings(signs, flags)
-    said = verdict(signs, wrong, odd, Job.objects.running().count(), waiting.waiting)
+    said = verdict(signs, wrong, odd, Job.objects.running().count(), waiting.waiting, readiness(flags, signs))
     rows = checks(signs, wrong, waiting)
     if as_json:
         print_json(_answer(said, rows, [each.sentence for each in odd]))

@@ -104,10 +104,11 @@ class SwitchCommand(OperatorCommand):
     """Of one flag; subclasses name it."""
 
     flag: Flag.Name
+    turns: tuple[str, ...] = ("on", "off")
 
     def add_arguments(self, parser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("turn", choices=["on", "off"])
+        parser.add_argument("turn", choices=self.turns)
         parser.add_argument("--reason", help="why; shown on the waiting jobs and kept in the audit")
         parser.add_argument(
             "--until", help="when it goes off by itself: 90m, 2h, 1d, 22:00 or '2026-11-26 22:00' (UTC)"

@@ -69,6 +69,8 @@ class Job(models.Model):
     status_message = models.TextField(default="", blank=True)
     status_detail = models.TextField(default="", blank=True, help_text="may name files: shown inside, never sent out")
     attempt = models.PositiveIntegerField(default=1)
+    times_requeued = models.PositiveIntegerField(default=0, help_text="attempts that a mode of the site has ended")
+    requeue_code = models.CharField(max_length=32, choices=StatusCode, blank=True, help_text="what it is stopped for")
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     status_changed_at = models.DateTimeField(default=timezone.now)

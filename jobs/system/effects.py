@@ -22,10 +22,20 @@ def effects(name: str, turns_on: bool) -> list[str]:
         else f"No {kind} waits now; those that come will not start until it is switched off.",
     ]
     if running:
-        found.append(f"{_jobs(running, f'running {kind}')} {'goes' if running == 1 else 'go'} on to the end.")
+        found.append(_of_running(name, running, _jobs(running, f"running {kind}")))
     if only_database:
         found.append("Jobs that need no database are not touched.")
     return [*found, "Requests are planned as before, and their jobs wait."]
+
+
+def _of_running(name: str, number: int, jobs: str) -> str:
+    if name == Flag.Name.PAUSED:
+        return f"{jobs} {'goes' if number == 1 else 'go'} on to the end."
+    are, they_have, they_are = ("is", "it has", "it is") if number == 1 else ("are", "they have", "they are")
+    return (
+        f"{jobs} {are} stopped, and what {they_have} done so far is lost: {they_are} run again from the beginning when "
+        "it is switched off. A job whose command has ended is still saved."
+    )
 
 
 def _of(counts: dict[tuple[str, bool], int], state: str, only_database: bool) -> list[int]:

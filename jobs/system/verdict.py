@@ -6,6 +6,7 @@ from datetime import datetime
 from jobs.problems import Problem
 from jobs.signs import Signs
 from jobs.system.checks import BAD, OK, WARN
+from jobs.system.reboot import OFF, Readiness
 
 # Problems in spite of which jobs start and end.
 JOBS_GO_ON = ("job-server", "plans", "posts")
@@ -22,12 +23,16 @@ class Verdict:
     what: str = ""
 
 
-def verdict(signs: Signs, problems: list[Problem], warnings: list[Problem], running: int, waiting: int) -> Verdict:
+def verdict(
+    signs: Signs, problems: list[Problem], warnings: list[Problem], running: int, waiting: int, reboot: Readiness
+) -> Verdict:
     if problems:
         first = problems[0]
         word = "Needs attention" if first.kind in JOBS_GO_ON else "Not working"
         return Verdict(BAD, word, first.text, first.since, first.what)
     held = [warning for warning in warnings if warning.kind in ("reboot", "paused")]
+    if reboot.state != OFF:
+        return Verdict(WARN, reboot.word, f"{reboot.text.removesuffix('.')}, {waiting} waiting", held[0].since)
     if held:
         text = f"no new job starts, {_jobs(running)} {'goes' if running == 1 else 'go'} on, {waiting} waiting"
         return Verdict(WARN, "Paused", text, held[0].since)

@@ -20,10 +20,12 @@ _INPUT_FORMAT = "%Y-%m-%dT%H:%M"
 WORDS = {
     Flag.Name.PAUSED: ("Pause", "Resume", "no new job starts; what runs goes on."),
     Flag.Name.DB_MAINTENANCE: (
-        "Begin database maintenance", "End database maintenance", "database jobs do not start; those that run go on.",
+        "Begin database maintenance", "End database maintenance",
+        "no database job starts; those that run are stopped and run again later.",
     ),
     Flag.Name.REBOOT: (
-        "Prepare for a reboot", "The reboot is done", "no new job starts; what the reboot interrupts is run again.",
+        "Prepare for a reboot", "The reboot is done",
+        "no new job starts; those that run are stopped and run again later. The System page says when it is safe.",
     ),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from jobs.people.access import allowed
 from jobs.system import about
 from jobs.system.checks import checks
 from jobs.system.queue import chart, queue
+from jobs.system.reboot import readiness
 from jobs.system.stuck import stuck
 from jobs.system.verdict import verdict
 from jobs.views.frame import Frame
@@ -34,13 +35,15 @@ def _parts(request: HttpRequest) -> tuple:
 @live_page("system/system.html", "system/_system.html", _parts)
 def system(request: HttpRequest) -> dict:
     frame, waiting = Frame.of(request), queue()
+    reboot = readiness(frame.flags, frame.signs)
     running = list(Job.objects.running().order_by("pk"))
     context = {
         "title": "System",
         "section": "system",
         "live_seconds": SECONDS,
         "is_wall": "kiosk" in request.GET,
-        "verdict": verdict(frame.signs, frame.problems, frame.warnings, len(running), waiting.waiting),
+        "verdict": verdict(frame.signs, frame.problems, frame.warnings, len(running), waiting.waiting, reboot),
+        "reboot": reboot,
         "running": _with_typical(running),
         "queue": waiting,
         "chart": chart(waiting),

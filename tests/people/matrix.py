@@ -130,6 +130,7 @@ TABLE: dict[str, Rule] = {
     "api:list_workspace_outputs": page(VIEWER),
     "api:whoami": page(VIEWER),
     "api:get_system": page(VIEWER),
+    "api:get_reboot": page(VIEWER),
     "api:list_flags": page(VIEWER),
     "api:list_flag_history": page(VIEWER),
     "api:switch_flag": Rule(METHOD, OPERATOR),

@@ -228,7 +228,7 @@ def test_a_slow_copy_never_delays_another_job(executor, runner, monkeypatch):
 
 def test_a_thread_that_is_done_wakes_the_loop_though_it_has_written_nothing(executor, runner, monkeypatch):
     goes_on = threading.Event()
-    monkeypatch.setattr(runner._driver, "drive", lambda pk, stop: goes_on.wait(20))
+    monkeypatch.setattr(runner._driver, "drive", lambda pk, stop, hold: goes_on.wait(20))
     make_job(StatusCode.PREPARING)
     runner.tick()
     drain(runner)

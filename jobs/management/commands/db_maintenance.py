@@ -5,5 +5,5 @@ from jobs.models import Flag
 
 
 class Command(SwitchCommand):
-    help = "No database job starts while it is on; those that run go on."
+    help = "While it is on no database job starts, and those that run are stopped and run again later."
     flag = Flag.Name.DB_MAINTENANCE

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from jobs.console import switches
+from jobs.console import reboot, switches
 from jobs.console.command import Refused
 from jobs.console.switches import moment_of
 from jobs.models import AuditEntry, Flag, Heartbeat, Job, JobRequest
+from jobs.people.roles import VIEWER
 from jobs.states import StatusCode
 from tests.factories import make_flag, make_job, make_request
+from tests.web import client_of
 
 pytestmark = pytest.mark.django_db
 
@@ -198,3 +200,55 @@ def test_an_end_is_said_in_the_ways_people_say_it(monkeypatch, text, end):
 def test_an_end_that_is_none_is_refused(text):
     with pytest.raises(Refused, match=r"is no time|does not lie ahead"):
         moment_of(text)
+
+
+def drained(flag: Flag) -> None:
+    detail = {"reboot": {"flag": flag.pk, "running": 0, "containers": 0}}
+    Heartbeat.objects.update_or_create(name="run", defaults={"at": timezone.now(), "detail": detail})
+
+
+def test_whether_it_is_safe_to_reboot_is_told_with_an_exit_code(manage):
+    asked = manage("prepare_for_reboot", "status")
+    assert (asked.code, asked.out) == (1, "- No reboot is prepared: jobs run and start as ever.\n")
+    flag = make_flag(Flag.Name.REBOOT)
+    job = make_job(StatusCode.EXECUTING, action="evil\x1b[2J")
+    drained(flag)
+    asked = manage("prepare_for_reboot", "status")
+    assert asked.code == 1 and "Not safe to reboot yet: 1 job is being stopped or saved." in asked.out
+    assert job.identifier in asked.out and "evil\\x1b[2J" in asked.out
+    job.delete()
+    asked = manage("prepare_for_reboot", "status")
+    assert asked.code == 0 and asked.out.startswith("✓ Safe to reboot: no job is at work")
+
+
+def test_safety_in_json_is_what_the_api_answers(manage, db):
+    drained(make_flag(Flag.Name.REBOOT))
+    told = json.loads(manage("prepare_for_reboot", "status", "--json").out)
+    assert told == client_of(VIEWER).get("/api/v1/reboot").json()
+    assert (told["state"], told["is_safe"], told["running"], told["jobs"]) == ("safe", True, 0, [])
+
+
+def test_preparing_can_wait_until_it_is_safe(manage, monkeypatch):
+    make_job(StatusCode.EXECUTING)
+
+    def runner_stops_it(seconds: float) -> None:
+        Job.objects.all().delete()
+        drained(Flag.objects.current()[Flag.Name.REBOOT])
+
+    monkeypatch.setattr(reboot.time, "sleep", runner_stops_it)
+    called = manage("prepare_for_reboot", "on", "--reason", REASON, "--wait")
+    assert called.code == 0 and "Safe to reboot" in called.out
+    assert "1 job is at work by the last that is known" in called.err
+
+
+def test_a_wait_ends_when_somebody_switches_it_off(manage, monkeypatch):
+    make_flag(Flag.Name.REBOOT)
+    monkeypatch.setattr(reboot.time, "sleep", lambda seconds: make_flag(Flag.Name.REBOOT, value=""))
+    called = manage("prepare_for_reboot", "status", "--wait")
+    assert called.code == 1 and "No reboot is prepared" in called.out
+
+
+@pytest.mark.parametrize("arguments", [("off",), ("on", "--dry-run")])
+def test_waiting_belongs_to_preparing(manage, arguments):
+    assert "--wait goes with `on` or `status`" in manage("prepare_for_reboot", *arguments, "--wait").refusal
+    assert not Flag.objects.exists()

@@ -75,7 +75,10 @@ def test_what_it_changes_is_shown_before():
     text = client.get(address()).content.decode()
     assert "3 waiting jobs will not start" in text and "2 running jobs go on" in text
     text = client.get(address("db-maintenance")).content.decode()
-    assert "1 waiting database job will not start" in text and "1 running database job goes on" in text
+    assert "1 waiting database job will not start" in text
+    assert "1 running database job is stopped, and what it has done so far is lost: it is run again" in text
+    text = client.get(address("reboot")).content.decode()
+    assert "2 running jobs are stopped, and what they have done so far is lost: they are run again" in text
     make_flag()
     assert "3 waiting jobs may start" in client.get(address()).content.decode()
     assert Flag.objects.count() == 1, "looking switches nothing"

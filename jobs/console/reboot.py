@@ -1,0 +1,48 @@
+"""`manage.py prepare_for_reboot status`, and `on --wait`: is it safe to reboot now? The exit code tells scripts."""
+
+import time
+
+from rich.text import Text
+
+from jobs.api.system import RebootAnswer, reboot_answer
+from jobs.console.command import print_json
+from jobs.log import escape
+from jobs.models import Flag
+from jobs.results import terminal
+from jobs.signs import Signs
+from jobs.system.reboot import OFF, SAFE, UNKNOWN, Readiness, readiness
+
+LOOK_EVERY_SECONDS = 0.5
+_LOOK = {SAFE: ("✓", "green"), OFF: ("-", "dim"), UNKNOWN: ("?", "yellow")}
+
+
+def look() -> Readiness:
+    flags = {name: flag for name, flag in Flag.objects.current().items() if flag.value}
+    return readiness(flags, Signs.read())
+
+
+def show(found: Readiness, *, as_json: bool) -> int:
+    """0 if it is safe, else 1."""
+    if as_json:
+        print_json(RebootAnswer(**reboot_answer(found)).model_dump())
+    else:
+        sign, style = _LOOK.get(found.state, ("✗", "yellow"))
+        console = terminal()
+        console.print(Text(escape(f"{sign} {found.sentence}"), style), soft_wrap=True)
+        for job in found.jobs:
+            told = f"  {job.identifier}  {job.workspace}: {job.action}  {job.status_code}. {job.status_message}"
+            console.print(Text(escape(told)), soft_wrap=True)
+        if (more := found.running - len(found.jobs)) > 0:
+            console.print(f"  and {more} more")
+    return 0 if found.state == SAFE else 1
+
+
+def wait_until_safe(*, as_json: bool) -> int:
+    """Tell each change until it is safe; 1 if it is switched off meanwhile. Ctrl-C ends the wait only."""
+    notes, said = terminal(stderr=True), ""
+    while (found := look()).state not in (SAFE, OFF):
+        if found.sentence != said:
+            said = found.sentence
+            notes.print(Text(escape(said)), soft_wrap=True)
+        time.sleep(LOOK_EVERY_SECONDS)
+    return show(found, as_json=as_json)
