@@ -12,9 +12,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from jobs.asking import MOST_AT_ONCE, NoReason
+from jobs.asking import MOST_AT_ONCE
 from jobs.models import AuditEntry, Who
 from jobs.people.access import who
+from jobs.reasons import NoReason
 
 MOST_SHOWN = 20
 

@@ -7,7 +7,6 @@ several short transactions, so that nobody else's writes wait for all of them.
 
 import base64
 import hashlib
-import unicodedata
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,12 +14,11 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from jobs.log import escape
 from jobs.models import ApiToken, AuditEntry, Delivery, Flag, Job, JobRequest, LogInCount, Who
 from jobs.models.job_queries import JobQuerySet
 from jobs.models.request import new_identifier
+from jobs.reasons import cleaned_reason
 
-LONGEST_REASON = 1000
 MOST_AT_ONCE = 10_000
 _IN_ONE_TRANSACTION = 500
 _TOLD = (
@@ -29,16 +27,8 @@ _TOLD = (
 )
 
 
-class NoReason(ValueError):
-    """Every change says why."""
-
-
 class Overtaken(Exception):
     """Somebody else was faster. The message is a sentence for whoever asked."""
-
-
-# Letters and symbols by their kind, and yet empty: fillers of Hangul and Braille's blank.
-_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
 
 
 @dataclass(frozen=True)
@@ -49,15 +39,6 @@ class Result:
     label: str
     was_done: bool
     sentence: str
-
-
-def cleaned_reason(reason: str) -> str:
-    """Raises NoReason, also for one that nobody could see."""
-    is_visible = any(unicodedata.category(each)[0] in "LNPS" and each not in _BLANK for each in reason)
-    reason = escape(reason.strip()[:LONGEST_REASON])
-    if not is_visible:
-        raise NoReason("Say why: the reason is shown to the study's author and kept in the audit.")
-    return reason
 
 
 def cancel(identifiers: Iterable[str], who: Who, reason: str) -> list[Result]:
@@ -178,9 +159,16 @@ def revoke_tokens(pks: Iterable[int], who: Who, reason: str) -> int:
 
 
 def switch(
-    name: str, value: str, who: Who, reason: str, until: datetime | None = None, *, seen: str | None = None
+    name: str,
+    value: str,
+    who: Who,
+    reason: str,
+    until: datetime | None = None,
+    *,
+    due: datetime | None = None,
+    seen: str | None = None,
 ) -> Flag:
-    """Set a flag; an empty value switches it off. Raises NoReason.
+    """Set a flag; an empty value switches it off; a reboot may be `due` later. Raises NoReason.
 
     `seen` is the primary key of the row that the asker took for current, empty for none. Raises Overtaken if another
     one is current by now.
@@ -190,8 +178,9 @@ def switch(
         before = Flag.objects.current().get(name)
         if seen is not None and seen != (str(before.pk) if before else ""):
             raise Overtaken("It has been switched meanwhile. Look again, then send it again.")
-        flag = Flag.switch(name, value, by=who.name, reason=reason, until=until)
-        after = (value or "off") + (f" until {until:%Y-%m-%d %H:%M} UTC" if until else "")
+        flag = Flag.switch(name, value, by=who.name, reason=reason, until=until, due=due)
+        after = value or "off"
+        after += "".join(f" {word} {at:%Y-%m-%d %H:%M} UTC" for word, at in (("at", due), ("until", until)) if at)
         AuditEntry.note(
             who, "switch", object_kind="flag", object_id=name, label=name,
             before=(before.value if before else "") or "off", after=after, reason=reason,

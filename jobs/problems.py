@@ -157,9 +157,16 @@ _FLAGS = {
 }
 
 
+_PLANNED = (
+    "jobs that would not be done by then wait, and what still runs then is stopped; it ends by itself after the reboot."
+)
+
+
 def _of_flags(flags: Mapping[str, Flag]) -> Iterator[Problem]:
     for name, (words, what) in _FLAGS.items():
         if flag := flags.get(name):
+            if not flag.has_come:
+                words, what = f"A reboot is planned for {flag.due_at:%Y-%m-%d %H:%M} UTC. Set", _PLANNED
             yield Problem(
                 str(name), f"{words} by {flag.set_by}: {flag.reason}", what, flag.set_at, str(name), flag.expires_at
             )

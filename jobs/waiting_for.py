@@ -12,12 +12,12 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from jobs.durations import typical_seconds
+from jobs.durations import longest_seconds, typical_seconds
 from jobs.models import Flag, Job, line
 from jobs.place_in_line import Estimate, estimate, place
 from jobs.signs import Signs
 from jobs.states import StatusCode
-from jobs.text import counted, size_in_words
+from jobs.text import counted, duration_in_words, size_in_words
 
 MOST_AWAITED, MOST_OCCUPYING, MOST_LOOKED_AT = 30, 8, 200
 # As runner.capacity names its pools.
@@ -54,7 +54,7 @@ class Why:
 
 
 def why(job: Job, flags: Mapping[str, Flag], signs: Signs) -> Why:
-    """`flags` are those that are on. Nine queries at most."""
+    """`flags` are those that are on. Ten queries at most."""
     awaited = _awaited(job)
     checks = [*_asked_to_stop(job), awaited, _runner(signs), *_flags(job, flags), _disks(job, signs)]
     workers, position, guess = _workers(job, signs, is_in_line=awaited.state == "ok")
@@ -114,9 +114,24 @@ def _flags(job: Job, flags: Mapping[str, Flag]) -> Iterator[Check]:
         if flag is None:
             yield Check("ok", title, fine)
             continue
+        if not flag.has_come:
+            yield _before_reboot(job, flag)
+            continue
         until = f", until {flag.expires_at:%Y-%m-%d %H:%M} UTC" if flag.expires_at else ""
         since = f"since {flag.set_at:%Y-%m-%d %H:%M} UTC{until}"
         yield Check("bad", title, f"{words} by {flag.set_by} {since}: {flag.reason}", flag=flag)
+
+
+def _before_reboot(job: Job, flag: Flag) -> Check:
+    """As `runner.window` decides."""
+    planned = f"Planned for {flag.due_at:%Y-%m-%d %H:%M} UTC by {flag.set_by}: {flag.reason}"
+    lasts = longest_seconds({(job.workspace, job.action): job.pk}).get((job.workspace, job.action))
+    if lasts is None:
+        return Check("ok", "Reboot", f"{planned}. Its action never succeeded before, so it may start.", flag=flag)
+    took = f"Its action has lately taken up to {duration_in_words(lasts)}"
+    if lasts > (flag.due_at - timezone.now()).total_seconds():
+        return Check("bad", "Reboot", f"{planned}. {took}, longer than is left, so it waits.", flag=flag)
+    return Check("ok", "Reboot", f"{planned}. {took}, which will be done before.", flag=flag)
 
 
 def _disks(job: Job, signs: Signs) -> Check:

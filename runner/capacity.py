@@ -157,7 +157,7 @@ class Capacity:
 
 def holds(flags: Mapping[str, Flag], no_room: str = "") -> dict[str, Hold]:
     """Pool -> why it is held back: operators have closed it by a flag, or `no_room` says that disks are full."""
-    reboot, paused = flags.get(Flag.Name.REBOOT), flags.get(Flag.Name.PAUSED)
+    reboot, paused = reboot_of(flags), flags.get(Flag.Name.PAUSED)
     maintenance = flags.get(Flag.Name.DB_MAINTENANCE)
     held = {}
     if no_room:
@@ -173,7 +173,7 @@ def holds(flags: Mapping[str, Flag], no_room: str = "") -> dict[str, Hold]:
     if paused and paused.value:
         hold = Hold(StatusCode.PAUSED, f"The backend is paused ({_who_and_why(paused)}).")
         held = {ORDINARY: hold, DATABASE: hold}
-    if reboot and reboot.value:
+    if reboot:
         hold = Hold(StatusCode.WAITING_ON_REBOOT, f"Waiting for a reboot ({_who_and_why(reboot)}).")
         held = {ORDINARY: hold, DATABASE: hold}
     return held
@@ -181,21 +181,36 @@ def holds(flags: Mapping[str, Flag], no_room: str = "") -> dict[str, Hold]:
 
 def takes_back(flags: Mapping[str, Flag]) -> dict[str, Hold]:
     """Pool -> why its running jobs are stopped now and wait for another attempt."""
-    reboot, maintenance = flags.get(Flag.Name.REBOOT), flags.get(Flag.Name.DB_MAINTENANCE)
+    reboot, maintenance = reboot_of(flags), flags.get(Flag.Name.DB_MAINTENANCE)
     taken = {}
     if maintenance and maintenance.value:
         said = f"Stopped for database maintenance ({_who_and_why(maintenance)})."
         taken[DATABASE] = Hold(StatusCode.WAITING_DB_MAINTENANCE, said)
-    if reboot and reboot.value:
+    if reboot:
         hold = Hold(StatusCode.WAITING_ON_REBOOT, f"Stopped for a reboot ({_who_and_why(reboot)}).")
         taken = {ORDINARY: hold, DATABASE: hold}
     return taken
 
 
 def reboot_of(flags: Mapping[str, Flag]) -> Flag | None:
-    """The switch, if it is on."""
+    """The switch, if it is on and the time has come."""
     flag = flags.get(Flag.Name.REBOOT)
-    return flag if flag and flag.value else None
+    return flag if flag and flag.value and flag.has_come else None
+
+
+def planned_reboot_of(flags: Mapping[str, Flag]) -> Flag | None:
+    """The switch, if it is on for a time to come."""
+    flag = flags.get(Flag.Name.REBOOT)
+    return flag if flag and flag.value and not flag.has_come else None
+
+
+def until_planned_reboot(flag: Flag) -> Hold:
+    """What a job is told whose action has lasted longer than is left."""
+    return Hold(
+        StatusCode.WAITING_ON_REBOOT,
+        f"Waiting for the reboot that is planned for {flag.due_at:%Y-%m-%d %H:%M} UTC: its action has lately taken "
+        f"longer than is left ({_who_and_why(flag)}).",
+    )
 
 
 def pool_of(requires_db: bool) -> str:

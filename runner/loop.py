@@ -20,7 +20,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from jobs.models import Flag, Heartbeat, InvalidTransition, Job
+from jobs.models import Flag, Heartbeat, Job
 from jobs.states import StatusCode
 from jobs.wake import Wake
 from runner import capacity, requeue, verdicts
@@ -31,6 +31,7 @@ from runner.engine_watch import EngineWatch
 from runner.executors.base import Executor, Phase, Status
 from runner.report import Report
 from runner.sampling import Sampler
+from runner.starting import Starter, move_unless_gone
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,6 @@ TOUCH_SECONDS = 60
 # The cancel of a whole backend, or a long chain behind a failed job, must not delay another job's step.
 LONGEST_END_OF_MANY_SECONDS = 0.5
 ENDED_AT_ONCE = 200
-# So many waiting jobs of a pool are told a new reason in one turn: what a turn costs stays bounded when a pause, or the
-# end of one, gives 10,000 jobs another reason. The others hear of it in the turns that follow at once.
-MOST_TOLD_IN_A_TURN = 1000
 # Of the jobs that operators want finalised again so many are looked at in a turn.
 MOST_ASKED_AGAIN = 20
 _MAY_RUN = frozenset({Phase.QUEUED, Phase.RUNNING, Phase.LOST})
@@ -65,7 +63,6 @@ class Runner:
     def __init__(self, executor: Executor, weights: capacity.Weights | None = None):
         self.wake = Wake()
         self._limits = {capacity.ORDINARY: settings.MAX_WORKERS, capacity.DATABASE: settings.MAX_DB_WORKERS}
-        self._weights = weights or capacity.Weights()
         self._driver = Driver(executor)
         # Weights below one let more jobs run than there are workers; a job without a thread would only wait its turn.
         self._most_threads = sum(self._limits.values()) + 2
@@ -74,7 +71,7 @@ class Runner:
         self._last_beat = self._last_touch = 0.0
         self._engine = EngineView(executor, self.wake.set)
         self._disks = DiskWatch(_folders(), settings.MIN_FREE_DISK_BYTES, settings.GIT_REPO_DIR)
-        self._room, self._held = None, {}
+        self._starter = Starter(self._limits, weights or capacity.Weights(), self._hand_over, self.wake.set)
         self._said_of_reboot, self._drained_at = None, None
         self._engine_watch, self._sampler = EngineWatch(executor), Sampler(executor)
         self._report = Report(self._engine, self._engine_watch, self._disks)
@@ -98,7 +95,7 @@ class Runner:
             self._finalise_again()
         self._end_stopped_pending()
         self._end_doomed()
-        self._start_ready(running, flags)
+        self._starter.start_ready(running, flags, self._disks.why_no_job_may_start())
         self._sign_of_life(started, self._before(reboot, running, statuses, started))
         return Job.objects.active().count()
 
@@ -178,35 +175,10 @@ class Runner:
         while found := list(waiting[:ENDED_AT_ONCE]):
             with transaction.atomic():
                 for job in found:
-                    _move(job, *outcome(job))
+                    move_unless_gone(job, *outcome(job))
             if time.monotonic() > deadline:
                 self.wake.set()
                 return
-
-    def _start_ready(self, running: list[Job], flags: Mapping[str, Flag]) -> None:
-        held = capacity.holds(flags, self._disks.why_no_job_may_start())
-        room = capacity.Capacity(self._limits, self._weights, [_candidate(job) for job in running])
-        self._room, self._held = room, held
-        for pool, requires_db in ((capacity.DATABASE, True), (capacity.ORDINARY, False)):
-            ready = Job.objects.ready().filter(requires_db=requires_db)
-            hold = held.get(pool)
-            if hold is None and room.is_free(pool):
-                fields = ("pk", "workspace", "action", "run_command", "requires_db")
-                self._start(room.choose(capacity.Candidate(*row) for row in ready.values_list(*fields)))
-            hold = hold or room.waiting(pool)
-            self._tell(ready.not_told(hold.code, hold.message), hold)
-
-    def _tell(self, untold: QuerySet, hold: capacity.Hold) -> None:
-        """Give waiting jobs their reason, the oldest first."""
-        told = untold.order_by("pk").values_list("pk", flat=True)[:MOST_TOLD_IN_A_TURN]
-        if Job.objects.move_waiting([(pk, hold.code, hold.message) for pk in told]) == MOST_TOLD_IN_A_TURN:
-            self.wake.set()
-
-    def _start(self, chosen: list[int]) -> None:
-        found = Job.objects.pending().select_related("request").in_bulk(chosen)
-        for pk in chosen:
-            if pk in found and _move(found[pk], StatusCode.INITIATED, "Starting."):
-                self._hand_over(found[pk])
 
     # --- signs of life
 
@@ -231,24 +203,10 @@ class Runner:
         if now - self._last_beat >= HEARTBEAT_SECONDS or reboot != self._said_of_reboot:
             self._last_beat, self._said_of_reboot = now, reboot
             tick_ms = round((now - started) * 1000, 1)
-            Heartbeat.beat("run", **self._report.now(tick_ms, self._room, self._held, reboot))
+            Heartbeat.beat("run", **self._report.now(tick_ms, self._starter.room, self._starter.held, reboot))
         if now - self._last_touch >= TOUCH_SECONDS:
             self._last_touch = now
             Job.objects.running().update(updated_at=timezone.now())
-
-
-def _move(job: Job, code: StatusCode, message: str) -> bool:
-    """Move a waiting job unless somebody else just has."""
-    try:
-        job.move_to(code, message)
-    except InvalidTransition as error:
-        log.info("%s", error)
-        return False
-    return True
-
-
-def _candidate(job: Job) -> capacity.Candidate:
-    return capacity.Candidate(job.pk, job.workspace, job.action, job.run_command, job.requires_db)
 
 
 def _folders() -> dict[str, Path]:

@@ -13,6 +13,7 @@ from jobs.models import Job
 from jobs.progress import Progress
 from jobs.results import print_results, terminal
 from jobs.service import Stop, run_forever, stopped_by_signals
+from runner.boot import lift_after_boot
 from runner.capacity import Weights
 from runner.executors import from_settings, instance
 from runner.executors.base import Executor, ExecutorUnavailable
@@ -31,6 +32,7 @@ def drive_jobs(*, until_idle: bool) -> bool:
         logging.getLogger(Job.__module__).setLevel(logging.WARNING)
     with stopped_by_signals() as stop, only_runner():
         keep_to_one_executor()
+        lift_after_boot()
         executor = from_settings()
         weights = _weights()
         _introduce(executor)

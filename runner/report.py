@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from jobs.version import version
 from jobs.wire import clean, moment
+from runner.boot import boot_id
 from runner.capacity import Capacity, Hold
 from runner.disk import DiskWatch
 from runner.engine_view import EngineView
@@ -31,6 +32,7 @@ class Report:
             "host": clean(socket.gethostname(), 100),
             "version": version(),
             "registry": clean(settings.DOCKER_REGISTRY, 200),
+            "boot_id": boot_id(),
         }
 
     def now(

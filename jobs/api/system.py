@@ -17,6 +17,7 @@ from jobs.api.wishes import Reason
 from jobs.health import health
 from jobs.models import AuditEntry, Flag
 from jobs.people.access import who
+from jobs.reasons import NoReason
 from jobs.signs import Signs
 from jobs.system.reboot import SAFE, Readiness, readiness
 
@@ -57,6 +58,7 @@ class FlagRow(Schema):
     reason: str = Field(examples=["The disk is being replaced"])
     set_at: datetime | None
     expires_at: datetime | None = Field(description="when it goes off by itself")
+    due_at: datetime | None = Field(description="of a planned reboot: when what runs is stopped; null: at once")
 
 
 class Flags(Schema):
@@ -76,7 +78,8 @@ class RebootAnswer(Schema):
     """Whether the machine may be rebooted now."""
 
     state: str = Field(
-        description="off (no reboot is prepared), draining (jobs are being stopped or saved), unknown or safe",
+        description="off (no reboot is prepared), planned (for later), draining (jobs are being stopped or saved), "
+        "unknown or safe",
         examples=["safe"],
     )
     is_safe: bool
@@ -94,6 +97,9 @@ class Switch(BaseModel):
     reason: Reason
     until: AwareDatetime | None = Field(
         None, strict=False, description="when it goes off by itself; only for `on`", examples=["2026-11-26T18:00:00Z"]
+    )
+    due_at: AwareDatetime | None = Field(
+        None, strict=False, description="only for the switch `reboot`: not now, but then", examples=[None]
     )
 
 
@@ -161,19 +167,32 @@ def switch_flag(request: HttpRequest, name: FlagName, switch: Body[Switch]) -> d
     """Set a switch.
 
     `paused`: no job starts; those that run go on. `reboot`: no job starts, and those that run are stopped and run again
-    later. `db-maintenance`: the same for the jobs that read the database. Each holds until it is switched off, or until
-    `until`.
+    later; with `due_at` this begins then, until then only jobs start that will by their past runs be done, and it goes
+    off by itself after the reboot. `db-maintenance`: what reads the database does not start, and what runs of it is
+    stopped and run again later. Each holds until it is switched off, or until `until`.
     """
-    if switch.until and not switch.on:
-        raise Trouble(422, "The call cannot be understood", "`until` goes with `on`: true only.")
-    if switch.until and not 0 < (switch.until - timezone.now()).total_seconds() < MOST_AHEAD_DAYS * 86400:
-        raise Trouble(422, "The call cannot be understood", "`until` has to lie ahead, by a year at most.")
+    if why := _fault(name, switch):
+        raise Trouble(422, "The call cannot be understood", why)
     try:
-        value = "on" if switch.on else ""
-        flag = asking.switch(name, value, who(request, AuditEntry.Via.API), switch.reason, until=switch.until)
-    except asking.NoReason as error:
+        value, caller = "on" if switch.on else "", who(request, AuditEntry.Via.API)
+        flag = asking.switch(name, value, caller, switch.reason, switch.until, due=switch.due_at)
+    except NoReason as error:
         raise Trouble(422, "No reason", str(error)) from error
     return flag_row(name, flag)
+
+
+def _fault(name: str, switch: Switch) -> str:
+    """Why its times cannot be meant so; empty if they can."""
+    for word, time in (("until", switch.until), ("due_at", switch.due_at)):
+        if time and not switch.on:
+            return f"`{word}` goes with `on`: true only."
+        if time and not 0 < (time - timezone.now()).total_seconds() < MOST_AHEAD_DAYS * 86400:
+            return f"`{word}` has to lie ahead, by a year at most."
+    if switch.due_at and name != Flag.Name.REBOOT:
+        return "`due_at` is for the switch `reboot` only."
+    if switch.due_at and switch.until and switch.until <= switch.due_at:
+        return "`until` has to come after `due_at`."
+    return ""
 
 
 def reboot_answer(found: Readiness) -> dict:
@@ -186,6 +205,6 @@ def flag_row(name: str, flag: Flag | None) -> dict:
     """What a FlagRow is made from."""
     if flag is None:
         empty = dict.fromkeys(("value", "set_by", "reason"), "")
-        return {"id": None, "name": name, "on": False, "set_at": None, "expires_at": None, **empty}
-    columns = ("value", "set_by", "reason", "set_at", "expires_at")
+        return {"id": None, "name": name, "on": False, "set_at": None, "expires_at": None, "due_at": None, **empty}
+    columns = ("value", "set_by", "reason", "set_at", "expires_at", "due_at")
     return {"id": flag.pk, "name": name, "on": bool(flag.value), **{each: getattr(flag, each) for each in columns}}

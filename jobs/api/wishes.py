@@ -13,6 +13,7 @@ from jobs.api.problems import Trouble
 from jobs.api.schemas import EXAMPLE_JOB, EXAMPLE_REQUEST, IDENTIFIER
 from jobs.models import AuditEntry
 from jobs.people.access import who
+from jobs.reasons import LONGEST_REASON, NoReason
 
 router = Router(tags=["changing jobs"])
 
@@ -22,7 +23,7 @@ Reason = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=asking.LONGEST_REASON,
+        max_length=LONGEST_REASON,
         description="why; kept in the audit, and of a cancel or kill shown to the study's author",
         examples=["The disk is being replaced"],
     ),
@@ -109,5 +110,5 @@ def rerun_jobs(
 def _asked(verb, request: HttpRequest, wish: Wish):
     try:
         return verb(wish.identifiers, who(request, AuditEntry.Via.API), wish.reason)
-    except asking.NoReason as error:
+    except NoReason as error:
         raise Trouble(422, "No reason", str(error)) from error

@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError
 
-from jobs.asking import NoReason, Overtaken
+from jobs.asking import Overtaken
+from jobs.reasons import NoReason
 from jobs.service import check_database
 
 INTERRUPTED = 130

@@ -35,25 +35,35 @@ def show_flags(*, with_history: bool, as_json: bool) -> None:
 
 
 def switch(
-    name: str, turn: str, *, reason: str | None, until: str | None, yes: bool, dry_run: bool, as_json: bool
+    name: str,
+    turn: str,
+    *,
+    reason: str | None,
+    until: str | None,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    at: str | None = None,
 ) -> None:
-    """Raises Refused, NoReason, and Overtaken if somebody was faster."""
+    """`at` is for a reboot: not now, but then. Raises Refused, NoReason, and Overtaken if somebody was faster."""
     turns_on = turn == "on"
-    end = moment_of(until) if until else None
-    if end and not turns_on:
-        raise Refused("--until goes with `on` only.")
+    end, due = (moment_of(text) if text else None for text in (until, at))
+    if (end or due) and not turns_on:
+        raise Refused(f"{'--until' if end else '--at'} goes with `on` only.")
+    if end and due and end <= due:
+        raise Refused("--until has to come after --at.")
     current = Flag.objects.current().get(name)
     notes = terminal(stderr=True)
     if current and current.value:
         notes.print(Text(escape(f"It is on, set by {current.set_by}: {current.reason}")), soft_wrap=True)
-    for sentence in effects(name, turns_on):
+    for sentence in effects(name, turns_on, due):
         notes.print(Text(sentence), soft_wrap=True)
     if dry_run:
         return
     confirm(f"Switch {name} {turn}?", yes=yes)
     seen = str(current.pk) if current else ""
     value = "on" if turns_on else ""
-    flag = asking.switch(name, value, at_this_terminal(), reason_of(reason), end, seen=seen)
+    flag = asking.switch(name, value, at_this_terminal(), reason_of(reason), end, due=due, seen=seen)
     if as_json:
         print_json(_told(name, flag))
     else:
@@ -90,7 +100,8 @@ def _table(rows: list[tuple[str, Flag | None]]) -> Table:
         told = ""
         if flag:
             end = f", until {flag.expires_at:%Y-%m-%d %H:%M} UTC" if flag.expires_at else ""
-            told = f"by {flag.set_by} at {flag.set_at:%Y-%m-%d %H:%M} UTC{end}: {flag.reason}"
+            due = f", for {flag.due_at:%Y-%m-%d %H:%M} UTC" if flag.due_at else ""
+            told = f"by {flag.set_by} at {flag.set_at:%Y-%m-%d %H:%M} UTC{due}{end}: {flag.reason}"
         table.add_row(Text(str(name)), Text("on", "bold yellow") if is_on else Text("off", "dim"), Text(escape(told)))
     return table
 
@@ -116,5 +127,7 @@ class SwitchCommand(OperatorCommand):
         parser.add_argument("--yes", action="store_true", help="do not ask whether to go on")
         parser.add_argument("--dry-run", action="store_true", help="say what it would do, and do nothing")
 
-    def answer(self, *, turn: str, reason: str, until: str, yes: bool, dry_run: bool, as_json: bool, **_) -> None:
-        switch(self.flag, turn, reason=reason, until=until, yes=yes, dry_run=dry_run, as_json=as_json)
+    def answer(self, *, turn: str, **options) -> int | None:
+        words = ("reason", "until", "at", "yes", "dry_run", "as_json")
+        switch(self.flag, turn, **{word: options[word] for word in words if word in options})
+        return None

@@ -72,6 +72,7 @@ class AuditEntry(models.Model):
         ADMIN = "admin"
         API = "api"
         COMMAND = "command"
+        RUNNER = "runner"
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     actor = models.CharField(max_length=255)

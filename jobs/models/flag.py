@@ -23,12 +23,12 @@ def is_recent(at: datetime, most_age: timedelta) -> bool:
 
 class FlagQuerySet(models.QuerySet):
     def counting(self) -> "FlagQuerySet":
-        """The rows that count now: of each name the newest that has not expired, be it on or off."""
-        alive = self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now())).order_by()
-        return self.filter(pk__in=alive.values("name").annotate(newest=models.Max("pk")).values("newest"))
+        """The rows that count now: of each name the newest, be it on or off. One that has expired is off: no row."""
+        newest = self.order_by().values("name").annotate(newest=models.Max("pk")).values("newest")
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), pk__in=newest)
 
     def current(self) -> dict[str, "Flag"]:
-        """Name -> the row that counts now, for every name that was ever set. One query."""
+        """Name -> the row that counts now, for every name that was ever set and has not expired. One query."""
         return {flag.name: flag for flag in self.counting()}
 
 
@@ -46,21 +46,46 @@ class Flag(models.Model):
     reason = models.TextField()
     set_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True, help_text="of a reboot: when running jobs are stopped")
 
     objects = FlagQuerySet.as_manager()
 
     class Meta:
         ordering = ("-pk",)
         indexes = (models.Index(fields=["name", "-id"], name="flag_newest"),)
-        constraints = (models.CheckConstraint(condition=~Q(set_by="") & ~Q(reason=""), name="flag_says_who_and_why"),)
+        constraints = (
+            models.CheckConstraint(condition=~Q(set_by="") & ~Q(reason=""), name="flag_says_who_and_why"),
+            models.CheckConstraint(
+                condition=Q(due_at=None) | Q(name="reboot") & ~Q(value=""), name="flag_due_is_a_planned_reboot"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.name}={self.value or 'off'}"
 
+    @property
+    def has_come(self) -> bool:
+        """False while a reboot is only planned for later."""
+        return self.due_at is None or self.due_at <= timezone.now()
+
     @classmethod
-    def switch(cls, name: str, value: str, *, by: str, reason: str, until: datetime | None = None) -> "Flag":
-        """Set a flag (an empty value switches it off); `until` is an aware time at which it lapses by itself."""
-        return cls.objects.create(name=cls.Name(name), value=value, set_by=by, reason=reason, expires_at=until)
+    def switch(
+        cls,
+        name: str,
+        value: str,
+        *,
+        by: str,
+        reason: str,
+        until: datetime | None = None,
+        due: datetime | None = None,
+    ) -> "Flag":
+        """Set a flag (an empty value switches it off); `until` is an aware time at which it lapses by itself.
+
+        A reboot may be `due` later; after it the runner switches such a flag off by itself.
+        """
+        return cls.objects.create(
+            name=cls.Name(name), value=value, set_by=by, reason=reason, expires_at=until, due_at=due
+        )
 
 
 class Heartbeat(models.Model):

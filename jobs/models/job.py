@@ -230,7 +230,7 @@ class Job(models.Model):
             "updated_at": now,
             "completed_at": now if state in FINAL_STATES else None,
         }
-        if state == State.RUNNING and self.started_at is None:
+        if code == StatusCode.INITIATED:  # another attempt counts from its own beginning
             columns["started_at"] = now
         return columns
 

@@ -18,7 +18,7 @@ from jobs.people.roles import BASE
 
 View = Callable[..., HttpResponse]
 # What the pages that ask "why?" take from their address as well: a GET of theirs changes nothing, it only asks.
-_KEPT = ("jobs", "reason", "turn", "until")
+_KEPT = ("jobs", "reason", "turn", "until", "due")
 _LONGEST_ADDRESS = 4000
 
 

@@ -1,15 +1,24 @@
 """What a flag would change at once, in sentences, before somebody switches it. One query."""
 
+from datetime import datetime
+
 from jobs.models import Flag
 from jobs.models.queue import active_by_pool
 
 
-def effects(name: str, turns_on: bool) -> list[str]:
-    """Of switching that flag on or off now."""
+def effects(name: str, turns_on: bool, due: datetime | None = None) -> list[str]:
+    """Of switching that flag on or off now; `due` is when a planned reboot begins."""
     only_database = name == Flag.Name.DB_MAINTENANCE
     counts = active_by_pool()
     waiting, running = (sum(_of(counts, state, only_database)) for state in ("pending", "running"))
     kind = "database job" if only_database else "job"
+    if due and turns_on:
+        return [
+            f"Until {due:%Y-%m-%d %H:%M} UTC jobs start as ever, if they will by their past runs be done by then; the "
+            "others wait.",
+            "What still runs then is stopped, and runs again from the beginning after the reboot.",
+            "After the reboot the runner switches this off by itself.",
+        ]
     if not turns_on:
         return [
             f"{_jobs(waiting, f'waiting {kind}')} may start, as workers become free."

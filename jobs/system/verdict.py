@@ -6,7 +6,7 @@ from datetime import datetime
 from jobs.problems import Problem
 from jobs.signs import Signs
 from jobs.system.checks import BAD, OK, WARN
-from jobs.system.reboot import OFF, Readiness
+from jobs.system.reboot import OFF, PLANNED, Readiness
 
 # Problems in spite of which jobs start and end.
 JOBS_GO_ON = ("job-server", "plans", "posts")
@@ -31,7 +31,9 @@ def verdict(
         word = "Needs attention" if first.kind in JOBS_GO_ON else "Not working"
         return Verdict(BAD, word, first.text, first.since, first.what)
     held = [warning for warning in warnings if warning.kind in ("reboot", "paused")]
-    if reboot.state != OFF:
+    if reboot.state == PLANNED:
+        held = [warning for warning in held if warning.kind == "paused"]
+    if reboot.state not in (OFF, PLANNED):
         return Verdict(WARN, reboot.word, f"{reboot.text.removesuffix('.')}, {waiting} waiting", held[0].since)
     if held:
         text = f"no new job starts, {_jobs(running)} {'goes' if running == 1 else 'go'} on, {waiting} waiting"

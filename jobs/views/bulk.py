@@ -14,12 +14,13 @@ from django.utils.crypto import get_random_string
 from django.views.decorators.http import require_http_methods
 
 from jobs import asking
-from jobs.asking import LONGEST_REASON, MOST_AT_ONCE, Result
+from jobs.asking import MOST_AT_ONCE, Result
 from jobs.consequences import CANCEL, KILL, MOST_BEHIND, MOST_SHOWN, RETRY, consequences
 from jobs.models import JobRequest, Who
 from jobs.models.job_list import matching
 from jobs.models.request_history import ByWish, identifiers_by_wish
 from jobs.people.access import allowed, who
+from jobs.reasons import LONGEST_REASON
 from jobs.views.job_filters import filters_of
 
 Done = tuple[list[Result], list[JobRequest]]

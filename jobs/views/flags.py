@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods
 from jobs import asking
 from jobs.models import Flag
 from jobs.people.access import allowed, who
+from jobs.reasons import LONGEST_REASON, NoReason
 from jobs.system.effects import effects
 
 MOST_HISTORY = 20
@@ -36,7 +37,7 @@ class SwitchForm(forms.Form):
     turn = forms.ChoiceField(choices=[("on", "on"), ("off", "off")], widget=forms.HiddenInput)
     seen = forms.CharField(required=False, max_length=20, widget=forms.HiddenInput)
     reason = forms.CharField(
-        max_length=asking.LONGEST_REASON, error_messages={"required": "Say why."},
+        max_length=LONGEST_REASON, error_messages={"required": "Say why."},
         widget=forms.Textarea(attrs={"rows": 2, "class": "form-control", "autofocus": True}),
     )  # fmt: skip
     until = forms.DateTimeField(
@@ -45,15 +46,30 @@ class SwitchForm(forms.Form):
         widget=forms.DateTimeInput(format=_INPUT_FORMAT, attrs={"type": "datetime-local", "class": "form-control"}),
     )  # fmt: skip
 
-    def __init__(self, *arguments, current: Flag | None, **named):
+    due = forms.DateTimeField(
+        required=False, input_formats=[_INPUT_FORMAT, f"{_INPUT_FORMAT}:%S"],
+        error_messages={"invalid": "Give a day and a time (UTC)."},
+        widget=forms.DateTimeInput(format=_INPUT_FORMAT, attrs={"type": "datetime-local", "class": "form-control"}),
+    )  # fmt: skip
+
+    def __init__(self, *arguments, name: str, current: Flag | None, **named):
         super().__init__(*arguments, **named)
         self._current = current
+        if name != Flag.Name.REBOOT:
+            del self.fields["due"]
 
     def clean_until(self) -> datetime | None:
-        until = self.cleaned_data["until"]
-        if until is not None and until.astimezone(UTC) <= timezone.now():
-            raise forms.ValidationError("This time is over already; times are UTC.")
-        return until
+        return _ahead(self.cleaned_data["until"])
+
+    def clean_due(self) -> datetime | None:
+        return _ahead(self.cleaned_data["due"])
+
+    def clean(self) -> dict:
+        said = super().clean()
+        due, until = said.get("due"), said.get("until")
+        if due and until and until <= due:
+            self.add_error("until", "This has to come after the reboot.")
+        return said
 
     def clean_seen(self) -> str:
         """Somebody else may have switched it since the form was shown: whoever sends it has to see that first."""
@@ -62,6 +78,12 @@ class SwitchForm(forms.Form):
             state = f"{current.value or 'off'} by {current.set_by}: {current.reason}" if current else "no longer set"
             raise forms.ValidationError(f"It has been switched meanwhile ({state}). Look again, then send it again.")
         return self.cleaned_data["seen"]
+
+
+def _ahead(time: datetime | None) -> datetime | None:
+    if time is not None and time.astimezone(UTC) <= timezone.now():
+        raise forms.ValidationError("This time is over already; times are UTC.")
+    return time
 
 
 def row_of(flag: Flag | None) -> str:
@@ -74,12 +96,13 @@ def switch_flag(request: HttpRequest, name: str) -> HttpResponse:
     if name not in Flag.Name:
         raise Http404
     current = Flag.objects.current().get(name)
-    form = SwitchForm(request.POST or None, current=current)
+    form = SwitchForm(request.POST or None, name=name, current=current)
     if request.method == "POST" and form.is_valid():
         return _switched(request, name, form.cleaned_data)
     turns_on = _turns_on(request, current)
-    kept = {name: request.GET.get(name, "")[: asking.LONGEST_REASON] for name in ("reason", "until")}
-    fresh = SwitchForm(initial={"turn": "on" if turns_on else "off", "seen": row_of(current)} | kept, current=current)
+    kept = {name: request.GET.get(name, "")[:LONGEST_REASON] for name in ("reason", "until", "due")}
+    initial = {"turn": "on" if turns_on else "off", "seen": row_of(current)} | kept
+    fresh = SwitchForm(initial=initial, name=name, current=current)
     context = _context(name, current, turns_on) | {"form": form if form.is_bound else fresh, "seen": row_of(current)}
     return render(request, "system/flag.html", context, status=400 if form.is_bound else 200)
 
@@ -93,9 +116,10 @@ def _turns_on(request: HttpRequest, current: Flag | None) -> bool:
 def _switched(request: HttpRequest, name: str, said: dict) -> HttpResponse:
     turns_on = said["turn"] == "on"
     try:
-        until = said["until"] if turns_on else None
-        asking.switch(name, "on" if turns_on else "", who(request), said["reason"], until, seen=said["seen"])
-    except (asking.NoReason, asking.Overtaken) as error:
+        until, due = (said.get(word) if turns_on else None for word in ("until", "due"))
+        value = "on" if turns_on else ""
+        asking.switch(name, value, who(request), said["reason"], until, due=due, seen=said["seen"])
+    except (NoReason, asking.Overtaken) as error:
         messages.error(request, str(error))
         return redirect("switch-flag", name)
     messages.success(request, f"Done: {WORDS[name][0 if turns_on else 1]}.")

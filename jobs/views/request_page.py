@@ -11,6 +11,7 @@ from jobs.models import Job, JobRequest
 from jobs.models.request_history import first_failure
 from jobs.people.access import allowed, who
 from jobs.people.log_views import note_view
+from jobs.reasons import LONGEST_REASON, NoReason
 from jobs.views.live import BUSY_SECONDS, live_page
 from jobs.views.named import one_called
 from jobs.views.request_events import MOST_EVENTS, events_of
@@ -119,12 +120,12 @@ def refuse(request: HttpRequest, identifier: str) -> HttpResponse:
     """Asks why, then refuses a request that waits to be planned."""
     job_request = get_object_or_404(JobRequest.objects.defer("original", "graph"), identifier=identifier)
     words = request.POST if request.method == "POST" else request.GET
-    reason, error = words.get("reason", "")[: asking.LONGEST_REASON], ""
+    reason, error = words.get("reason", "")[:LONGEST_REASON], ""
     if request.method == "POST" and job_request.is_waiting:
         try:
             asking.refuse_requests([job_request.pk], who(request), reason)
             return redirect(job_request)
-        except asking.NoReason as trouble:
+        except NoReason as trouble:
             error = str(trouble)
     context = {
         "title": "Refuse a request",

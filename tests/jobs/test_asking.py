@@ -4,6 +4,7 @@ import pytest
 
 from jobs import asking
 from jobs.models import AuditEntry, Job, JobRequest, Who
+from jobs.reasons import NoReason, cleaned_reason
 from jobs.states import StatusCode
 from tests.factories import make_job, make_request
 
@@ -47,7 +48,7 @@ def test_a_kill_overrides_a_cancel_but_not_the_other_way_round():
 
 @pytest.mark.parametrize("verb", [asking.cancel, asking.kill, asking.finalise_again, asking.run_again, asking.retry])
 def test_every_change_says_why(verb):
-    with pytest.raises(asking.NoReason):
+    with pytest.raises(NoReason):
         verb(make_jobs(1), OLIVE, "  ")
 
 
@@ -96,10 +97,10 @@ def test_retry_finalises_what_was_cut_off_and_runs_the_rest_again():
 
 @pytest.mark.parametrize("reason", ["\u200b", "\u00ad \u2060", "\u2800\u3164", "\u202e", "\ufe0f", "\x00"])
 def test_a_reason_that_nobody_can_see_is_none(reason):
-    with pytest.raises(asking.NoReason):
-        asking.cleaned_reason(reason)
+    with pytest.raises(NoReason):
+        cleaned_reason(reason)
 
 
 @pytest.mark.parametrize("reason", ["x", "?", "因为", "★", " ok\u200b "])
 def test_a_reason_that_can_be_seen_is_one(reason):
-    assert asking.cleaned_reason(reason)
+    assert cleaned_reason(reason)

@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError
 from django.utils import timezone
 
 from jobs.models import Flag, Heartbeat
 from jobs.signs import Signs
 from jobs.states import RUNNING_CODES, StatusCode
-from jobs.system.reboot import DRAINING, OFF, SAFE, UNKNOWN, Readiness, readiness
+from jobs.system.reboot import DRAINING, OFF, PLANNED, SAFE, UNKNOWN, Readiness, readiness
 from tests.factories import make_flag, make_job
 
 pytestmark = pytest.mark.django_db
@@ -127,3 +128,44 @@ def test_very_many_jobs_are_counted_and_the_oldest_named(flag, monkeypatch, djan
 def test_a_switch_that_has_lapsed_is_off():
     make_flag(Flag.Name.REBOOT, expires_at=timezone.now() - timedelta(seconds=1))
     assert found().state == OFF
+
+
+# Planned for later
+
+
+def planned(**ahead: float) -> Flag:
+    return make_flag(Flag.Name.REBOOT, due_at=timezone.now() + timedelta(**ahead))
+
+
+def lasted(action: str, minutes: float) -> None:
+    ended = timezone.now()
+    make_job(StatusCode.SUCCEEDED, action=action, started_at=ended - timedelta(minutes=minutes), completed_at=ended)
+
+
+def test_a_planned_one_counts_down_and_says_who_will_not_be_done():
+    lasted("short", 10)
+    lasted("long", 120)
+    for action in ("short", "long", "new"):
+        make_job(StatusCode.EXECUTING, action=action)
+    planned(hours=1, seconds=30)
+    answer = found()
+    assert (answer.state, answer.running, len(answer.jobs)) == (PLANNED, 3, 3)
+    assert "in 1h" in answer.text and "3 jobs are at work" in answer.text
+    assert "1 will by past runs not be done by then" in answer.text and "of 1 nobody knows" in answer.text
+
+
+def test_a_planned_one_without_jobs_says_what_may_start():
+    planned(hours=1)
+    assert found().state == PLANNED and "No job is at work" in found().text
+
+
+def test_when_its_time_has_come_it_is_like_any_other():
+    flag = planned(hours=1)
+    Flag.objects.filter(pk=flag.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+    said(reboot=drained(flag))
+    assert found().state == SAFE
+
+
+def test_only_a_reboot_can_be_planned():
+    with pytest.raises(IntegrityError):
+        make_flag(Flag.Name.PAUSED, due_at=timezone.now())

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from jobs.models import Flag, Heartbeat, Job
 from jobs.states import StatusCode
-from runner import engine_view, loop, steps
+from runner import engine_view, loop, starting, steps
 from runner.containers import spec_for
 from runner.executors.base import Status
 from runner.executors.fake import FakeExecutor, FakeRun
@@ -83,7 +83,7 @@ def test_a_turn_costs_one_list_call_and_the_same_queries_for_any_number_of_jobs(
 
 
 def test_telling_very_many_jobs_a_new_reason_is_spread_over_turns(executor, runner, monkeypatch):
-    monkeypatch.setattr(loop, "MOST_TOLD_IN_A_TURN", 10)
+    monkeypatch.setattr(starting, "MOST_TOLD_IN_A_TURN", 10)
     make_flag(Flag.Name.PAUSED)
     request = make_request()
     jobs = [make_job(request=request) for _ in range(25)]
@@ -99,7 +99,7 @@ def test_telling_very_many_jobs_a_new_reason_is_spread_over_turns(executor, runn
 
 
 def test_the_turns_that_tell_the_rest_follow_at_once(executor, runner, monkeypatch):
-    monkeypatch.setattr(loop, "MOST_TOLD_IN_A_TURN", 2)
+    monkeypatch.setattr(starting, "MOST_TOLD_IN_A_TURN", 2)
     make_flag(Flag.Name.PAUSED)
     request = make_request()
     for _ in range(3):

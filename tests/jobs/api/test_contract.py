@@ -1,7 +1,10 @@
 """Every answer is what the OpenAPI document says, and every operation says what it needs."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from jsonschema import Draft202012Validator
 
 from jobs.api.site import document
@@ -9,6 +12,7 @@ from jobs.models import Flag, StatusChange
 from jobs.people.failed_tokens import failed_tokens
 from jobs.people.roles import OPERATOR
 from jobs.states import StatusCode
+from jobs.wire import moment
 from tests.api_calls import API, post, program
 from tests.factories import make_flag, make_job, make_output, make_request
 
@@ -57,6 +61,7 @@ def test_reading_answers_what_the_document_says(caller, job):
         "/jobs/{identifier}": f"/jobs/{job.identifier}",
         "/jobs/{identifier}/changes": f"/jobs/{job.identifier}/changes",
         "/jobs/{identifier}/outputs": f"/jobs/{job.identifier}/outputs",
+        "/reboot": "/reboot",
         "/requests": "/requests",
         "/requests/{identifier}": f"/requests/{job.request.identifier}",
         "/workspaces": "/workspaces",
@@ -81,9 +86,14 @@ def test_wishes_answer_what_the_document_says(caller, job, verb):
 
 
 def test_switching_answers_what_the_document_says(caller):
-    response = post(caller, "/flags/paused", {"on": True, "reason": "a test", "until": "2026-12-01T10:00:00Z"})
-    if response.status_code == 200:
+    now = timezone.now().replace(microsecond=0)
+    later, latest = (moment(now + timedelta(hours=hours)) for hours in (1, 2))
+    for name, times in (("paused", {"until": later}), ("reboot", {"due_at": later, "until": latest})):
+        response = post(caller, f"/flags/{name}", {"on": True, "reason": "a test"} | times)
+        assert response.status_code == 200
         check(response, "/flags/{name}")
+        told = {"due_at": response.json()["due_at"], "until": response.json()["expires_at"]}
+        assert {word: moment(parse_datetime(told[word])) for word in times} == times
     check(post(caller, "/flags/paused", {"on": "yes"}), "/flags/{name}")
 
 

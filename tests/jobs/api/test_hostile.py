@@ -1,15 +1,18 @@
 """Calls that nobody means well with, and texts that studies' authors may have written."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError
 from django.test import Client
+from django.utils import timezone
 
 from jobs.api.door import MOST_BODY_BYTES
 from jobs.models import AuditEntry, Flag, Job, JobRequest
 from jobs.people.roles import OPERATOR, VIEWER
 from jobs.states import StatusCode
+from jobs.wire import moment
 from tests.api_calls import API, post, program
 from tests.factories import make_job, make_request
 from tests.web import person
@@ -118,6 +121,17 @@ def test_a_body_of_another_form_is_refused(caller, body):
 )
 def test_a_switch_is_not_set_by_half(caller, body):
     assert post(caller, "/flags/paused", body).status_code == 422
+    assert not Flag.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "due_at", "until"),
+    [("paused", True, 1, None), ("reboot", False, 1, None), ("reboot", True, -1, None), ("reboot", True, 2, 1)],
+)
+def test_a_reboot_is_not_planned_by_half(caller, name, on, due_at, until):
+    hours = {"due_at": due_at, "until": until}
+    times = {word: moment(timezone.now() + timedelta(hours=each)) for word, each in hours.items() if each}
+    assert post(caller, f"/flags/{name}", {"on": on, "reason": "x"} | times).status_code == 422
     assert not Flag.objects.exists()
 
 

@@ -252,3 +252,14 @@ def test_a_wait_ends_when_somebody_switches_it_off(manage, monkeypatch):
 def test_waiting_belongs_to_preparing(manage, arguments):
     assert "--wait goes with `on` or `status`" in manage("prepare_for_reboot", *arguments, "--wait").refusal
     assert not Flag.objects.exists()
+
+
+def test_a_reboot_can_be_planned(manage):
+    called = manage("prepare_for_reboot", "on", "--at", "2h", "--until", "1d", "--reason", REASON)
+    flag = Flag.objects.current()[Flag.Name.REBOOT]
+    assert timedelta(minutes=119) < flag.due_at - timezone.now() <= timedelta(hours=2)
+    assert "jobs start as ever, if they will by their past runs be done" in called.err and ", for 2" in called.out
+    assert " at 2" in AuditEntry.objects.get().after
+    assert manage("prepare_for_reboot", "status").code == 1
+    assert "--until has to come after" in manage("prepare_for_reboot", "on", "--at", "2h", "--until", "1h").refusal
+    assert manage("prepare_for_reboot", "off", "--at", "2h").refusal == "--at goes with `on` only."

@@ -198,3 +198,19 @@ def test_an_operator_switches_a_flag_off_from_any_page():
     make_flag()
     assert f"{address()}?turn=off" in client_of(OPERATOR).get(reverse("jobs")).content.decode()
     assert address() not in client_of(VIEWER).get(reverse("jobs")).content.decode()
+
+
+def test_a_reboot_can_be_planned_and_nothing_else_can():
+    client, due = client_of(OPERATOR), (timezone.now() + timedelta(hours=2)).replace(second=0, microsecond=0)
+    when = f"{due.astimezone(UTC):%Y-%m-%dT%H:%M}"
+    assert 'type="datetime-local" name="due"' in client.get(address("reboot")).content.decode()
+    assert 'name="due"' not in client.get(address()).content.decode()
+    assert switch(client, "paused", due=when).status_code == 302 and row().due_at is None
+    for words in ({"due": "2020-01-01T00:00"}, {"due": when, "until": when}):
+        assert switch(client, "reboot", **words).status_code == 400
+    assert switch(client, "reboot", due=when).status_code == 302
+    assert row("reboot").due_at == due
+    text = client.get(reverse("system")).content.decode()
+    assert "planned" in text and "A reboot is planned" in text
+    assert switch(client, "reboot", turn="off", seen=row("reboot").pk, due=when).status_code == 302
+    assert row("reboot").due_at is None

@@ -97,6 +97,17 @@ def test_the_page_names_who_holds_everything_back_and_why(name):
     assert f"/system/flags/{name}/" in html
 
 
+def test_a_planned_reboot_holds_only_what_would_not_be_done():
+    beat()
+    now = timezone.now()
+    make_job(StatusCode.SUCCEEDED, action="long", started_at=now - timedelta(hours=3), completed_at=now)
+    make_flag(Flag.Name.REBOOT, due_at=now + timedelta(hours=2), reason="a new kernel")
+    html = page(make_job(StatusCode.WAITING_ON_REBOOT, action="long"))
+    assert "Its action has lately taken up to 3h, longer than is left, so it waits" in html and "a new kernel" in html
+    html = page(make_job(StatusCode.WAITING_ON_WORKERS, action="new"))
+    assert "never succeeded before, so it may start" in html and "Nothing holds it" in html
+
+
 def test_database_maintenance_holds_no_other_job():
     beat()
     make_flag(Flag.Name.DB_MAINTENANCE)
