@@ -16,6 +16,7 @@ from environs import validate as check
 from jobrunner_site import checking
 from jobrunner_site.fixed import *  # noqa: F403 - Django wants all of its settings in one module
 from jobrunner_site.fixed import BASE_DIR
+from jobrunner_site.secret_values import secrets_in
 
 
 class Variables(Env):
@@ -97,6 +98,8 @@ USING_DUMMY_DATA_BACKEND = env.bool("USING_DUMMY_DATA_BACKEND", default=not PROD
 LOG_LEVEL = env.str(
     "LOG_LEVEL", default="INFO", validate=check.OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 )
+LOG_FORMAT = env.str("LOG_FORMAT", default="text", validate=check.OneOf(["text", "json"]))
+DEBUG_LOG_DIR = env.str("DEBUG_LOG_DIR", default="")
 
 # The job-server: asked (sync) and asking (the RAP API) ----------------------------------------------------------------
 JOB_SERVER_ENDPOINT = re.sub(r"([^/])/*\Z", r"\1/", env.str("JOB_SERVER_ENDPOINT", default=""))
@@ -229,13 +232,20 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 if PRODUCTION:
     # Browsers take such a name only from this very host, over https.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+LOGS_NEVER_SHOW = secrets_in(
+    *(SECRET_KEY, JOB_SERVER_TOKEN, STATA_LICENSE, PRIVATE_REPO_ACCESS_TOKEN, EMIS_ORGANISATION_HASH, *RAP_API_TOKENS),
+    addresses=(DATABASE_URL, JOB_SERVER_PROXY, GIT_PROXY, *DATABASE_URLS.values(), *GIT_ENVIRONMENT.values()),
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": "jobs.log.LineFormatter", "format": "{asctime} {levelname} {name}: {message}", "style": "{"}
+        "line": {"()": "jobs.log.LineFormatter"},
+        "json": {"()": "jobs.log.JsonFormatter"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "json" if LOG_FORMAT == "json" else "line"}
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {"urllib3": {"level": "WARNING"}, "docker": {"level": "WARNING"}},
 }

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from django.db import InterfaceError, OperationalError, close_old_connections, reset_queries
 
 from jobs.errors import JobError, Stopped, Unavailable
+from jobs.log import about, facts_of
 from jobs.models import InvalidTransition, Job
 from jobs.models.job_queries import STOP_COLUMNS
 from jobs.service import is_passing
@@ -89,11 +90,7 @@ class Driver:
         close_old_connections()
         try:
             job = Job.objects.select_related("request").get(pk=pk)
-            if job.is_finished and job.retry_requested_at:
-                finalising_again.answer(job)
-            tools = Tools(self._executor, self._followers, stop)
-            while self._goes_on(job, stop) and self._step(job, tools, hold):
-                pass
+            self._drive(job, Tools(self._executor, self._followers, stop), hold)
         except Exception as error:
             # The database, or an error while an error was being recorded: nothing is lost by trying again.
             trouble = self._next_trouble(pk)
@@ -104,6 +101,13 @@ class Driver:
         finally:
             close_old_connections()
             reset_queries()  # in development Django keeps the last 9,000, for each thread
+
+    def _drive(self, job: Job, tools: Tools, hold: Hold | None) -> None:
+        with about(**facts_of(job)):
+            if job.is_finished and job.retry_requested_at:
+                finalising_again.answer(job)
+            while self._goes_on(job, tools.stop) and self._step(job, tools, hold):
+                pass
 
     def _goes_on(self, job: Job, stop: threading.Event) -> bool:
         """Whether there is another step to do now. A requested stop turns the way to `finalizing`."""

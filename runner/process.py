@@ -9,6 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
+from jobs.debug_log import debug_log
 from jobs.models import Job
 from jobs.progress import Progress
 from jobs.results import print_results, terminal
@@ -30,7 +31,7 @@ def drive_jobs(*, until_idle: bool) -> bool:
     """
     if until_idle:  # the display tells what the log would repeat
         logging.getLogger(Job.__module__).setLevel(logging.WARNING)
-    with stopped_by_signals() as stop, only_runner():
+    with stopped_by_signals() as stop, only_runner(), debug_log("run"):
         keep_to_one_executor()
         lift_after_boot()
         executor = from_settings()

@@ -15,6 +15,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from jobs.log import about
 from jobs.models import Delivery, JobRequest, StatusChange
 from jobs.service import let_go_of_database
 from jobs.wire import digests
@@ -240,7 +241,8 @@ class Deliverer:
             pace.next_at = now  # nothing is wrong with this request
             return
         if delivered.is_new:
-            log.warning("request %s: %s", delivered.identifier, error)
+            with about(request=delivered.identifier):
+                log.warning("request %s: %s", delivered.identifier, error)
         pace.backoff = pace.backoff or Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         pace.backoff.fail()
         pace.next_at = now + pace.backoff.seconds_left()

@@ -22,6 +22,7 @@ from django.db import OperationalError
 from jobs import git, graph, planning
 from jobs.deciding import Decision, Plan
 from jobs.errors import JobError, Stopped, Unavailable
+from jobs.log import about
 from jobs.models import JobRequest, ProjectFile
 from jobs.service import is_passing, let_go_of_database
 from jobs.study.errors import ProjectError
@@ -46,6 +47,11 @@ _Outcome = JobRequest.Outcome
 
 def plan(request: JobRequest, should_stop: Callable[[], bool] = lambda: False) -> bool:
     """Plan one waiting request and store what became of it. False if it still waits, for something that passes."""
+    with about(request=request.identifier, workspace=request.workspace):
+        return _plan(request, should_stop)
+
+
+def _plan(request: JobRequest, should_stop: Callable[[], bool]) -> bool:
     try:
         with git.within(settings.PLANNING_TIMEOUT_SECONDS, _Unwanted(request, should_stop)):
             submission = planning.submit(request, by=request.created_by or "job-server")

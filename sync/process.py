@@ -6,6 +6,7 @@ import sys
 
 from django.conf import settings
 
+from jobs.debug_log import debug_log
 from jobs.lock import only_one
 from jobs.service import run_forever, stopped_by_signals
 from sync.job_server import JobServer
@@ -19,7 +20,7 @@ _WHY = "two of them would contradict each other at the job-server"
 
 def run() -> None:
     """Sync until a signal. Raises AlreadyRunning and DatabaseReplaced."""
-    with stopped_by_signals() as stop, only_one("sync", _WHY):
+    with stopped_by_signals() as stop, only_one("sync", _WHY), debug_log("sync"):
         server = JobServer.from_settings()
         _introduce(server)
         sync = Sync(server)

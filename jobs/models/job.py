@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from jobs.log import about
 from jobs.models.delivery import Delivery
 from jobs.models.job_queries import RETRY_COLUMNS, STOP_COLUMNS, JobQuerySet
 from jobs.models.status_change import InvalidTransition, StatusChange, check_transition
@@ -216,7 +217,8 @@ class Job(models.Model):
         for column, value in changes.items():
             setattr(self, column, value)
         level = logging.INFO if code in TOLD_CODES else logging.DEBUG
-        log.log(level, "job %s (%s: %s): %s. %s", self.identifier, self.workspace, self.action, code, message)
+        with about(job=self.identifier, workspace=self.workspace, action=self.action):
+            log.log(level, "job %s (%s: %s): %s. %s", self.identifier, self.workspace, self.action, code, message)
 
     def _columns_for(self, code: StatusCode, message: str) -> dict:
         # A clock that was set back must not give negative durations.

@@ -10,6 +10,7 @@ from django.utils import timezone
 from jobs.models import Delivery, Flag, Heartbeat, Job, JobRequest
 from jobs.models.latest import ended_since
 from jobs.people.callers import for_programs
+from jobs.signs import Answer, Signs
 from jobs.states import ACTIVE_CODES, CODES_OF, FINAL_STATES, state_of
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -22,7 +23,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _lines() -> Iterator[str]:
-    """Seven queries, each through an index, whatever there is."""
+    """Nine queries, each through an index, whatever there is."""
     now = timezone.now()
     active = _by_code(Job.objects.active(), ACTIVE_CODES)
     yield from _gauge("jobs_active", "Jobs that wait or run, by their status.", active)
@@ -43,6 +44,39 @@ def _lines() -> Iterator[str]:
     current = Flag.objects.current()
     flags = [({"flag": name}, float(bool(name in current and current[name].value))) for name in Flag.Name.values]
     yield from _gauge("flag_on", "Whether an operator has switched this on.", flags)
+    since = Job.objects.active().order_by().values_list("status_code").annotate(Min("status_changed_at"))
+    longest = {code: max(0.0, (now - at).total_seconds()) for code, at in since}
+    times = [({"code": str(code.value)}, longest.get(code, 0.0)) for code in ACTIVE_CODES]
+    yield from _gauge("longest_in_status_seconds", "How long a job has been in this status; 0: none is.", times)
+    yield from _of_signs(Signs.read())
+
+
+def _of_signs(signs: Signs) -> Iterator[str]:
+    """What the processes have last said; left out what they did not."""
+    run, poll = signs.run, signs.sync.answers("polls")[-1:]
+    answer = run.answers("engine_answers")[-1:]
+    durations = (
+        ("runner_turn_seconds", "How long the runner's last turn took.", run.number("tick_ms")),
+        ("docker_list_seconds", "How long the engine took to list the containers.", run.number("list_ms")),
+        ("docker_answer_seconds", "How long the engine took for its last short answer.", _ms(answer)),
+        ("sync_poll_seconds", "How long the job-server took for the last poll.", _ms(poll)),
+    )
+    for name, about, ms in durations:
+        yield from _gauge(name, about, [] if ms is None else [({}, ms / 1000)])
+    silent = [({}, float(run.engine_silent_since is None))] if run.at else []
+    yield from _gauge("docker_up", "Whether the engine answers.", silent)
+    free = [({"disk": disk.name}, float(disk.free)) for disk in run.disks if not disk.error]
+    yield from _gauge("disk_free_bytes", "What is free, by what it is needed for.", free)
+    least = [({"disk": disk.name}, float(disk.least)) for disk in run.disks if not disk.error]
+    yield from _gauge("disk_least_bytes", "Below this no new job starts.", least)
+    used = [({"pool": slots.pool}, slots.used) for slots in run.slots]
+    yield from _gauge("workers_used", "How much of each pool of workers is taken.", used)
+    limits = [({"pool": slots.pool}, float(slots.limit)) for slots in run.slots]
+    yield from _gauge("workers_limit", "How much of each pool of workers there is.", limits)
+
+
+def _ms(answers: list[Answer]) -> float | None:
+    return answers[0].ms if answers else None
 
 
 def _by_code(jobs, codes: Iterable[str]) -> list[Sample]:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -13,7 +13,7 @@ from jobs.health import MOST_TEXT, NO_DATABASE, SAID_BY_SYNC
 from jobs.models import Heartbeat, JobRequest
 from jobs.models.flag import FRESH
 from jobs.wire import moment
-from tests.factories import make_request
+from tests.factories import make_job, make_request
 
 pytestmark = pytest.mark.django_db
 
@@ -218,10 +218,63 @@ def test_what_sync_says_may_be_no_object_at_all():
     assert b"secret" not in Client().get("/healthz/").content
 
 
-def test_it_takes_two_queries(django_assert_num_queries):
+def test_it_takes_three_queries_however_many_wait(django_assert_num_queries):
     all_well()
-    with django_assert_num_queries(2):
+    request = make_request()
+    for _ in range(20):
+        make_job(request=request)
+    with django_assert_num_queries(3):
         asked()
+
+
+def test_it_tells_the_figures_that_a_monitor_draws():
+    disks = [
+        {"name": "high privacy storage", "free": 50, "total": 100, "least": 10},
+        {"name": "medium privacy storage", "free": 15, "total": 100, "least": 10},
+        {"name": "the jobs' folders", "free": 5, "total": 100, "least": 10},
+        {"name": "elsewhere", "error": "Stale file handle /srv/secret"},
+    ]
+    silent = timezone.now().timestamp() - 30
+    answers = [{"at": moment(timezone.now()), "ms": 7.5}]
+    beat("run", tick_ms=3.25, disks=disks, engine_answers=answers, engine_unavailable_since=silent)
+    beat("sync", last_poll_at=moment(timezone.now()))
+    make_job(created_at=timezone.now() - timedelta(minutes=10))
+    make_job()
+    found = asked()[1]
+    assert found["run"]["turn_ms"] == 3.25
+    assert found["docker"]["answer_ms"] == 7.5 and found["docker"]["silent_since"].endswith("Z")
+    assert [disk["state"] for disk in found["disks"]] == ["ok", "nearly full", "full", "unknown"]
+    assert found["disks"][0]["free_bytes"] == 50 and "secret" not in str(found["disks"])
+    assert found["queue"]["waiting"] == 2 and 600 <= found["queue"]["oldest_seconds"] < 660
+    assert found["database"]["kind"] == connection.vendor and found["database"]["ms"] >= 0
+
+
+def test_where_nothing_was_heard_the_figures_are_empty():
+    found = asked()[1]
+    assert found["docker"] == {"silent_since": None, "answer_ms": None}
+    assert (found["disks"], found["queue"]) == ([], {"waiting": 0, "oldest_seconds": 0})
+
+
+# /livez
+
+
+@pytest.mark.parametrize("address", ["/livez", "/livez/"])
+def test_whether_the_web_is_alive_needs_no_database_no_host_and_no_person(settings, address):
+    """Whatever restarts the web must not do so because the database is being maintained."""
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = ["dashboard.example"], True
+    with connection.execute_wrapper(_no_query):
+        answer = Client().get(address, headers={"Host": "10.0.0.7:8000"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+    assert answer["Cache-Control"] == "no-store"
+
+
+def test_being_alive_can_only_be_read():
+    assert Client().post("/livez").status_code == 405
+    assert Client().head("/livez").status_code == 200
+
+
+def _no_query(execute, sql, *rest):
+    raise AssertionError(f"a query: {sql}")
 
 
 @pytest.mark.parametrize("is_logged_in", [False, True])

@@ -1,13 +1,16 @@
 """Nothing that a study wrote can forge a log line or steer an operator's terminal."""
 
 import io
+import json
 import logging
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.log import LineFormatter, escape
+from jobrunner_site.secret_values import secrets_in
+from jobs.log import JsonFormatter, LineFormatter, about, escape
 
 
 @pytest.fixture
@@ -68,3 +71,101 @@ def test_the_lines_of_a_traceback_cannot_pass_for_records(logged):
     assert first == "ERROR test_log: it failed"
     assert rest and all(line.startswith("    ") for line in rest)
     assert "    ERROR root: forged \\x1b[31m" in rest
+
+
+# As JSON
+
+
+@pytest.fixture
+def as_json():
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("test_log_json")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield logger, lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    logger.removeHandler(handler)
+    logger.propagate = True
+
+
+def test_a_record_is_one_object_with_what_it_is_about(as_json):
+    logger, told = as_json
+    with about(request="r1"), about(job="j1", action="évil\n\x1b", workspace="w"):
+        logger.info("ended with %d", 3)
+    logger.warning("alone")
+    first, second = told()
+    assert first.pop("time").endswith("Z")
+    assert first == {
+        "level": "INFO", "logger": "test_log_json", "message": "ended with 3",
+        "request": "r1", "job": "j1", "action": "évil\n\x1b", "workspace": "w",
+    }  # fmt: skip
+    assert set(second) == {"time", "level", "logger", "message"}
+
+
+def test_what_a_record_is_about_can_replace_none_of_its_own_members(as_json):
+    logger, told = as_json
+    with about(message="forged", level="DEBUG"):
+        logger.info("true")
+    assert (told()[0]["message"], told()[0]["level"]) == ("true", "INFO")
+
+
+def test_an_error_comes_with_its_traceback_in_the_same_line(as_json):
+    logger, told = as_json
+    try:
+        raise ValueError("a\nb")
+    except ValueError:
+        logger.exception("failed")
+    (record,) = told()
+    assert record["exception"].startswith("Traceback") and record["exception"].endswith("ValueError: a\nb")
+
+
+@given(st.text(alphabet=st.characters(codec=None)))
+def test_any_text_becomes_one_line_of_ascii(text):
+    record = logging.LogRecord("x", logging.INFO, "f", 1, text, (), None)
+    line = JsonFormatter().format(record)
+    assert line.isascii() and len(line.splitlines()) == 1 and json.loads(line)["message"] == text
+
+
+def test_what_one_thread_works_on_another_s_records_are_not_about(as_json):
+    logger, told = as_json
+    with about(job="mine"):
+        thread = threading.Thread(target=logger.info, args=("other",))
+        thread.start()
+        thread.join()
+    assert "job" not in told()[0]
+
+
+# Secrets
+
+
+@pytest.fixture
+def secret(settings) -> str:
+    settings.LOGS_NEVER_SHOW = ("s3cret-token-of-ours",)
+    return "s3cret-token-of-ours"
+
+
+def test_no_secret_is_written_wherever_it_stands(secret, logged, as_json):
+    logger, told = as_json
+    for each in (logger, logging.getLogger("test_log")):
+        try:
+            raise ValueError(f"refused {secret}")
+        except ValueError:
+            with about(workspace=secret):
+                each.exception("with %s at %s", secret, f"https://x:{secret}@host/")
+    assert secret not in logged.getvalue() + json.dumps(told())
+    assert "with *** at https://x:***@host/" in logged.getvalue()
+
+
+def test_the_secrets_are_those_of_the_settings():
+    found = secrets_in(
+        "token-of-a-server", "", "short", "with\nbreak",
+        addresses=("https://user:pa%2Fssword@proxy:1", "sqlite:////var/db.sqlite3", "postgres://u@h/d", "http://[bad"),
+    )  # fmt: skip
+    assert set(found) == {"token-of-a-server", "with\nbreak", "with\\nbreak", "pa%2Fssword", "pa/ssword"}
+    assert list(found) == sorted(found, key=len, reverse=True)
+
+
+def test_this_site_s_secrets_are_among_them(settings):
+    assert settings.SECRET_KEY in settings.LOGS_NEVER_SHOW

@@ -148,6 +148,28 @@ def test_metrics_count_what_there_is(caller):
     assert 0 <= found['jobrunner_heartbeat_age_seconds{part="run"}'] < 60
 
 
+def test_metrics_tell_what_the_processes_said(caller):
+    disk = {"name": "high privacy storage", "free": 50, "total": 100, "least": 10}
+    Heartbeat.beat(
+        "run", tick_ms=12, list_ms=8, engine_answers=[{"ms": 500}, {"ms": 7}],
+        disks=[disk, {"name": "x", "error": "y"}], slots={"workers": {"used": 1.5, "limit": 4}},
+    )  # fmt: skip
+    Heartbeat.beat("sync", polls=[{"ms": 90}, {"error": "refused"}])
+    make_job(StatusCode.EXECUTING, status_changed_at=timezone.now() - timedelta(minutes=10))
+    found = metrics(caller)
+    assert found["jobrunner_runner_turn_seconds"] == 0.012
+    assert (found["jobrunner_docker_list_seconds"], found["jobrunner_docker_answer_seconds"]) == (0.008, 0.007)
+    assert found["jobrunner_docker_up"] == 1 and "jobrunner_sync_poll_seconds" not in found
+    assert found['jobrunner_disk_free_bytes{disk="high privacy storage"}'] == 50
+    assert found['jobrunner_disk_least_bytes{disk="high privacy storage"}'] == 10
+    assert found['jobrunner_workers_used{pool="workers"}'] == 1.5
+    assert found['jobrunner_workers_limit{pool="workers"}'] == 4
+    assert 600 <= found['jobrunner_longest_in_status_seconds{code="executing"}'] < 660
+    assert found['jobrunner_longest_in_status_seconds{code="created"}'] == 0
+    Heartbeat.beat("run", engine_unavailable_since=timezone.now().timestamp())
+    assert metrics(caller)["jobrunner_docker_up"] == 0
+
+
 def test_metrics_of_nothing_are_metrics(caller):
     assert metrics(caller)["jobrunner_oldest_waiting_seconds"] == 0
 
