@@ -37,7 +37,7 @@ def load(workspace: str, folder: Path, *, levels: Iterable[str] = PRIVACY_LEVELS
     """
     path = storage.manifest(folder)
     try:
-        return _checked(json.loads(read_plain(path, MOST_BYTES)))
+        return checked(json.loads(read_plain(path, MOST_BYTES)))
     except FileNotFoundError:
         return _rebuilt(workspace, folder, levels)
     except (NotOrdinary, ValueError, TypeError, RecursionError) as error:
@@ -109,7 +109,7 @@ def _lines(items: dict) -> Iterator[bytes]:
     yield b"\n }" if items else b"}"
 
 
-def _checked(manifest: object) -> dict:
+def checked(manifest: object) -> dict:
     """A manifest with all its parts; those of the older system may lack either form. Raises TypeError."""
     if not isinstance(manifest, dict):
         raise TypeError("it is not a JSON object")
