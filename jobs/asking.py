@@ -188,6 +188,14 @@ def switch(
     return flag
 
 
+def note_removal(kind: str, name: str, why: str, who: Who, reason: str) -> None:
+    """After something that nobody needs was removed by hand. Raises NoReason."""
+    AuditEntry.note(
+        who, "remove", object_kind=kind, object_id=name[-255:], label=name[-512:], before=why, after="removed",
+        reason=cleaned_reason(reason),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Wish:
     """`may` are the jobs that it can be asked of, `ask` the verb that writes it, `why_not` is for all others."""

@@ -63,9 +63,12 @@ class AuditEntry(models.Model):
     VERBS = (
         *("cancel", "kill", "retry", "rerun", "refuse", "tell again", "switch", "export", "view log", "download"),
         *("log in", "log out", "lock out", "lift", "new password", "add", "change", "delete", "make token", "revoke"),
-        *("make token", "revoke"),
+        "remove",
     )
-    KINDS = ("job", "request", "delivery", "flag", "user", "token", "view", "audit", "log-in count")
+    KINDS = (
+        *("job", "request", "delivery", "flag", "user", "token", "view", "audit", "log-in count"),
+        *("container", "folder", "staged outputs"),
+    )
 
     class Via(models.TextChoices):
         DASHBOARD = "dashboard"
