@@ -90,6 +90,8 @@ MEDIUM_PRIVACY_STORAGE_BASE = folder("MEDIUM_PRIVACY_STORAGE_BASE", WORK_DIR / "
 GIT_REPO_DIR = folder("GIT_REPO_DIR", WORK_DIR / "repos")
 # The path of WORK_DIR as the engine's host sees it; differs when the runner itself runs in a container.
 HOST_WORK_DIR = Path(env.str("HOST_WORK_DIR", default=str(WORK_DIR)))
+SNAPSHOT_DIR = folder("SNAPSHOT_DIR", WORK_DIR / "snapshots")
+SNAPSHOTS_KEPT = env.int("SNAPSHOTS_KEPT", default=14, validate=positive)
 DATABASE_URL = secret("DATABASE_URL", default=f"sqlite:///{WORK_DIR / 'db.sqlite3'}")
 
 # This site ------------------------------------------------------------------------------------------------------------

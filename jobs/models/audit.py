@@ -63,11 +63,11 @@ class AuditEntry(models.Model):
     VERBS = (
         *("cancel", "kill", "retry", "rerun", "refuse", "tell again", "switch", "export", "view log", "download"),
         *("log in", "log out", "lock out", "lift", "new password", "add", "change", "delete", "make token", "revoke"),
-        "remove",
+        *("remove", "snapshot"),
     )
     KINDS = (
         *("job", "request", "delivery", "flag", "user", "token", "view", "audit", "log-in count"),
-        *("container", "folder", "staged outputs"),
+        *("container", "folder", "staged outputs", "database"),
     )
 
     class Via(models.TextChoices):
