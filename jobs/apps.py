@@ -10,6 +10,11 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
+        from jobs import doctor  # it needs models
+
         register(static_files_are_collected, deploy=True)
         register(addresses_are_told_apart, deploy=True)
         register(database_is_not_lost, Tags.database)
+        doctor.register("database", "jobs.doctor.database.examine_database")
+        doctor.register("places", "jobs.doctor.places.examine_places")
+        doctor.register("git", "jobs.doctor.sources.examine_sources")

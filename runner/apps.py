@@ -5,3 +5,9 @@ from django.apps import AppConfig
 
 class RunnerConfig(AppConfig):
     name = "runner"
+
+    def ready(self) -> None:
+        from jobs import doctor  # it needs models
+
+        doctor.register("docker", "runner.examining.examine_engine")
+        doctor.register("runner", "runner.examining.examine_runner")

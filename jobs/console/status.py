@@ -17,7 +17,7 @@ from jobs.system.reboot import readiness
 from jobs.system.verdict import Verdict, verdict
 
 EXIT_CODES = {OK: 0, WARN: 1, BAD: 2}
-_LOOK = {OK: ("✓", "green"), WARN: ("!", "yellow"), BAD: ("✗", "bold red"), OFF: ("-", "dim"), UNKNOWN: ("?", "dim")}
+LOOK = {OK: ("✓", "green"), WARN: ("!", "yellow"), BAD: ("✗", "bold red"), OFF: ("-", "dim"), UNKNOWN: ("?", "dim")}
 
 
 def show_status(*, as_json: bool) -> int:
@@ -49,7 +49,7 @@ def _answer(said: Verdict, rows: list[Check], odd: list[str]) -> dict:
 
 def _print(said: Verdict, rows: list[Check], odd: list[str]) -> None:
     console = terminal()
-    sign, style = _LOOK[said.state]
+    sign, style = LOOK[said.state]
     since = f" (since {said.at:%Y-%m-%d %H:%M} UTC)" if said.at and said.state == BAD else ""
     console.print(Text(escape(f"{sign} {said.word}: {said.text}{since}"), style), soft_wrap=True)
     if said.what:
@@ -61,7 +61,7 @@ def _print(said: Verdict, rows: list[Check], odd: list[str]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for row in rows:
-        sign, style = _LOOK[row.state]
+        sign, style = LOOK[row.state]
         table.add_row(Text(sign, style), Text(row.name), Text(_said(row)))
     console.print(table)
 

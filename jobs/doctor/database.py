@@ -1,0 +1,55 @@
+"""Is the database whole, up to date, and set as it has to be?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from jobs.doctor import BAD, OK, WARN, Finding
+from jobs.snapshots import snapshots
+from jobs.text import duration_in_words, size_in_words
+
+# As jobrunner_site/settings.py sets them for each connection.
+_PRAGMAS = {"journal_mode": ("wal", "WAL"), "synchronous": (2, "FULL"), "foreign_keys": (1, "on")}
+_OLD_SNAPSHOT_SECONDS = 2 * 24 * 3600.0
+
+
+def examine_database() -> Iterator[Finding]:
+    plan = MigrationExecutor(connection).migration_plan(MigrationExecutor(connection).loader.graph.leaf_nodes())
+    if plan:
+        yield Finding("Migrations", BAD, f"{len(plan)} are not applied", "Run `manage.py migrate`.")
+        return
+    yield Finding("Migrations", OK, "all applied")
+    if connection.vendor == "sqlite":
+        yield from _sqlite()
+    yield _snapshots()
+
+
+def _sqlite() -> Iterator[Finding]:
+    with connection.cursor() as cursor:
+        for name, (wanted, words) in _PRAGMAS.items():
+            (value,) = cursor.execute(f"PRAGMA {name}").fetchone()
+            if value != wanted:
+                what = "The file system may not allow it: put the database on a local disk, not on a network mount."
+                yield Finding("Database settings", BAD, f"{name} is {value} and not {words}", what)
+        (said,) = cursor.execute("PRAGMA quick_check(1)").fetchone()
+    path = Path(connection.settings_dict["NAME"])
+    size = f", {size_in_words(path.stat().st_size)}" if path.is_file() else ""
+    if said == "ok":
+        yield Finding("Database", OK, f"SQLite, whole{size}")
+    else:
+        what = "Stop run, sync and the web, and put the newest snapshot back (snapshot_database --list)."
+        yield Finding("Database", BAD, f"damaged: {said}", what)
+
+
+def _snapshots() -> Finding:
+    found = snapshots()
+    if not found:
+        return Finding("Snapshots", WARN, "there is none", "Run `manage.py snapshot_database`, best once a day.")
+    age = max(0.0, (timezone.now() - found[0].at).total_seconds())
+    said = f"{len(found)}, the newest {duration_in_words(age)} old"
+    if age > _OLD_SNAPSHOT_SECONDS:
+        return Finding("Snapshots", WARN, said, "Run `manage.py snapshot_database`, best once a day.")
+    return Finding("Snapshots", OK, said)

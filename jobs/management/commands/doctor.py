@@ -1,0 +1,20 @@
+"""`manage.py doctor`: look at everything that this installation stands on."""
+
+from jobs.console.command import OperatorCommand
+from jobs.console.doctor import consult
+
+
+class Command(OperatorCommand):
+    help = (
+        "Look at the database, folders and disks, git and its hosts, Docker with its images, the job-server and the "
+        "clock, and say what to do about what is not well. Changes nothing. Exit code 0: all well; 1: somebody should "
+        "look; 2: something does not work."
+    )
+    failure_code = 2
+
+    def add_arguments(self, parser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("part", nargs="*", help="only these: database, places, git, docker, runner, job-server")
+
+    def answer(self, *, part: list[str], as_json: bool, **options) -> int:
+        return consult(part, as_json=as_json)

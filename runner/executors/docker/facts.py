@@ -1,0 +1,52 @@
+"""What an operator wants to know of the engine besides containers: its own state, images and networks. Only looks."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from docker.errors import NotFound
+
+from runner.executors.docker.engine import Engine, understanding
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`ahead_seconds`: by how much the engine's clock is before ours. `warnings` are the engine's own."""
+
+    version: str
+    root: str
+    is_live_restore: bool
+    ahead_seconds: float
+    warnings: tuple[str, ...]
+
+
+def facts(engine: Engine) -> Facts:
+    """Raises ExecutorUnavailable."""
+    with engine.asked("about itself") as client:
+        info, now = client.info(), datetime.now(UTC)
+        with understanding("about itself"):
+            return Facts(
+                version=str(info["ServerVersion"]),
+                root=str(info["DockerRootDir"]),
+                is_live_restore=bool(info.get("LiveRestoreEnabled")),
+                ahead_seconds=(datetime.fromisoformat(info["SystemTime"]) - now).total_seconds(),
+                warnings=tuple(str(warning) for warning in info.get("Warnings") or ()),
+            )
+
+
+def tags_of(engine: Engine, registry: str) -> list[str]:
+    """Full names with tags of the images of a registry that are there. Raises ExecutorUnavailable."""
+    with engine.asked("for its images") as client:
+        images = client.images()
+        with understanding("for its images"):
+            tags = [tag for image in images for tag in image.get("RepoTags") or ()]
+    return sorted(tag for tag in tags if tag.startswith(f"{registry}/"))
+
+
+def has_network(engine: Engine, name: str) -> bool:
+    """Raises ExecutorUnavailable."""
+    with engine.asked(f"about the network {name}") as client:
+        try:
+            client.inspect_network(name)
+        except NotFound:
+            return False
+    return True
