@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--until-input-ends",
             action="store_true",
-            help="stop, as on SIGTERM, when standard input ends; `add_job --wait` starts its runner so",
+            help="stop, as on SIGTERM, when standard input ends; `service` and `add_job --wait` start it so",
         )
 
     def handle(self, *, until_idle: bool, until_input_ends: bool, **options) -> None:

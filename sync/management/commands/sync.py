@@ -4,7 +4,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from jobs.lock import AlreadyRunning
-from jobs.service import DatabaseReplaced, check_database
+from jobs.service import DatabaseReplaced, check_database, stop_when_input_ends
 from jobs.waiting import ALREADY_RUNNING
 from sync.process import run, run_once
 
@@ -29,8 +29,16 @@ class Command(BaseCommand):
             help="where there is no job-server: plan what operators ask for again on the dashboard",
         )
 
-    def handle(self, *, once: bool, plan_only: bool, **options) -> None:
+        parser.add_argument(
+            "--until-input-ends",
+            action="store_true",
+            help="stop, as on SIGTERM, when standard input ends; `manage.py service` starts it so",
+        )
+
+    def handle(self, *, once: bool, plan_only: bool, until_input_ends: bool, **options) -> None:
         check_database()
+        if until_input_ends:
+            stop_when_input_ends()
         if not settings.JOB_SERVER_ENDPOINT and not settings.RAP_API_TOKENS and not plan_only:
             raise CommandError(
                 "There is no job-server to speak with: set JOB_SERVER_ENDPOINT and JOB_SERVER_TOKEN to poll one, or "

@@ -1,0 +1,31 @@
+"""`manage.py service`: sync and run, kept alive by one process."""
+
+import sys
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from jobs.service import check_database, stopped_by_signals
+from jobs.supervising import Child, keep_alive
+
+
+class Command(BaseCommand):
+    help = (
+        "Run `manage.py sync` and `manage.py run` as children of one process, for small sites and development: each is "
+        "started again when it ends, and both end with this one, on SIGTERM, Ctrl-C or however it ends. Without a "
+        "job-server sync only plans. The pages are gunicorn's, as ever. Exit codes: 0 stopped by a signal; 2 settings "
+        "need attention; 3 another sync or run is at work."
+    )
+
+    def handle(self, **options) -> None:
+        check_database()
+        has_job_server = settings.JOB_SERVER_ENDPOINT or settings.RAP_API_TOKENS
+        sync = ["sync"] if has_job_server else ["sync", "--plan-only"]
+        children = [
+            Child(f"manage.py {words[0]}", [sys.executable, sys.argv[0], *words, "--until-input-ends"])
+            for words in (sync, ["run"])
+        ]
+        with stopped_by_signals() as stop:
+            code = keep_alive(children, stop)
+        if code:
+            raise SystemExit(code)
