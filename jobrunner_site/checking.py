@@ -5,6 +5,7 @@ Values in, problems out: nothing here reads the environment (`settings` does) or
 
 import ipaddress
 import re
+import shlex
 import ssl
 import sys
 from collections.abc import Iterable, Mapping
@@ -43,6 +44,15 @@ def byte_size(problems: list[str], name: str, text: str, least: int = 1) -> int:
     if size < least:
         problems.append(f"{name}: {text} is too little: it must be at least {least // 1024**2}M.")
     return size
+
+
+def words(problems: list[str], name: str, text: str) -> tuple[str, ...]:
+    """A command's words, as a shell would part them."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        problems.append(f"{name}: cannot be parted into words: {error}.")
+        return ()
 
 
 def database(problems: list[str], url: str) -> dict:

@@ -144,6 +144,9 @@ JOB_LOG_MAX_BYTES = env.str("JOB_LOG_MAX_BYTES", default="100M")
 # Database actions -----------------------------------------------------------------------------------------------------
 DATABASE_ACCESS_NETWORK = env.str("DATABASE_ACCESS_NETWORK", default="jobrunner-db")
 DATABASE_URLS = {name.lower(): secret(f"{name}_DATABASE_URL") for name in ("DEFAULT", "FULL", "SLICE", "DUMMY")}
+DATABASE_STATUS_IMAGE = env.str("DATABASE_STATUS_IMAGE", default="")
+_database_status_command = env.str("DATABASE_STATUS_COMMAND", default="maintenance")
+DATABASE_STATUS_INTERVAL_SECONDS = env.float("DATABASE_STATUS_INTERVAL_SECONDS", default=300.0, validate=positive)
 TEMP_DATABASE_NAME = env.str("TEMP_DATABASE_NAME", default="")
 STATA_LICENSE = secret("STATA_LICENSE", default="")
 PRESTO_TLS_KEY_PATH = env.str("PRESTO_TLS_KEY_PATH", default="")
@@ -194,6 +197,7 @@ _problems += checking.storages(HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE
 _problems += checking.engine(globals())
 _problems += checking.git(globals())
 _problems += checking.job_server(globals())
+DATABASE_STATUS_COMMAND = checking.words(_problems, "DATABASE_STATUS_COMMAND", _database_status_command)
 TRUSTED_PROXIES = checking.networks(_problems, "TRUSTED_PROXIES", _trusted_proxies)
 SSO_TRUSTED_PROXIES = checking.networks(_problems, "SSO_TRUSTED_PROXIES", _sso_trusted_proxies)
 _problems += checking.single_sign_on(SSO_HEADER, _sso_trusted_proxies)

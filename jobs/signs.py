@@ -192,6 +192,16 @@ class Run(Sign):
         ]
 
     @property
+    def database_status(self) -> tuple[datetime | None, bool | None, str] | None:
+        """When the database was last asked whether it is being maintained, what it said, or why it did not."""
+        said = self.detail.get("database_status")
+        if not isinstance(said, dict):
+            return None
+        is_maintained = said.get("maintenance")
+        known = is_maintained if isinstance(is_maintained, bool) else None
+        return _time(said.get("at")), known, _sentence(said.get("error")) or ""
+
+    @property
     def reboot(self) -> BeforeReboot | None:
         """None while the runner knows of no reboot that is prepared."""
         said = self.detail.get("reboot")

@@ -46,16 +46,17 @@ def _environment(job: Job) -> dict[str, str]:
     if job.image.startswith("stata") and settings.STATA_LICENSE:
         environment["STATA_LICENSE"] = settings.STATA_LICENSE
     if _uses_database(job):
-        environment |= _database_environment(job)
+        environment |= database_environment(job.request.database_name)
     return environment
 
 
-def _database_environment(job: Job) -> dict[str, str]:
-    url = settings.DATABASE_URLS.get(job.request.database_name)
+def database_environment(name: str) -> dict[str, str]:
+    """What reads a database is given. Raises JobError if this backend has no such one."""
+    url = settings.DATABASE_URLS.get(name)
     if not url:
         raise JobError(
-            f"The action reads the database {job.request.database_name!r}, for which this backend has no address. "
-            f"An operator has to set {job.request.database_name.upper()}_DATABASE_URL."
+            f"The action reads the database {name!r}, for which this backend has no address. An operator has to set "
+            f"{name.upper()}_DATABASE_URL."
         )
     optional = {
         "TEMP_DATABASE_NAME": settings.TEMP_DATABASE_NAME,

@@ -23,7 +23,8 @@ from django.utils import timezone
 from jobs.models import Flag, Heartbeat, Job
 from jobs.states import StatusCode
 from jobs.wake import Wake
-from runner import capacity, requeue, verdicts
+from runner import capacity, database_status, requeue, verdicts
+from runner.database_status import DatabaseStatus
 from runner.disk import DiskWatch
 from runner.drive import Driver
 from runner.engine_view import EngineView
@@ -74,7 +75,8 @@ class Runner:
         self._starter = Starter(self._limits, weights or capacity.Weights(), self._hand_over, self.wake.set)
         self._said_of_reboot, self._drained_at = None, None
         self._engine_watch, self._sampler = EngineWatch(executor), Sampler(executor)
-        self._report = Report(self._engine, self._engine_watch, self._disks)
+        self._database_status = DatabaseStatus(executor)
+        self._report = Report(self._engine, self._engine_watch, self._disks, self._database_status)
         self._unwatch = executor.watch(self.wake.set)
 
     def tick(self) -> int:
@@ -110,7 +112,7 @@ class Runner:
             if not work.future.cancelled():
                 _wait(work.future, deadline - time.monotonic())
         self._driver.close()
-        for beside in (self._disks, self._engine_watch, self._sampler):
+        for beside in (self._disks, self._engine_watch, self._sampler, self._database_status):
             beside.close()
         is_engine_quiet = self._engine.close()
         return is_engine_quiet and all(work.future.done() for work in self._work.values())
@@ -195,7 +197,7 @@ class Runner:
             return None
         alive = None
         if self._drained_at and statuses is not None and self._engine.asked_at >= self._drained_at:
-            alive = sum(status.phase in _MAY_RUN for status in statuses.values())
+            alive = sum(status.phase in _MAY_RUN for name, status in statuses.items() if name != database_status.NAME)
         return {"flag": reboot.pk, "running": len(running), "containers": alive}
 
     def _sign_of_life(self, started: float, reboot: dict[str, int | None] | None) -> None:

@@ -14,6 +14,7 @@ from jobs.version import version
 from jobs.wire import clean, moment
 from runner.boot import boot_id
 from runner.capacity import Capacity, Hold
+from runner.database_status import DatabaseStatus
 from runner.disk import DiskWatch
 from runner.engine_view import EngineView
 from runner.engine_watch import EngineWatch
@@ -24,8 +25,8 @@ _MOST_TEXT = 300
 class Report:
     """Of one `manage.py run` process."""
 
-    def __init__(self, engine: EngineView, watch: EngineWatch, disks: DiskWatch):
-        self._engine, self._watch, self._disks = engine, watch, disks
+    def __init__(self, engine: EngineView, watch: EngineWatch, disks: DiskWatch, database: DatabaseStatus):
+        self._engine, self._watch, self._disks, self._database = engine, watch, disks, database
         self._lasting = {
             "started_at": moment(timezone.now()),
             "pid": os.getpid(),
@@ -50,4 +51,5 @@ class Report:
             "disks": self._disks.report(),
             "git_copies": self._disks.git_copies(),
             "reboot": reboot,
+            "database_status": self._database.report(),
         }

@@ -60,6 +60,7 @@ def checks(signs: Signs, problems: list[Problem], queue: Queue) -> list[Check]:
         *_engine(signs.run, found),
         *_disks(signs.run),
         *_git_copies(signs.run),
+        *_database_status(signs.run),
         *_sync(signs.sync, found),
         _queue(queue),
         *_this_process(signs),
@@ -140,6 +141,16 @@ def _git_copies(run: Run) -> Iterator[Check]:
     if run.is_fresh and (found := run.git_copies):
         at, copies, size = found
         yield Check("Copies of repositories", OK, f"{copies:,} in {size_in_words(size)}", at=at)
+
+
+def _database_status(run: Run) -> Iterator[Check]:
+    if run.is_fresh and (found := run.database_status):
+        at, is_maintained, error = found
+        said = "in maintenance" if is_maintained else "not in maintenance"
+        yield Check(
+            "Database's own word", WARN if error else OK, f"no answer: {error}" if error else said, at=at,
+            what="Until it answers, switch database maintenance by hand. See DATABASE_STATUS_IMAGE and its command.",
+        )  # fmt: skip
 
 
 def _sync(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:

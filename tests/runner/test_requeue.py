@@ -1,5 +1,6 @@
 """Running jobs that the site takes back, for a reboot or database maintenance: when, how, and what is kept."""
 
+import dataclasses
 import threading
 import time
 
@@ -10,7 +11,7 @@ from jobs.models import Flag, Job, StatusChange
 from jobs.signs import Signs
 from jobs.states import PENDING_CODES, RUNNING_CODES, State, StatusCode
 from jobs.system.reboot import SAFE, readiness
-from runner import loop, steps
+from runner import database_status, loop, steps
 from runner.capacity import Hold, takes_back
 from runner.containers import spec_for
 from runner.executors.base import ExecutorUnavailable, Phase
@@ -270,6 +271,14 @@ def test_a_container_of_ours_that_no_job_knows_of_makes_it_unsafe(executor, runn
         runner.tick()
         assert not is_safe()
     executor.finish(orphan.container_name, 0)
+    turn_until(runner, is_safe, "safety")
+
+
+def test_the_question_to_the_database_is_no_job(executor, runner, monkeypatch):
+    """Its container may die in a reboot."""
+    monkeypatch.setattr(loop, "HEARTBEAT_SECONDS", 0)
+    executor.start(dataclasses.replace(spec_for(make_job(StatusCode.NONZERO_EXIT)), name=database_status.NAME))
+    make_flag(Flag.Name.REBOOT)
     turn_until(runner, is_safe, "safety")
 
 
