@@ -7,7 +7,7 @@ it with the workspace's lock held.
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -72,6 +72,15 @@ def updated(manifest: dict, job: Job, entries: list[Entry], *, dropped: Iterable
         "files": files,
         "actions": manifest["actions"] | ({job.action: _action(job, completed_at)} if entries else {}),
     }
+
+
+def without(manifest: dict, paths: Collection[str]) -> dict:
+    """The manifest without these outputs. Leaves the given one as it was."""
+    kept = {
+        part: {path: each for path, each in manifest[part].items() if path not in paths}
+        for part in ("outputs", "files")
+    }
+    return {**manifest, **kept}
 
 
 def displaced(manifest: dict, paths: Iterable[str]) -> list[str]:

@@ -122,6 +122,12 @@ def is_any_unfinished(workspace: str) -> bool:
     return any(True for _ in _with_a_plan(workspace))
 
 
+def is_any_on_disk(workspace: str) -> bool:
+    """Whether any job's plan lies there, also one of a job that was cut off and may be finalised again."""
+    staging = storage.high_privacy_workspace(workspace) / STAGING
+    return staging.is_dir() and any((folder / _PLAN).exists() for folder in staging.iterdir())
+
+
 def half_published(workspace: str, *, besides: Job) -> Iterator[Entry]:
     """What those publications have given its final name already: it is staged no more. One job's own is left out."""
     for job in _with_a_plan(workspace):

@@ -67,7 +67,7 @@ class AuditEntry(models.Model):
     )
     KINDS = (
         *("job", "request", "delivery", "flag", "user", "token", "view", "audit", "log-in count"),
-        *("container", "folder", "staged outputs", "database"),
+        *("container", "folder", "staged outputs", "outputs", "database"),
     )
 
     class Via(models.TextChoices):
