@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobs import storage
 from jobs.api.schemas import Change, JobDetail, Output
 from jobs.console.command import print_json
 from jobs.console.job_list import state_of
@@ -89,6 +90,11 @@ def _rows(job: Job) -> Iterator[tuple[str, object]]:
     yield "image", f"{job.image} {job.image_id}".strip()
     yield "code", f"{request.repository} at {request.commit}"
     yield "command", job.run_command
+    if job.started_at:
+        yield "log file", storage.job_log(job)
+    if job.has_begun or job.is_cut_off:  # where to look while it runs, or before it is finalised again
+        yield "container", job.container_name
+        yield "folder", storage.job_workspace(job)
 
 
 def _when(moment) -> str:
