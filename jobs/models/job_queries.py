@@ -135,6 +135,12 @@ class JobQuerySet(models.QuerySet):
         same = {name: OuterRef(name) for name in ("workspace", "action")}
         return self.filter(**same, state=State.SUCCEEDED, completed_at__isnull=False).order_by("-pk")
 
+    def measured_runs_of(self, job: "Job", most: int) -> list[tuple[dict, bool]]:
+        """Metrics, and whether memory ran out, of the newest runs of the job's action that have any."""
+        runs = self.filter(workspace=job.workspace, action=job.action, metrics__isnull=False).order_by("-pk")
+        rows = runs.values_list("metrics", "out_of_memory")[:most]
+        return [(metrics, ran_out) for metrics, ran_out in rows if isinstance(metrics, dict)]
+
     def latest_per_action(self, backend: str, workspace: str) -> dict[str, "Job"]:
         """Action -> its newest job in the workspace. Cancelled and killed jobs do not count: they changed nothing.
 

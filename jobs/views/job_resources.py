@@ -6,6 +6,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from jobs.limits import suggestion
 from jobs.models import Job, ResourceSample
 from jobs.people.access import allowed
 
@@ -15,7 +16,7 @@ _MIB = 1024**2
 
 
 def resources_context(job: Job, attempt: int) -> dict:
-    """Two queries."""
+    """Three queries."""
     samples = _thinned(list(ResourceSample.objects.of_attempt(job.pk, attempt).order_by("pk")), MOST_ROWS)
     figures = _figures(job, attempt)
     return {
@@ -25,6 +26,7 @@ def resources_context(job: Job, attempt: int) -> dict:
         "cpu_limit": settings.JOB_CPUS * 100,
         "memory_share": round(100 * figures["mem_peak"] / settings.JOB_MEMORY_BYTES) if figures else 0,
         "near_limit": bool(figures) and figures["mem_peak"] >= _NEAR * settings.JOB_MEMORY_BYTES,
+        "suggestion": suggestion(job),
         "why_no_samples": "" if samples else _why_none(job),
     }
 
