@@ -84,13 +84,14 @@ def _rows(job: Job) -> Iterator[tuple[str, object]]:
     if job.stop_request:
         yield "asked to stop", f"{job.stop_request}, by {job.stop_requested_by}: {job.stop_reason}"
     yield "attempt", job.attempt if job.attempt > 1 else ""
-    yield "began", _when(job.started_at)
+    has_run = job.has_begun or job.is_finished  # of this attempt
+    yield "began", _when(job.started_at) if has_run else ""
     yield "ended", _when(job.completed_at)
     yield "exit code", "" if job.exit_code is None else f"{job.exit_code}: {said}"
     yield "image", f"{job.image} {job.image_id}".strip()
     yield "code", f"{request.repository} at {request.commit}"
     yield "command", job.run_command
-    if job.started_at:
+    if job.started_at and has_run:
         yield "log file", storage.job_log(job)
     if job.has_begun or job.is_cut_off:  # where to look while it runs, or before it is finalised again
         yield "container", job.container_name

@@ -10,10 +10,10 @@ from jobs.log import escape
 from jobs.models import Flag
 from jobs.results import terminal
 from jobs.signs import Signs
-from jobs.system.reboot import OFF, SAFE, UNKNOWN, Readiness, readiness
+from jobs.system.reboot import OFF, PLANNED, SAFE, UNKNOWN, Readiness, readiness
 
 LOOK_EVERY_SECONDS = 0.5
-_LOOK = {SAFE: ("✓", "green"), OFF: ("-", "dim"), UNKNOWN: ("?", "yellow")}
+_LOOK = {SAFE: ("✓", "green"), OFF: ("-", "dim"), PLANNED: ("-", "yellow"), UNKNOWN: ("?", "yellow")}
 
 
 def look() -> Readiness:

@@ -45,7 +45,7 @@ def _place(name: str, folder: Path) -> Iterator[Finding]:
         yield Finding(name, BAD, f"{folder} cannot be written: {error.strerror}", what)
         return
     yield from _room(name, folder)
-    if folder.stat().st_mode & stat.S_IROTH:
+    if _is_open_to_all(folder):
         what = f"chmod o-rwx {folder}: whoever has an account on this machine can look into it."
         yield Finding(name, WARN, f"{folder} can be read by every user of this machine", what)
 
@@ -62,6 +62,12 @@ def _room(name: str, folder: Path) -> Iterator[Finding]:
     inodes = os.statvfs(folder)
     if inodes.f_files and inodes.f_favail < inodes.f_files // 100:
         yield Finding(name, BAD, "nearly no inode is free", f"Remove files: {folder} can hold no more of them.")
+
+
+def _is_open_to_all(folder: Path) -> bool:
+    """Whether others may read it, and get there: each folder above has to let them through."""
+    may_pass = all(above.stat().st_mode & stat.S_IXOTH for above in folder.resolve().parents)
+    return may_pass and bool(folder.stat().st_mode & stat.S_IROTH)
 
 
 def _user() -> str:

@@ -176,12 +176,17 @@ def test_places_that_are_well_are_left_as_they_were(folders):
     assert not list(folders.HIGH_PRIVACY_STORAGE_BASE.iterdir())
 
 
-def test_a_place_that_is_not_there_or_that_others_may_read(folders):
+def test_a_place_that_is_not_there_or_that_others_may_read(folders, tmp_path):
     folders.MEDIUM_PRIVACY_STORAGE_BASE.rmdir()
     folders.HIGH_PRIVACY_STORAGE_BASE.chmod(0o755)
+    assert "every user" not in str(list(places.examine_places())), "a folder above is closed to them"
+    for above in (tmp_path, *tmp_path.parents):
+        if "pytest" in str(above):
+            above.chmod(0o755)
+    folders.HIGH_PRIVACY_STORAGE_BASE.parent.chmod(0o755)
     found = list(places.examine_places())
     assert ("Medium privacy storage", WARN) in [(each.name, each.state) for each in found]
-    (open_to_all,) = [each for each in found if "every user" in each.said]
+    (open_to_all,) = [each for each in found if "every user" in each.said and each.name == "High privacy storage"]
     assert open_to_all.state == WARN and "chmod o-rwx" in open_to_all.what
 
 
