@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from jobs.models import Job
 from jobs.problems import problems
-from jobs.signs import MOST_TEXT, SAID_BY_SYNC, Disk, Run, Signs
+from jobs.said import Disk
+from jobs.signs import MOST_TEXT, SAID_BY_SYNC, Run, Signs
 from jobs.wire import moment
 
 __all__ = ["ADDRESSES", "MOST_TEXT", "NO_DATABASE", "SAID_BY_SYNC", "answering_first", "health"]

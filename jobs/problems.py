@@ -12,7 +12,8 @@ from django.conf import settings
 
 from jobs.models import Flag, JobRequest
 from jobs.models.flag import is_recent
-from jobs.signs import Disk, Signs, Sync
+from jobs.said import Disk
+from jobs.signs import Signs, Sync
 from jobs.text import listed, size_in_words
 
 LONGEST_WITHOUT_POLL = timedelta(minutes=5)

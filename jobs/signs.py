@@ -6,7 +6,7 @@ is not of the expected kind counts as not said. Reads the database once, asks no
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.utils import timezone
@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 
 from jobs.models import Heartbeat
 from jobs.models.flag import FRESH, is_recent
+from jobs.said import Answer, BeforeReboot, Disk, Quarter, Slots
 from jobs.text import UNSAFE_CHARACTERS
 from jobs.wire import moment
 
@@ -33,89 +34,6 @@ MOST_TEXT = 300
 _MOST_COUNT = 10**12
 _MOST_SIZE = 10**18
 _MOST_LISTED = 20
-_MOST_TIMES = 1000
-
-
-@dataclass(frozen=True)
-class Disk:
-    """Sizes in bytes; `error` instead of them where the disk could not be asked."""
-
-    name: str
-    at: datetime | None
-    free: int = 0
-    total: int = 0
-    least: int = 0
-    error: str = ""
-    # What was free at that time, at most a day ago; no time if it is not known.
-    then_at: datetime | None = None
-    then_free: int = 0
-
-    @property
-    def grown(self) -> int:
-        """By so much more is used than then; negative if less is."""
-        return self.then_free - self.free
-
-    @property
-    def full_in(self) -> timedelta | None:
-        """When it is full if it goes on like that; None if it does not fill, or not in a time that counts."""
-        if not (self.then_at and self.at and self.grown > 0 and self.at > self.then_at):
-            return None
-        times = max(0, self.free - self.least) / self.grown
-        return (self.at - self.then_at) * times if times < _MOST_TIMES else None
-
-    @property
-    def used(self) -> int:
-        return max(0, self.total - self.free)
-
-    @property
-    def percent(self) -> int:
-        return round(100 * self.used / self.total) if self.total else 0
-
-    @property
-    def low(self) -> int:
-        """So much may be used before it is nearly full; `high`: before it is full."""
-        return max(0, self.total - 2 * self.least)
-
-    @property
-    def high(self) -> int:
-        return max(0, self.total - self.least)
-
-    @property
-    def is_full(self) -> bool:
-        """No new job starts."""
-        return not self.error and self.free < self.least
-
-    @property
-    def is_nearly_full(self) -> bool:
-        return not self.error and self.free < 2 * self.least
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One question that was asked of an engine or a job-server: how long the answer took, or why there was none."""
-
-    at: datetime | None
-    ms: float | None
-    error: str
-
-
-@dataclass(frozen=True)
-class Slots:
-    pool: str
-    used: float
-    limit: int
-
-
-@dataclass(frozen=True)
-class BeforeReboot:
-    """What the runner found when it last looked: `flag` is the setting of the switch, by primary key.
-
-    `containers` are those of ours that run, None if the engine did not say.
-    """
-
-    flag: int | None
-    running: int | None
-    containers: int | None
 
 
 class Sign:
@@ -167,6 +85,11 @@ class Run(Sign):
     def engine_silent_since(self) -> datetime | None:
         since = self.number("engine_unavailable_since")
         return datetime.fromtimestamp(since, UTC) if since and since < 10**11 else None
+
+    @property
+    def engine_hours(self) -> list[Quarter]:
+        """The last hours, oldest first."""
+        return [quarter(each) for each in _mappings(self.detail.get("engine_hours"))]
 
     @property
     def disks(self) -> list[Disk]:
@@ -242,6 +165,13 @@ class Signs:
         """One query. Raises DatabaseError."""
         beats = {beat.name: beat for beat in Heartbeat.objects.filter(name__in=("run", "sync"))}
         return cls(Run(beats.get("run")), Sync(beats.get("sync")))
+
+
+def quarter(said: Mapping) -> Quarter:
+    """What somebody says of one, each part as what it has to be."""
+    asked = _count(said.get("asked")) or 0
+    failed = min(asked, _count(said.get("failed")) or 0)
+    return Quarter(_time(said.get("at")), asked, failed, _number(said.get("worst_ms")) or 0.0)
 
 
 def _disk(said: Mapping) -> Disk:

@@ -11,6 +11,7 @@ from collections import deque
 from django.utils import timezone
 
 from jobs.wire import clean, moment
+from runner.engine_history import EngineHistory
 from runner.executors.base import Executor, ExecutorUnavailable
 
 ASK_SECONDS = 15.0
@@ -21,7 +22,8 @@ _MOST_TEXT = 200
 class EngineWatch:
     """Asks until it is closed."""
 
-    def __init__(self, executor: Executor):
+    def __init__(self, executor: Executor, history: EngineHistory | None = None):
+        self.history = history or EngineHistory()
         self.description = ""
         self.silent_since: float | None = None  # seconds since 1970
         self._executor = executor
@@ -57,3 +59,4 @@ class EngineWatch:
             answer["error"] = clean(str(error) if known else type(error).__name__, _MOST_TEXT)
             self.silent_since = self.silent_since or asked_at
         self._answers.append(answer)
+        self.history.note(timezone.now(), answer.get("ms"))

@@ -27,6 +27,7 @@ from runner import capacity, database_status, requeue, verdicts
 from runner.database_status import DatabaseStatus
 from runner.disk import DiskWatch
 from runner.drive import Driver
+from runner.engine_history import EngineHistory
 from runner.engine_view import EngineView
 from runner.engine_watch import EngineWatch
 from runner.executors.base import Executor, Phase, Status
@@ -74,7 +75,7 @@ class Runner:
         self._disks = DiskWatch(_folders(), settings.MIN_FREE_DISK_BYTES, settings.GIT_REPO_DIR)
         self._starter = Starter(self._limits, weights or capacity.Weights(), self._hand_over, self.wake.set)
         self._said_of_reboot, self._drained_at = None, None
-        self._engine_watch, self._sampler = EngineWatch(executor), Sampler(executor)
+        self._engine_watch, self._sampler = EngineWatch(executor, EngineHistory.continued()), Sampler(executor)
         self._database_status = DatabaseStatus(executor)
         self._report = Report(self._engine, self._engine_watch, self._disks, self._database_status)
         self._unwatch = executor.watch(self.wake.set)

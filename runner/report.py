@@ -45,6 +45,7 @@ class Report:
             "engine_unavailable_since": self._engine.unavailable_since or self._watch.silent_since,
             "engine": self._watch.description,
             "engine_answers": self._watch.answers(),
+            "engine_hours": self._watch.history.report(),
             "list_ms": self._engine.list_ms,
             "slots": room.slots() if room else {},
             "why_held": {pool: clean(hold.message, _MOST_TEXT) for pool, hold in held.items()},

@@ -11,7 +11,8 @@ from jobs.models import Flag, Job
 from jobs.problems import problems, warnings
 from jobs.results import terminal
 from jobs.signs import Signs
-from jobs.system.checks import BAD, OFF, OK, UNKNOWN, WARN, Check, checks
+from jobs.system.check import BAD, OFF, OK, UNKNOWN, WARN, Check
+from jobs.system.checks import checks
 from jobs.system.queue import queue
 from jobs.system.reboot import readiness
 from jobs.system.verdict import Verdict, verdict

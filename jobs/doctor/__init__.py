@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from jobs.system.checks import BAD, OFF, OK, UNKNOWN, WARN
+from jobs.system.check import BAD, OFF, OK, UNKNOWN, WARN
 
 __all__ = ["BAD", "OFF", "OK", "UNKNOWN", "WARN", "Finding", "examine", "register"]
 

@@ -5,8 +5,8 @@ entry for each check.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -17,39 +17,21 @@ from jobs.models.flag import FRESH, MOST_AHEAD, is_recent
 from jobs.problems import (
     LONGEST_UNDELIVERED,
     LONGEST_UNPLANNED,
-    LONGEST_WITHOUT_ENGINE,
     LONGEST_WITHOUT_POLL,
     Problem,
 )
-from jobs.signs import Answer, Disk, Run, Sign, Signs, Sync
+from jobs.said import Disk
+from jobs.signs import Run, Sign, Signs, Sync
+from jobs.system.check import BAD, OFF, OK, UNKNOWN, WARN, Check
+from jobs.system.engine_checks import engine_checks
 from jobs.system.queue import Queue
 from jobs.text import counted, duration_in_words, size_in_words
 from jobs.version import version
 
-OK, WARN, BAD, OFF, UNKNOWN = "ok", "warn", "bad", "off", "unknown"
-SLOW_TURN_MS, SLOW_ENGINE_MS, SLOW_SERVER_MS = 1000, 2000, 10_000
+SLOW_TURN_MS, SLOW_SERVER_MS = 1000, 10_000
 LARGE_WAL_BYTES = 512 * 1024**2
 LONG_WAIT = timedelta(hours=4)
 FORETOLD = timedelta(days=14)  # that a disk fills
-
-
-@dataclass(frozen=True)
-class Check:
-    """`what` is shown where the check is not well; `at` is a moment that belongs to the value, `since` to the state."""
-
-    name: str
-    state: str
-    value: str
-    limit: str = ""
-    at: datetime | None = None
-    since: datetime | None = None
-    what: str = ""
-    answers: list[Answer] = field(default_factory=list)
-    disk: Disk | None = None
-
-    @property
-    def word(self) -> str:
-        return {OK: "well", WARN: "look", BAD: "wrong", OFF: "off", UNKNOWN: "unknown"}[self.state]
 
 
 def checks(signs: Signs, problems: list[Problem], queue: Queue) -> list[Check]:
@@ -57,7 +39,7 @@ def checks(signs: Signs, problems: list[Problem], queue: Queue) -> list[Check]:
     found = {problem.kind: problem for problem in problems}
     rows = [
         *_runner(signs.run, found),
-        *_engine(signs.run, found),
+        *engine_checks(signs.run, found),
         *_disks(signs.run),
         *_git_copies(signs.run),
         *_database_status(signs.run),
@@ -80,25 +62,6 @@ def _runner(run: Run, found: dict[str, Problem]) -> Iterator[Check]:
             "A turn of the runner", WARN if tick > SLOW_TURN_MS else OK, f"{tick:.0f} ms", f"at most {SLOW_TURN_MS} ms",
             what="See what keeps this machine or its disk busy; turns wait for the database.",
         )  # fmt: skip
-
-
-def _engine(run: Run, found: dict[str, Problem]) -> Iterator[Check]:
-    if not run.is_fresh:
-        yield Check("Docker engine", UNKNOWN, "not known while the runner is silent")
-        return
-    answers, silent = run.answers("engine_answers"), run.engine_silent_since
-    last = answers[-1] if answers else None
-    state, value = OK, run.sentence("engine") or "not asked yet"
-    if "engine" in found:
-        state, value = BAD, (last.error if last and last.error else "does not answer")
-    elif silent or (last and (last.ms or 0) > SLOW_ENGINE_MS):
-        state = WARN
-    yield Check(
-        "Docker engine", state, value, f"answers within {LONGEST_WITHOUT_ENGINE.seconds} s",
-        at=last.at if last else None, since=silent,
-        what="See whether `docker info` answers on the runner's machine; running containers go on.",
-        answers=answers,
-    )  # fmt: skip
 
 
 def _disks(run: Run) -> Iterator[Check]:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from jobs.problems import Problem
 from jobs.signs import Signs
-from jobs.system.checks import BAD, OK, WARN
+from jobs.system.check import BAD, OK, WARN
 from jobs.system.reboot import OFF, PLANNED, Readiness
 
 # Problems in spite of which jobs start and end.

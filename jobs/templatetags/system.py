@@ -5,7 +5,7 @@ from django.utils.html import format_html, format_html_join
 from heroicons.templatetags.heroicons import heroicon_mini
 
 from jobs.log import escape
-from jobs.signs import Answer
+from jobs.said import Answer
 
 register = template.Library()
 _ICONS = {

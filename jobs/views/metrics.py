@@ -10,7 +10,8 @@ from django.utils import timezone
 from jobs.models import Delivery, Flag, Heartbeat, Job, JobRequest
 from jobs.models.latest import ended_since
 from jobs.people.callers import for_programs
-from jobs.signs import Answer, Signs
+from jobs.said import Answer
+from jobs.signs import Signs
 from jobs.states import ACTIVE_CODES, CODES_OF, FINAL_STATES, state_of
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -11,16 +11,9 @@ import pytest
 from jobs import supervising
 from jobs.service import Stop
 from jobs.supervising import Child, keep_alive
+from tests.clocks import Clock
 from tests.demo.test_server import lives
 from tests.site import Site, wait_until
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 
 from jobs.models import AuditEntry, Flag, Heartbeat
 from jobs.signs import Signs
-from jobs.system.checks import OK, WARN, _database_status
+from jobs.system.check import OK, WARN
+from jobs.system.checks import _database_status
 from runner import database_status
 from runner.database_status import NAME, DatabaseStatus, act_on
 from runner.executors.fake import FakeExecutor, FakeRun

@@ -54,10 +54,26 @@ def beat() -> None:
         for name, free, then in (("work", 412, 470), ("high privacy", 811, 816), ("medium privacy", 1730, 1730))
     ]
     slots = {"workers": {"used": 3.0, "limit": 4}, "database workers": {"used": 2.0, "limit": 2}}
-    engine = {"engine": "Docker 28.5.1 on Debian 13", "engine_answers": answers, "engine_unavailable_since": None}
+    quarter = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+    hours = [
+        {
+            "at": moment(quarter - timedelta(minutes=15 * n)),
+            "asked": 60,
+            "failed": int(n == 9),
+            "worst_ms": 30.0 + 9 * n,
+        }
+        for n in range(19, -1, -1)
+    ]
+    engine = {
+        "engine": "Docker 28.5.1 on Debian 13",
+        "engine_answers": answers,
+        "engine_hours": hours,
+        "engine_unavailable_since": None,
+    }
     Heartbeat.beat(
         "run", **since, **engine, pid=4711, host="tre-runner-1", tick_ms=11.4, list_ms=6.2, slots=slots,
         why_held={"database workers": "2 of 2 database workers are busy."}, disks=disks,
+        database_status={"at": moment(now), "maintenance": False},
         git_copies={"at": moment(now), "copies": 14, "bytes": 3 * 10**9},
     )  # fmt: skip
     Heartbeat.beat(

@@ -91,6 +91,7 @@ def _what_people_said() -> None:
     Heartbeat.beat(
         "run", started_at=TAGS, version=TAGS, host=QUOTES, engine=NASTY, why_held={TAGS: NASTY},
         slots={TAGS: {"used": 1, "limit": 2}}, disks=[{"name": TAGS, "error": NASTY}],
-        engine_answers=[{"at": None, "error": NASTY}],
+        engine_answers=[{"at": None, "error": NASTY}], engine_hours=[{"at": TAGS, "asked": TAGS}, {"asked": 1}],
+        database_status={"at": TAGS, "error": NASTY}, reboot={"flag": TAGS}, boot_id=NASTY,
     )  # fmt: skip
     Heartbeat.beat("sync", poll_failure=NASTY, post_failure=TERMINAL, polls=[{"error": NASTY}], version=TAGS)

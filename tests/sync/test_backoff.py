@@ -4,14 +4,7 @@ import pytest
 
 from sync import backoff
 from sync.backoff import Backoff
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clocks import Clock
 
 
 @pytest.fixture

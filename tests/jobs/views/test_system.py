@@ -15,7 +15,7 @@ from jobs.models import AuditEntry, Delivery, Heartbeat, Job
 from jobs.people.roles import ADMINISTRATOR, OPERATOR, VIEWER
 from jobs.states import StatusCode
 from jobs.system import checks as checks_module
-from jobs.system.checks import BAD, OFF, OK, WARN
+from jobs.system.check import BAD, OFF, OK, WARN
 from jobs.wire import moment
 from tests.factories import make_flag, make_job, make_request
 from tests.web import client_of, poll
