@@ -11,6 +11,7 @@ from jobs.system.engine_checks import engine_hours
 from runner.engine_history import MOST, EngineHistory
 from runner.engine_watch import EngineWatch
 from runner.executors.fake import FakeExecutor
+from tests.site import wait_until
 
 NIGHT = datetime(2026, 11, 26, 2, 7, 30, tzinfo=UTC)
 
@@ -71,6 +72,7 @@ def test_each_question_to_the_engine_counts():
     executor = FakeExecutor()
     watch = EngineWatch(executor)
     watch.close()
+    wait_until(lambda: not watch._thread.is_alive(), 20, "the end of its own first question")
     before = sum(each["asked"] for each in watch.history.report())
     watch.ask()
     executor.unavailable = "gone"

@@ -74,6 +74,7 @@ def test_the_engine_is_known_to_be_silent_although_no_job_runs(executor):
 def test_of_the_engines_answers_the_last_ones_are_kept(executor):
     watch = EngineWatch(executor)
     watch.close()
+    wait_until(lambda: not watch._thread.is_alive(), 20, "the end of its own first question")
     for _ in range(MOST_ANSWERS + 5):
         watch.ask()
     executor.unavailable = "gone"
