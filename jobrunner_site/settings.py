@@ -125,6 +125,7 @@ MIN_FREE_DISK = env.str("MIN_FREE_DISK", default="2G")
 # The executor and what a container gets -------------------------------------------------------------------------------
 EXECUTOR = env.str("EXECUTOR", default="docker", validate=check.OneOf(["docker", "fake"]))
 DOCKER_HOST = env.str("DOCKER_HOST", default="unix:///var/run/docker.sock")
+DOCKER_ROOT_DIR = env.str("DOCKER_ROOT_DIR", default="/var/lib/docker")
 DOCKER_REGISTRY = env.str("DOCKER_REGISTRY", default="ghcr.io/opensafely-core").rstrip("/")
 DOCKER_TIMEOUT_SECONDS = env.int("DOCKER_TIMEOUT_SECONDS", default=15, validate=positive)
 ALLOWED_IMAGES = comma_separated(

@@ -45,6 +45,10 @@ def _engine(found: Facts) -> Iterator[Finding]:
         yield Finding("Docker engine", BAD, f"version {found.version} is too old", "Install Docker 20.10 or later.")
     else:
         yield Finding("Docker engine", OK, f"version {found.version}, its files are in {found.root}")
+    is_here = settings.DOCKER_HOST.startswith("unix:")
+    if is_here and settings.DOCKER_ROOT_DIR and found.root.rstrip("/") != settings.DOCKER_ROOT_DIR.rstrip("/"):
+        what = f"Set DOCKER_ROOT_DIR={found.root}: jobs wait while that disk is full."
+        yield Finding("Docker's own files", WARN, f"DOCKER_ROOT_DIR is {settings.DOCKER_ROOT_DIR}", what)
     if not found.is_live_restore:
         what = 'Set "live-restore": true in its daemon.json: then a restart of the engine alone ends no job.'
         yield Finding("Live restore", WARN, "off", what)

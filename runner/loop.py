@@ -213,7 +213,11 @@ class Runner:
 
 
 def _folders() -> dict[str, Path]:
-    return {
+    """What needs room. The engine's own files are looked at where they can be: on this machine."""
+    engine_root = Path(settings.DOCKER_ROOT_DIR)
+    is_here = settings.EXECUTOR == "docker" and settings.DOCKER_HOST.startswith("unix:") and settings.DOCKER_ROOT_DIR
+    of_engine = {"Docker's own files": engine_root} if is_here and engine_root.is_dir() else {}
+    return of_engine | {
         "the jobs' folders": settings.WORK_DIR,
         "high privacy storage": settings.HIGH_PRIVACY_STORAGE_BASE,
         "medium privacy storage": settings.MEDIUM_PRIVACY_STORAGE_BASE,

@@ -62,6 +62,7 @@ def django_db_setup(django_db_setup, django_db_blocker):
 def own_folders(settings, tmp_path):
     settings.WORK_DIR = settings.HOST_WORK_DIR = tmp_path / "workdir"
     settings.HIGH_PRIVACY_STORAGE_BASE = settings.WORK_DIR / "high_privacy"
+    settings.DOCKER_ROOT_DIR = ""  # of this machine, which tests' disks have nothing to do with
     settings.MEDIUM_PRIVACY_STORAGE_BASE = settings.WORK_DIR / "medium_privacy"
     settings.GIT_REPO_DIR = settings.WORK_DIR / "repos"
     settings.WORK_DIR.mkdir()

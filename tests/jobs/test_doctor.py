@@ -287,7 +287,8 @@ def test_the_runner_is_alive_or_not():
 def told(settings, monkeypatch) -> dict:
     """What the engine says; a test may change it."""
     settings.EXECUTOR, settings.DOCKER_REGISTRY, settings.ALLOWED_IMAGES = "docker", "ghcr.io/os", ("python", "r")
-    settings.DATABASE_URLS = {"default": "x"}
+    settings.DATABASE_URLS, settings.DOCKER_ROOT_DIR = {"default": "x"}, "/var/lib/docker/"
+    settings.DOCKER_HOST = "unix:///var/run/docker.sock"
     found = {
         "version": "28.1.0", "root": "/var/lib/docker", "is_live_restore": True, "ahead_seconds": 0.1, "warnings": (),
         "tags": ["ghcr.io/os/python:v2", "ghcr.io/os/r:v2"], "network": True,
@@ -308,6 +309,7 @@ def test_an_engine_that_is_well(told):
     [
         ({"version": "19.03.1"}, "Docker engine", BAD),
         ({"is_live_restore": False}, "Live restore", WARN),
+        ({"root": "/srv/docker"}, "Docker's own files", WARN),
         ({"ahead_seconds": 61.0}, "Clock", BAD),
         ({"ahead_seconds": -61.0}, "Clock", BAD),
         ({"warnings": ("No swap limit support",)}, "Docker engine", WARN),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, override_settings
 
 from jobs.models import Flag, Heartbeat, Job
 from jobs.states import StatusCode
@@ -80,6 +80,17 @@ def test_a_turn_costs_one_list_call_and_the_same_queries_for_any_number_of_jobs(
         costs.append((executor.lists, len(queries)))
     assert costs[0] == costs[1]
     assert costs[0][0] == 1
+
+
+def test_the_engine_s_own_disk_is_looked_at_where_the_engine_is_here(settings, tmp_path):
+    settings.EXECUTOR, settings.DOCKER_HOST, settings.DOCKER_ROOT_DIR = "docker", "unix:///x.sock", str(tmp_path)
+    assert loop._folders()["Docker's own files"] == tmp_path
+    for name, value in (
+        ("DOCKER_ROOT_DIR", ""), ("DOCKER_ROOT_DIR", str(tmp_path / "none")), ("DOCKER_HOST", "ssh://elsewhere"),
+        ("EXECUTOR", "fake"),
+    ):  # fmt: skip
+        with override_settings(**{name: value}):
+            assert list(loop._folders()) == ["the jobs' folders", "high privacy storage", "medium privacy storage"]
 
 
 def test_telling_very_many_jobs_a_new_reason_is_spread_over_turns(executor, runner, monkeypatch):
