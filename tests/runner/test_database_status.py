@@ -99,7 +99,8 @@ def quick(monkeypatch):
 
 def asked(site, run: FakeRun, executor: FakeExecutor | None = None) -> tuple[dict, FakeExecutor]:
     executor = executor or FakeExecutor(lambda spec: run)
-    status = DatabaseStatus(executor)  # no image is named: it asks only when it is told to
+    site.DATABASE_STATUS_IMAGE = ""  # so that it asks only when it is told to, and never beside that
+    status = DatabaseStatus(executor)
     site.DATABASE_STATUS_IMAGE = "cohortextractor:latest"
     status.ask()
     status.close()
@@ -167,7 +168,6 @@ def test_what_a_killed_runner_has_left_is_removed_first(site):
     executor = FakeExecutor(lambda spec: next(runs))
     site.DATABASE_STATUS_IMAGE = "cohortextractor:latest"
     executor.start(database_status._spec())
-    site.DATABASE_STATUS_IMAGE = ""
     assert asked(site, FakeRun(), executor)[0]["maintenance"] is True
 
 
