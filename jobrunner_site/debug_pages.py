@@ -7,7 +7,7 @@ import re
 
 from django.views.debug import SafeExceptionReporterFilter
 
-_OURS = r"PROXY|DATABASE_?URL|GIT_ENVIRONMENT|LICENSE|ORGANISATION_HASH|LOGS_NEVER_SHOW"
+_OURS = r"PROXY|DATABASE_?URL|GIT_ENVIRONMENT|LICENSE|ORGANISATION_HASH|LOGS_NEVER_SHOW|WEBHOOK_URL"
 
 
 class SecretsHidden(SafeExceptionReporterFilter):

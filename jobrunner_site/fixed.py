@@ -21,6 +21,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "heroicons",
     "ninja",
+    "django_q",
     "jobs.apps.JobsConfig",
     "sync.apps.SyncConfig",
     "runner.apps.RunnerConfig",
@@ -100,3 +101,24 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 LIVE_SHARED_SECONDS = 1.0
 SESSION_COOKIE_AGE = 12 * 60 * 60
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+# The queue of chores (jobs/chores). Its clock for "try again" starts when an entry is fetched, so `retry` is well above
+# the time that an entry may wait in the process (queue_limit) and be worked on (timeout). What fails is not repeated:
+# our own rows say what came of it.
+Q_CLUSTER = {
+    "name": "jobrunner",
+    "label": "Queue of chores",
+    "orm": "default",
+    "workers": 2,
+    "queue_limit": 1,
+    "bulk": 1,
+    "timeout": 600,
+    "retry": 1500,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": 50,
+    "catch_up": False,
+    "poll": 1.0,
+    "guard_cycle": 1,
+    "recycle": 100,
+    "log_level": "WARNING",
+}

@@ -13,7 +13,7 @@ from pathlib import Path
 from environs import Env, EnvError, ValidationError
 from environs import validate as check
 
-from jobrunner_site import checking
+from jobrunner_site import checking, notifying
 from jobrunner_site.fixed import *  # noqa: F403 - Django wants all of its settings in one module
 from jobrunner_site.fixed import BASE_DIR
 from jobrunner_site.secret_values import secrets_in
@@ -92,6 +92,7 @@ GIT_REPO_DIR = folder("GIT_REPO_DIR", WORK_DIR / "repos")
 HOST_WORK_DIR = Path(env.str("HOST_WORK_DIR", default=str(WORK_DIR)))
 SNAPSHOT_DIR = folder("SNAPSHOT_DIR", WORK_DIR / "snapshots")
 SNAPSHOTS_KEPT = env.int("SNAPSHOTS_KEPT", default=14, validate=positive)
+EXPORT_DIR = folder("EXPORT_DIR", WORK_DIR / "exports")
 DATABASE_URL = secret("DATABASE_URL", default=f"sqlite:///{WORK_DIR / 'db.sqlite3'}")
 
 # This site ------------------------------------------------------------------------------------------------------------
@@ -121,6 +122,29 @@ MAX_DB_WORKERS = env.int("MAX_DB_WORKERS", default=max(2, (os.cpu_count() or 2))
 JOB_RESOURCE_WEIGHTS_FILE = env.str("JOB_RESOURCE_WEIGHTS_FILE", default="")
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3, validate=positive)
 MIN_FREE_DISK = env.str("MIN_FREE_DISK", default="2G")
+
+# Chores: what `run` has done beside the jobs, and whom it tells of what ----------------------------------------------
+CHORES = env.bool("CHORES", default=True)
+CHORES_HOUR = env.int("CHORES_HOUR", default=2, validate=check.Range(min=0, max=23))
+UPDATE_IMAGES_DAILY = env.bool("UPDATE_IMAGES_DAILY", default=False)
+EXPORTS_KEPT_DAYS = env.int("EXPORTS_KEPT_DAYS", default=7, validate=positive)
+LOGS_COMPRESSED_AFTER_DAYS = env.int("LOGS_COMPRESSED_AFTER_DAYS", default=60, validate=positive)
+SAMPLES_KEPT_DAYS = env.int("SAMPLES_KEPT_DAYS", default=180, validate=positive)
+EVENTS_KEPT_DAYS = env.int("EVENTS_KEPT_DAYS", default=1095, validate=positive)
+DASHBOARD_URL = env.str("DASHBOARD_URL", default="").rstrip("/")
+NOTIFY_ABOUT = comma_separated("NOTIFY_ABOUT", ("failed", "cut-off", "stuck", "disk", "problem", "storage", "chore"))
+NOTIFY_EMAILS = comma_separated("NOTIFY_EMAILS", ())
+NOTIFY_WEBHOOK_URL = secret("NOTIFY_WEBHOOK_URL")
+NOTIFY_WEBHOOK_SECRET = secret("NOTIFY_WEBHOOK_SECRET")
+NOTIFY_WEBHOOK_PROXY = env.str("NOTIFY_WEBHOOK_PROXY", default="")
+NOTIFY_WEBHOOK_CA_FILE = env.str("NOTIFY_WEBHOOK_CA_FILE", default="")
+EMAIL_HOST = env.str("EMAIL_HOST", default="localhost")
+EMAIL_PORT = env.int("EMAIL_PORT", default=25, validate=positive)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
+EMAIL_HOST_PASSWORD = secret("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
+EMAIL_USE_SSL = env.bool("EMAIL_USE_SSL", default=False)
+DEFAULT_FROM_EMAIL = EMAIL_FROM = env.str("EMAIL_FROM", default="")
 
 # The executor and what a container gets -------------------------------------------------------------------------------
 EXECUTOR = env.str("EXECUTOR", default="docker", validate=check.OneOf(["docker", "fake"]))
@@ -201,6 +225,7 @@ _problems += checking.job_server(globals())
 DATABASE_STATUS_COMMAND = checking.words(_problems, "DATABASE_STATUS_COMMAND", _database_status_command)
 TRUSTED_PROXIES = checking.networks(_problems, "TRUSTED_PROXIES", _trusted_proxies)
 SSO_TRUSTED_PROXIES = checking.networks(_problems, "SSO_TRUSTED_PROXIES", _sso_trusted_proxies)
+_problems += notifying.notices(globals())
 _problems += checking.single_sign_on(SSO_HEADER, _sso_trusted_proxies)
 RAP_API_TOKENS = checking.rap_api_tokens(_problems, _rap_api_tokens, BACKEND)
 if PRODUCTION:
@@ -241,7 +266,11 @@ if PRODUCTION:
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 LOGS_NEVER_SHOW = secrets_in(
     *(SECRET_KEY, JOB_SERVER_TOKEN, STATA_LICENSE, PRIVATE_REPO_ACCESS_TOKEN, EMIS_ORGANISATION_HASH, *RAP_API_TOKENS),
-    addresses=(DATABASE_URL, JOB_SERVER_PROXY, GIT_PROXY, *DATABASE_URLS.values(), *GIT_ENVIRONMENT.values()),
+    *(EMAIL_HOST_PASSWORD, NOTIFY_WEBHOOK_URL, NOTIFY_WEBHOOK_SECRET),
+    addresses=(
+        *(DATABASE_URL, JOB_SERVER_PROXY, GIT_PROXY, NOTIFY_WEBHOOK_PROXY),
+        *(*DATABASE_URLS.values(), *GIT_ENVIRONMENT.values()),
+    ),
 )
 LOGGING = {
     "version": 1,
@@ -254,5 +283,5 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": "json" if LOG_FORMAT == "json" else "line"}
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"urllib3": {"level": "WARNING"}, "docker": {"level": "WARNING"}},
+    "loggers": {name: {"level": "WARNING"} for name in ("urllib3", "docker", "django-q")},
 }

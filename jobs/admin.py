@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from jobs import admin_people, admin_requests, admin_system, storage
+from jobs import admin_chores, admin_people, admin_requests, admin_system, storage
 from jobs import admin_questions as questions
 from jobs.admin_filters import StateFilter, StatusFilter
 from jobs.admin_lists import (
@@ -184,7 +184,7 @@ class StatusChangeAdmin(OfAJob, LargeTable):
 
 
 # Register their tables by being imported.
-__all__ = ["admin_people", "admin_requests", "admin_system"]
+__all__ = ["admin_chores", "admin_people", "admin_requests", "admin_system"]
 # Operators keep several backends open at once: each page says which one it is.
 admin.site.site_header = admin.site.site_title = f"Job runner · {settings.BACKEND}"
 # The lists need the width, and every page's path leads back to the index.

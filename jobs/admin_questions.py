@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from jobs import asking
 from jobs.admin_reasons import Question
 from jobs.models import Who
+from jobs.people import asking as people_asking
 
 Said = Iterator[tuple[int, str]]
 _MOST_REASONS = 5
@@ -110,7 +111,7 @@ def _lifts(counts: QuerySet) -> Iterator[str]:
 
 
 def _lift(pks: list[str], by: Who, reason: str) -> Said:
-    lifted = asking.lift_lock_outs([int(pk) for pk in pks if pk.isdecimal()], by, reason)
+    lifted = people_asking.lift_lock_outs([int(pk) for pk in pks if pk.isdecimal()], by, reason)
     yield messages.SUCCESS, f"{lifted} count(s) begin again."
 
 
@@ -122,7 +123,7 @@ def _revokes(tokens: QuerySet) -> Iterator[str]:
 
 
 def _revoke(pks: list[str], by: Who, reason: str) -> Said:
-    revoked = asking.revoke_tokens([int(pk) for pk in pks if pk.isdecimal()], by, reason)
+    revoked = people_asking.revoke_tokens([int(pk) for pk in pks if pk.isdecimal()], by, reason)
     yield messages.SUCCESS, f"{revoked} token(s) revoked."
 
 

@@ -10,7 +10,9 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
-        from jobs import doctor  # it needs models
+        from jobs import chores, doctor, notices  # they need models
+        from jobs.chores.table import CHORES
+        from jobs.notices.email import is_set_up
 
         register(static_files_are_collected, deploy=True)
         register(addresses_are_told_apart, deploy=True)
@@ -18,3 +20,5 @@ class JobsConfig(AppConfig):
         doctor.register("database", "jobs.doctor.database.examine_database")
         doctor.register("places", "jobs.doctor.places.examine_places")
         doctor.register("git", "jobs.doctor.sources.examine_sources")
+        chores.register(*CHORES)
+        notices.register(notices.Channel("email", is_set_up, "jobs.notices.email.tell"))

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.utils import timezone
 
-from jobs.models import ApiToken, AuditEntry, Delivery, Flag, Job, JobRequest, LogInCount, Who
+from jobs.models import AuditEntry, Delivery, Flag, Job, JobRequest, Who
 from jobs.models.job_queries import JobQuerySet
 from jobs.models.request import new_identifier
 from jobs.reasons import cleaned_reason
@@ -54,6 +53,11 @@ def kill(identifiers: Iterable[str], who: Who, reason: str) -> list[Result]:
 def finalise_again(identifiers: Iterable[str], who: Who, reason: str) -> list[Result]:
     """Ask that what a fault of ours cut off is finished, without running the job again. Raises NoReason."""
     return _ask(identifiers, who, "retry", reason, _FINALISE_AGAIN)
+
+
+def clear(identifiers: Iterable[str], who: Who, reason: str) -> list[Result]:
+    """Ask that what was kept of jobs that a fault of ours cut off is removed for good. Raises NoReason."""
+    return _ask(identifiers, who, "clear", reason, _CLEAR)
 
 
 def run_again(
@@ -129,33 +133,6 @@ def tell_again(pks: Iterable[int], who: Who, reason: str) -> int:
     ]  # fmt: skip
     AuditEntry.note_many(entries)
     return found.select_related(None).tell_again()
-
-
-@transaction.atomic
-def lift_lock_outs(pks: Iterable[int], who: Who, reason: str) -> int:
-    """Let these counts of failed log-ins begin again; returns how many had counted any. Raises NoReason."""
-    reason = cleaned_reason(reason)
-    counts = list(LogInCount.objects.filter(pk__in=list(pks), failures__gt=0))
-    for count in counts:
-        AuditEntry.note(
-            who, "lift", object_kind="log-in count", object_id=f"{count.name} {count.address}".strip(),
-            label=str(count), before=f"{count.failures} failures", after="0", reason=reason,
-        )  # fmt: skip
-    LogInCount.objects.filter(pk__in=[count.pk for count in counts]).update(failures=0)
-    return len(counts)
-
-
-@transaction.atomic
-def revoke_tokens(pks: Iterable[int], who: Who, reason: str) -> int:
-    """End these tokens for good; returns how many were not ended yet. Raises NoReason."""
-    reason = cleaned_reason(reason)
-    tokens = ApiToken.objects.filter(pk__in=list(pks), revoked_at=None).select_related("user")
-    for token in tokens:
-        AuditEntry.note(
-            who, "revoke", object_kind="token", object_id=token.beginning, label=str(token), before="valid",
-            after="revoked", reason=reason,
-        )  # fmt: skip
-    return ApiToken.objects.filter(pk__in=[token.pk for token in tokens]).update(revoked_at=timezone.now())
 
 
 def switch(
@@ -287,6 +264,13 @@ def _why_not_retried(job: Job) -> str:
     return f"nothing was cut off: it ended as {job.status_code}; run it again instead"
 
 
+def _why_not_cleared(job: Job) -> str:
+    if job.is_active or job.retry_requested_at:
+        return _why_not_retried(job)
+    return f"nothing was kept of it: it ended as {job.status_code}"
+
+
 _CANCEL = _Wish(JobQuerySet.cancellable, JobQuerySet.request_cancel, _why_not_stopped)
 _KILL = _Wish(JobQuerySet.killable, JobQuerySet.request_kill, _why_not_stopped)
+_CLEAR = _Wish(JobQuerySet.to_finalise_again, JobQuerySet.request_clearing, _why_not_cleared)
 _FINALISE_AGAIN = _Wish(JobQuerySet.to_finalise_again, JobQuerySet.request_retry, _why_not_retried)

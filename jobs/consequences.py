@@ -18,9 +18,9 @@ MOST_SHOWN, MOST_BEHIND = 500, 30
 # What fates are told from; there may be thousands of jobs.
 _TOLD = (
     *("identifier", "request_id", "workspace", "action", "state", "status_code", "started_at"),
-    *("stop_request", "stop_requested_by", "retry_requested_at"),
+    *("stop_request", "stop_requested_by", "retry_requested_at", "retry_requested_by", "was_cleared"),
 )
-CANCEL, KILL, RETRY = "cancel", "kill", "retry"
+CANCEL, KILL, RETRY, CLEAR = "cancel", "kill", "retry", "clear"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Consequences:
     def fates(self) -> list[Fate]:
         if self.verb == RETRY:
             return [_fate_of_retry(job, self.asked_before.get(job.identifier, "")) for job in self.jobs]
+        if self.verb == CLEAR:
+            return [_fate_of_clearing(job) for job in self.jobs]
         return [_fate_of_stop(job, self.verb) for job in self.jobs]
 
     @cached_property
@@ -63,7 +65,8 @@ class Consequences:
 
     @property
     def sentences(self) -> list[str]:
-        told = self._of_retry() if self.verb == RETRY else self._of_stop()
+        of_verb = {RETRY: self._of_retry, CLEAR: self._of_clearing}
+        told = of_verb.get(self.verb, self._of_stop)()
         return [sentence for number, sentence in told if number]
 
     def _of_stop(self) -> list[tuple[int, str]]:
@@ -92,6 +95,15 @@ class Consequences:
             (len(self.unknown), f"{len(self.unknown)} cannot be found any more."),
         ]
 
+    def _of_clearing(self) -> list[tuple[int, str]]:
+        number, left = len(self.affected), len(self.jobs) - len(self.affected)
+        return [
+            (number, f"Of {number} the container and folder that were kept are removed for good, with all in them."),
+            (number, "They cannot be finalised again then, only run again."),
+            (left, f"{left} will be left as they are: see below why."),
+            (len(self.unknown), f"{len(self.unknown)} cannot be found any more."),
+        ]
+
 
 def _of_later_jobs(number: int) -> str:
     return "1 later job that needs them" if number == 1 else f"{number} later jobs that need them"
@@ -102,7 +114,7 @@ def _of_needed(number: int) -> str:
 
 
 def consequences(verb: str, identifiers: Iterable[str]) -> Consequences:
-    """`verb` is one of CANCEL, KILL and RETRY; the jobs come in the order of the identifiers.
+    """`verb` is one of CANCEL, KILL, RETRY and CLEAR; the jobs come in the order of the identifiers.
 
     Of the first MOST_SHOWN their requests are loaded as well.
     """
@@ -115,7 +127,7 @@ def consequences(verb: str, identifiers: Iterable[str]) -> Consequences:
     unknown = [identifier for identifier in wanted if identifier not in found]
     requests = JobRequest.objects.only("identifier")
     prefetch_related_objects(jobs[:MOST_SHOWN], Prefetch("request", queryset=requests))
-    behind = [] if verb == RETRY else _behind(jobs, verb)
+    behind = _behind(jobs, verb) if verb in (CANCEL, KILL) else []
     shown = Job.objects.filter(pk__in=behind[:MOST_BEHIND]).only(*_TOLD).order_by("pk")
     asked_before = _asked_before(jobs[:MOST_SHOWN]) if verb == RETRY else {}
     needed = _needed(jobs) if verb == RETRY else 0
@@ -148,6 +160,16 @@ def _fate_of_stop(job: Job, verb: str) -> Fate:
     if job.stop_request and (verb == CANCEL or job.stop_request == Job.StopRequest.KILL):
         return Fate(job, f"was asked to stop already, by {job.stop_requested_by}", is_refused=True)
     return Fate(job, "will be stopped" if job.has_begun else "will not start")
+
+
+def _fate_of_clearing(job: Job) -> Fate:
+    if job.is_active:
+        return Fate(job, "is still active; kill it first", is_refused=True)
+    if job.retry_requested_at:
+        return Fate(job, f"was asked for already, by {job.retry_requested_by}", is_refused=True)
+    if job.is_cut_off:
+        return Fate(job, "what was kept of it will be removed")
+    return Fate(job, f"nothing was kept of it: it ended as {job.status_code}", is_refused=True)
 
 
 def _fate_of_retry(job: Job, asked_before: str) -> Fate:

@@ -133,6 +133,12 @@ class Run(Sign):
         return BeforeReboot(*(_count(said.get(key)) for key in ("flag", "running", "containers")))
 
     @property
+    def chores_are_on(self) -> bool:
+        """Whether it does chores at all; an older version that says nothing of them does none."""
+        said = self.detail.get("chores")
+        return isinstance(said, dict) and said.get("on") is True
+
+    @property
     def why_held(self) -> dict[str, str]:
         held = self.detail.get("why_held")
         return {_sentence(pool): _sentence(why) or "" for pool, why in held.items()} if isinstance(held, dict) else {}

@@ -5,7 +5,10 @@ comes about (`jobs.service.stop_when_input_ends`). What ends by itself because s
 settings, another one at work) ends the parent as well, with the same exit code.
 """
 
+import contextlib
 import logging
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,9 +31,18 @@ _FINAL = (WRONG_SETTINGS, ALREADY_RUNNING)
 class Child:
     """One command that is to run as long as its parent does."""
 
-    def __init__(self, name: str, command: Sequence[str], clock: Callable[[], float] = time.monotonic):
-        self.name = name
-        self._command, self._clock = tuple(command), clock
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        own_group: bool = False,
+    ):
+        """`own_group`: it leads a group of processes, to which a terminal's Ctrl-C does not come; signals go to it
+        alone, and what has to be killed is killed with all that it has begun."""
+        self.name, self.starts = name, 0
+        self._command, self._clock, self._own_group = tuple(command), clock, own_group
         self._process: subprocess.Popen | None = None
         self._started_at = self._next_start = 0.0
         self._pause = FIRST_PAUSE_SECONDS
@@ -49,14 +61,14 @@ class Child:
         if code is None:
             return None
         self._forget()
+        if self._clock() - self._started_at >= LIVED_SECONDS:
+            self._pause = FIRST_PAUSE_SECONDS
+        self._next_start, pause = self._clock() + self._pause, self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
         if code in _FINAL:
             log.error("%s ended with exit code %d, and a new start would change nothing: see above", self.name, code)
             return code
-        if self._clock() - self._started_at >= LIVED_SECONDS:
-            self._pause = FIRST_PAUSE_SECONDS
-        self._next_start = self._clock() + self._pause
-        log.error("%s %s; it is started again in %.0f s", self.name, _in_words(code), self._pause)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        log.error("%s %s; it is started again in %.0f s", self.name, _in_words(code), pause)
         return None
 
     def stop(self) -> None:
@@ -72,14 +84,21 @@ class Child:
             self._process.wait(max(0.0, seconds))
         except subprocess.TimeoutExpired:
             log.warning("%s (pid %d) does not end by itself, it is killed", self.name, self._process.pid)
-            self._process.kill()
+            self._kill()
             self._process.wait()
         self._forget()
 
     def _start(self) -> None:
         self._started_at = self._clock()
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE)
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=self._own_group)
+        self.starts += 1
         log.info("%s: started, pid %d", self.name, self._process.pid)
+
+    def _kill(self) -> None:
+        if self._own_group:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
 
     def _forget(self) -> None:
         self._process.stdin.close()

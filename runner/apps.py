@@ -7,7 +7,9 @@ class RunnerConfig(AppConfig):
     name = "runner"
 
     def ready(self) -> None:
-        from jobs import doctor  # it needs models
+        from jobs import chores, doctor  # they need models
+        from runner.chores.table import CHORES
 
         doctor.register("docker", "runner.examining.examine_engine")
         doctor.register("runner", "runner.examining.examine_runner")
+        chores.register(*CHORES)

@@ -5,25 +5,16 @@ before, that the time had come: a reboot that somebody did earlier for another r
 """
 
 import logging
-from pathlib import Path
 
 from jobs import asking
 from jobs.models import AuditEntry, Flag, Heartbeat, Who
+from jobs.processes import boot_id
 from jobs.signs import Run
 from runner.capacity import reboot_of
 
 log = logging.getLogger(__name__)
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 REASON = "The planned reboot has taken place."
-
-
-def boot_id() -> str:
-    """Another one after each boot; empty where the kernel does not say. The same inside of containers."""
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def lift_after_boot() -> None:

@@ -104,10 +104,18 @@ class Driver:
 
     def _drive(self, job: Job, tools: Tools, hold: Hold | None) -> None:
         with about(**facts_of(job)):
-            if job.is_finished and job.retry_requested_at:
+            if job.is_finished and job.retry_requested_at and job.retry_clears:
+                self._clear(job)
+            elif job.is_finished and job.retry_requested_at:
                 finalising_again.answer(job)
             while self._goes_on(job, tools.stop) and self._step(job, tools, hold):
                 pass
+
+    def _clear(self, job: Job) -> None:
+        try:
+            finalising_again.clear(job, self._executor)
+        except Unavailable as error:
+            self._note_trouble(job, error)
 
     def _goes_on(self, job: Job, stop: threading.Event) -> bool:
         """Whether there is another step to do now. A requested stop turns the way to `finalizing`."""

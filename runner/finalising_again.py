@@ -10,9 +10,38 @@ import logging
 from jobs import storage
 from jobs.models import Job
 from jobs.states import StatusCode
+from jobs.text import listed
 from runner import outputs
+from runner.executors.base import Executor
+from runner.workspaces import folder
 
 log = logging.getLogger(__name__)
+
+
+def clear(job: Job, executor: Executor) -> None:
+    """Remove container and folder of a job that was cut off, as an operator has asked; then it can only be run again.
+
+    What is half stored is never left so: such a job has to be finalised. May be killed at any line, and asked again.
+    Raises ExecutorUnavailable, InvalidTransition, OSError.
+    """
+    who, reason = job.retry_requested_by, job.retry_reason
+    if outputs.load_plan(job):
+        job.refuse_retry(
+            f"The job runner failed; this is not the study's fault. {who} asked to have removed what was kept, but its "
+            "outputs are half stored: have it finalised again."
+        )
+        return
+    executor.remove(job.container_name)
+    outputs.forget(job)
+    left = folder.remove(job)
+    rest = f" Could not be removed: {listed([str(path) for path in left[:3]])}; remove it by hand." if left else ""
+    log.info("job %s: what was kept is removed, asked for by %s: %s%s", job.identifier, who, reason, rest)
+    job.record(
+        **Job.NO_RETRY,
+        was_cleared=True,
+        status_message="The job runner failed; this is not the study's fault. Its container and folder have been removed, asked for "
+        f"by {who}: run it again instead.",
+    )
 
 
 def answer(job: Job) -> bool:

@@ -24,6 +24,7 @@ from jobs.models import Flag, Heartbeat, Job
 from jobs.states import StatusCode
 from jobs.wake import Wake
 from runner import capacity, database_status, requeue, verdicts
+from runner.chores.watch import ChoreWatch
 from runner.database_status import DatabaseStatus
 from runner.disk import DiskWatch
 from runner.drive import Driver
@@ -62,8 +63,8 @@ class _Work:
 class Runner:
     """The state of one `manage.py run` process."""
 
-    def __init__(self, executor: Executor, weights: capacity.Weights | None = None):
-        self.wake = Wake()
+    def __init__(self, executor: Executor, weights: capacity.Weights | None = None, chores: ChoreWatch | None = None):
+        self.wake, self._chores = Wake(), chores or ChoreWatch(is_wanted=False)
         self._limits = {capacity.ORDINARY: settings.MAX_WORKERS, capacity.DATABASE: settings.MAX_DB_WORKERS}
         self._driver = Driver(executor)
         # Weights below one let more jobs run than there are workers; a job without a thread would only wait its turn.
@@ -77,7 +78,7 @@ class Runner:
         self._said_of_reboot, self._drained_at = None, None
         self._engine_watch, self._sampler = EngineWatch(executor, EngineHistory.continued()), Sampler(executor)
         self._database_status = DatabaseStatus(executor)
-        self._report = Report(self._engine, self._engine_watch, self._disks, self._database_status)
+        self._report = Report(self._engine, self._engine_watch, self._disks, self._database_status, self._chores)
         self._unwatch = executor.watch(self.wake.set)
 
     def tick(self) -> int:
@@ -105,6 +106,7 @@ class Runner:
     def close(self, seconds: float = STOP_SECONDS) -> bool:
         """Let go of everything; containers run on. False if a thread was still busy after `seconds`."""
         self._unwatch()
+        self._chores.stop()
         for work in self._work.values():
             work.stop.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -116,6 +118,7 @@ class Runner:
         for beside in (self._disks, self._engine_watch, self._sampler, self._database_status):
             beside.close()
         is_engine_quiet = self._engine.close()
+        self._chores.close()
         return is_engine_quiet and all(work.future.done() for work in self._work.values())
 
     # --- one running job

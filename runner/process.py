@@ -16,6 +16,7 @@ from jobs.results import print_results, terminal
 from jobs.service import Stop, run_forever, stopped_by_signals
 from runner.boot import lift_after_boot
 from runner.capacity import Weights
+from runner.chores.watch import ChoreWatch
 from runner.executors import from_settings, instance
 from runner.executors.base import Executor, ExecutorUnavailable
 from runner.lock import keep_to_one_executor, only_runner
@@ -39,7 +40,8 @@ def drive_jobs(*, until_idle: bool) -> bool:
         _introduce(executor)
         # What was active at the start or came later; what ended before is nobody's business here.
         jobs = Job.objects.active_or_ended_since(timezone.now())
-        runner = Runner(executor, weights)
+        chores = ChoreWatch(is_wanted=not until_idle)
+        runner = Runner(executor, weights, chores)
         stop.wake = runner.wake.set
         _turns(runner, Progress(jobs) if until_idle else contextlib.nullcontext(), stop, until_idle)
         succeeded = stop.is_set() or _results(list(jobs.order_by("pk")))

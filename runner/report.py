@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from django.conf import settings
 from django.utils import timezone
 
+from jobs.processes import boot_id
 from jobs.version import version
 from jobs.wire import clean, moment
-from runner.boot import boot_id
 from runner.capacity import Capacity, Hold
+from runner.chores.watch import ChoreWatch
 from runner.database_status import DatabaseStatus
 from runner.disk import DiskWatch
 from runner.engine_view import EngineView
@@ -25,8 +26,11 @@ _MOST_TEXT = 300
 class Report:
     """Of one `manage.py run` process."""
 
-    def __init__(self, engine: EngineView, watch: EngineWatch, disks: DiskWatch, database: DatabaseStatus):
+    def __init__(
+        self, engine: EngineView, watch: EngineWatch, disks: DiskWatch, database: DatabaseStatus, chores: ChoreWatch
+    ):
         self._engine, self._watch, self._disks, self._database = engine, watch, disks, database
+        self._chores = chores
         self._lasting = {
             "started_at": moment(timezone.now()),
             "pid": os.getpid(),
@@ -53,4 +57,5 @@ class Report:
             "git_copies": self._disks.git_copies(),
             "reboot": reboot,
             "database_status": self._database.report(),
+            "chores": self._chores.report(),
         }

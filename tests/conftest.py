@@ -65,6 +65,7 @@ def own_folders(settings, tmp_path):
     settings.DOCKER_ROOT_DIR = ""  # of this machine, which tests' disks have nothing to do with
     settings.MEDIUM_PRIVACY_STORAGE_BASE = settings.WORK_DIR / "medium_privacy"
     settings.GIT_REPO_DIR = settings.WORK_DIR / "repos"
+    settings.SNAPSHOT_DIR, settings.EXPORT_DIR = settings.WORK_DIR / "snapshots", settings.WORK_DIR / "exports"
     settings.WORK_DIR.mkdir()
 
 

@@ -37,6 +37,7 @@ class Site:
             "WORK_DIR": str(folder / "workdir"),
             "DOCKER_REGISTRY": "jobrunner-demo",
             "COLUMNS": "200",
+            "CHORES": "false",  # their process would cost each of these tests a second; tests of chores switch it on
             **settings,
         }
         self._processes: list[subprocess.Popen] = []

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from jobs import asking
 from jobs.asking import Result
-from jobs.consequences import CANCEL, KILL, consequences
+from jobs.consequences import CANCEL, CLEAR, KILL, consequences
 from jobs.console.asker import at_this_terminal, confirm, reason_of
 from jobs.console.command import OperatorCommand, Refused, print_json
 from jobs.console.finding import job_called, request_called
@@ -30,6 +30,22 @@ class Wish:
     verb: str
     do: Callable[[Sequence[str], Who, str], tuple[list[Result], list[JobRequest]]]
     of_request: Callable[[JobRequest], list[str]]
+    clears: bool = False  # also removes what was kept of jobs that were cut off
+
+
+def _kept_of(request: JobRequest) -> list[str]:
+    return list(request.jobs.all().to_finalise_again().values_list("identifier", flat=True))
+
+
+def _kept_among(named: Sequence[str]) -> set[str]:
+    return set(Job.objects.retriable().filter(identifier__in=named).values_list("identifier", flat=True))
+
+
+def _kill_and_clear(named: Sequence[str], who: Who, reason: str) -> tuple[list[Result], list[JobRequest]]:
+    """What is active is killed, and loses container and folder by that; of what was cut off they are removed."""
+    kept = _kept_among(named)
+    killed = asking.kill([each for each in named if each not in kept], who, reason)
+    return killed + asking.clear([each for each in named if each in kept], who, reason), []
 
 
 WISHES = {
@@ -40,7 +56,13 @@ WISHES = {
     "finalise again": Wish(
         "finalise again",
         lambda *told: (asking.finalise_again(*told), []),
-        lambda each: list(each.jobs.all().to_finalise_again().values_list("identifier", flat=True)),
+        _kept_of,
+    ),
+    "kill and clean up": Wish(
+        KILL,
+        _kill_and_clear,
+        lambda each: [*identifiers_by_wish(each).cancellable, *_kept_of(each)],
+        clears=True,
     ),
     "run again": Wish("run again", asking.run_again, lambda each: identifiers_by_wish(each).failed),
 }
@@ -90,8 +112,10 @@ def _tell(wish: Wish, named: list[str]) -> None:
         notes.print(Text(escape(f"{identifier}  {workspace}: {action}, {code}")), soft_wrap=True)
     if len(named) > MOST_SHOWN:
         notes.print(f"… and {len(named) - MOST_SHOWN} more", style="dim")
-    if wish.verb in (CANCEL, KILL):
-        for sentence in consequences(wish.verb, named).sentences:
+    kept = _kept_among(named) if wish.clears else []
+    told = [(wish.verb, [each for each in named if each not in kept])] if wish.verb in (CANCEL, KILL) else []
+    for verb, jobs in [*told, (CLEAR, kept)]:
+        for sentence in consequences(verb, jobs).sentences:
             notes.print(Text(sentence.replace(": see below why", "")), soft_wrap=True)
 
 

@@ -19,14 +19,15 @@ _indexes: "OrderedDict[tuple, LineIndex]" = OrderedDict()
 _lock = threading.Lock()
 
 
-def index_of(path: Path, status: os.stat_result) -> "LineIndex":
+def index_of(path: Path, status: os.stat_result, size: int) -> "LineIndex":
+    """Of the file that `status` tells, of whose text there are `size` bytes."""
     key = (path, status.st_dev, status.st_ino)
     with _lock:
         index = _indexes.setdefault(key, LineIndex())
         _indexes.move_to_end(key)
         while len(_indexes) > _MOST_LOGS:
             _indexes.popitem(last=False)
-    index.forget_beyond(status.st_size)
+    index.forget_beyond(size)
     return index
 
 

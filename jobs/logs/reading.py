@@ -17,6 +17,7 @@ from typing import BinaryIO
 from django.conf import settings
 
 from jobs.logs.ansi import Colours
+from jobs.logs.archived import Damaged, archived, unpacked
 from jobs.logs.lines import Line, parsed
 from jobs.logs.numbering import LineIndex, index_of
 
@@ -62,9 +63,13 @@ def opened(path: Path, *, is_complete: bool) -> Iterator["LogReader"]:
 
     No link is followed on the way and nothing but a regular file opened. Raises LogTrouble.
     """
-    descriptor = _descriptor(path)
     try:
-        yield LogReader(descriptor, path, is_complete)
+        descriptor = _descriptor(path)
+        status = os.fstat(descriptor)
+    except NoLog:
+        descriptor, status = _unpacked(archived(path))
+    try:
+        yield LogReader(descriptor, path, status, is_complete)
     except OSError as error:
         raise _trouble(error) from error
     finally:
@@ -77,6 +82,18 @@ def opened_plainly(path: Path) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(_descriptor(path), "rb") as file:
             yield file
+    except OSError as error:
+        raise _trouble(error) from error
+
+
+def _unpacked(path: Path) -> tuple[int, os.stat_result]:
+    """Of a log that is kept compressed: its text, and what the system says of the file as it lies there."""
+    packed = _descriptor(path)
+    status = os.fstat(packed)
+    try:
+        return unpacked(packed), status
+    except Damaged as error:
+        raise LogTrouble(f"The compressed log {path.name} is damaged: {error}.") from error
     except OSError as error:
         raise _trouble(error) from error
 
@@ -122,11 +139,11 @@ def _trouble(error: OSError) -> LogTrouble:
 class LogReader:
     """An open log, as long as it was when it was opened. Made by `opened`."""
 
-    def __init__(self, descriptor: int, path: Path, is_complete: bool):
+    def __init__(self, descriptor: int, path: Path, status: os.stat_result, is_complete: bool):
+        """`status` tells which file it is; a compressed one was unpacked into `descriptor`."""
         self.descriptor = descriptor
-        status = os.fstat(descriptor)
-        self.size = status.st_size
-        self._index: LineIndex = index_of(path, status)
+        self.size = os.fstat(descriptor).st_size
+        self._index: LineIndex = index_of(path, status, self.size)
         self.end = self.size if is_complete else self._line_start(self.size)
 
     # --- pieces

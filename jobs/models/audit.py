@@ -61,13 +61,13 @@ class AuditEntry(models.Model):
 
     # For people who look for something: what there mostly is.
     VERBS = (
-        *("cancel", "kill", "retry", "rerun", "refuse", "tell again", "switch", "export", "view log", "download"),
+        *("cancel", "kill", "clear", "retry", "rerun", "refuse", "tell again", "switch", "export", "view log"),
         *("log in", "log out", "lock out", "lift", "new password", "add", "change", "delete", "make token", "revoke"),
-        *("remove", "snapshot"),
+        *("download", "remove", "snapshot", "update", "chore"),
     )
     KINDS = (
         *("job", "request", "delivery", "flag", "user", "token", "view", "audit", "log-in count"),
-        *("container", "folder", "staged outputs", "outputs", "database"),
+        *("container", "folder", "staged outputs", "outputs", "database", "image", "chore"),
     )
 
     class Via(models.TextChoices):

@@ -5,8 +5,10 @@ the runner calls them; the web and sync ask, by `request_cancel` and `request_ki
 """
 
 import base64
+import functools
 import hashlib
 import logging
+import operator
 from collections.abc import Callable
 
 from django.conf import settings
@@ -31,10 +33,7 @@ def job_identifier(request_identifier: str, action: str) -> str:
 
 
 def _state_matches_code() -> Q:
-    condition = Q()
-    for state, codes in CODES_OF.items():
-        condition |= Q(state=state, status_code__in=codes)
-    return condition
+    return functools.reduce(operator.or_, (Q(state=state, status_code__in=codes) for state, codes in CODES_OF.items()))
 
 
 class Job(models.Model):
@@ -46,7 +45,7 @@ class Job(models.Model):
         KILL = "kill"
 
     # What a wish for another finalising is when there is none.
-    NO_RETRY = {"retry_requested_by": "", "retry_requested_at": None, "retry_reason": ""}
+    NO_RETRY = {"retry_requested_by": "", "retry_requested_at": None, "retry_reason": "", "retry_clears": False}
 
     # Identity and plan
     # The primary key counts up, so it is also the order of creation; clocks may jump.
@@ -98,6 +97,8 @@ class Job(models.Model):
     retry_requested_by = models.CharField(max_length=255, blank=True)
     retry_requested_at = models.DateTimeField(null=True, blank=True)
     retry_reason = models.TextField(blank=True)
+    retry_clears = models.BooleanField(default=False, help_text="the wish is to remove what was kept instead")
+    was_cleared = models.BooleanField(default=False, help_text="what was kept for another finalising has been removed")
 
     objects = JobQuerySet.as_manager()
 
@@ -175,7 +176,7 @@ class Job(models.Model):
     @property
     def is_cut_off(self) -> bool:
         """Whether a fault of ours ended it, so that its finalising can be tried again."""
-        return self.status_code == StatusCode.INTERNAL_ERROR
+        return self.status_code == StatusCode.INTERNAL_ERROR and not self.was_cleared
 
     @property
     def is_of_other_data(self) -> bool:
@@ -267,10 +268,7 @@ class Job(models.Model):
 
     def request_retry(self, by: str, reason: str) -> bool:
         """Ask the runner to try the finalising again. False if it did not end with internal_error."""
-        asked = Job.objects.filter(pk=self.pk).request_retry(by, reason)
-        if asked:
-            self.refresh_from_db(fields=RETRY_COLUMNS)
-        return bool(asked)
+        return self._ask(JobQuerySet.request_retry, by, reason, RETRY_COLUMNS)
 
     def refuse_retry(self, message: str) -> None:
         """Take the wish back, with a sentence that says why; it may be asked anew."""
@@ -293,8 +291,8 @@ class Job(models.Model):
         """Whether the engine has told the end of this very attempt's container."""
         return self.status_changes.filter(to_code=StatusCode.EXECUTED, attempt=self.attempt).exists()
 
-    def _ask(self, verb: Callable[[JobQuerySet, str, str], int], by: str, reason: str) -> bool:
+    def _ask(self, verb: Callable[[JobQuerySet, str, str], int], by: str, reason: str, columns=STOP_COLUMNS) -> bool:
         asked = verb(Job.objects.filter(pk=self.pk), by, reason)
         if asked:
-            self.refresh_from_db(fields=STOP_COLUMNS)
+            self.refresh_from_db(fields=columns)
         return bool(asked)

@@ -112,7 +112,7 @@ class JobQuerySet(models.QuerySet):
 
     def retriable(self) -> "JobQuerySet":
         """Our own fault ended them, and container and folder were kept: their finalising can be tried again."""
-        return self.filter(state=State.FAILED, status_code=StatusCode.INTERNAL_ERROR)
+        return self.filter(state=State.FAILED, status_code=StatusCode.INTERNAL_ERROR, was_cleared=False)
 
     def to_finalise_again(self) -> "JobQuerySet":
         """Retriable, and nobody has asked for it yet."""
@@ -126,6 +126,23 @@ class JobQuerySet(models.QuerySet):
         now = timezone.now()
         columns = dict(zip(RETRY_COLUMNS, (by, now, reason), strict=True))
         return self.to_finalise_again().update(**columns, updated_at=now)
+
+    def request_clearing(self, by: str, reason: str) -> int:
+        """Ask the runner to remove what was kept of jobs that can be finalised again. Returns how many. One query."""
+        now = timezone.now()
+        columns = dict(zip(RETRY_COLUMNS, (by, now, reason), strict=True))
+        return self.to_finalise_again().update(**columns, retry_clears=True, updated_at=now)
+
+    def with_a_log_still_needed(self, identifiers: Collection[str], moment: datetime) -> set[str]:
+        """Of these jobs those whose log may be written to yet, or that ended after that moment. One query."""
+        cut_off = Q(status_code=StatusCode.INTERNAL_ERROR, was_cleared=False)
+        needed = Q(state__in=ACTIVE_STATES) | cut_off | Q(completed_at__gte=moment)
+        return set(self.filter(needed, identifier__in=identifiers).values_list("identifier", flat=True))
+
+    def failed_since(self, moment: datetime) -> "JobQuerySet":
+        """Those that failed by themselves after then: nobody stopped them, and no other one's failure did."""
+        stopped = (StatusCode.CANCELLED_BY_USER, StatusCode.KILLED_BY_ADMIN, StatusCode.DEPENDENCY_FAILED)
+        return self.filter(state=State.FAILED, completed_at__gte=moment).exclude(status_code__in=stopped)
 
     def successes_of_outer_action(self) -> "JobQuerySet":
         """For a subquery: the successes of the outer job's action in its workspace, the newest first.

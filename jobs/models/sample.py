@@ -1,7 +1,7 @@
 """How much processor and memory a job's container used, sampled while it ran, for the job's page."""
 
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.db import models
@@ -26,6 +26,11 @@ class ResourceSampleQuerySet(models.QuerySet):
         if figures["cpu_peak"] is None:
             return {}
         return {key: round(value / _MIB if key.startswith("mem") else value, 1) for key, value in figures.items()}
+
+    def before(self, moment: datetime, at_once: int = 500) -> Iterator["ResourceSampleQuerySet"]:
+        """Rows from before then, a few at a time, the oldest first (they are in the order of time); delete each."""
+        while pks := [pk for pk, at in self.order_by("pk").values_list("pk", "at")[:at_once] if at < moment]:
+            yield self.filter(pk__in=pks)
 
     def extents(self, job_pks: Collection[int]) -> dict[tuple[int, int], tuple[int, timedelta]]:
         """(job, attempt) -> how many rows there are, and how long it is from the first to the last. One query."""

@@ -1,6 +1,6 @@
 """The timeline of a job, and what may not be written to it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from django.db import models
@@ -20,6 +20,22 @@ class StatusChangeQuerySet(models.QuerySet):
     def requests_changed_since(self, pk: int) -> set[int]:
         """Primary keys of the requests whose jobs have changes newer than that row."""
         return set(self.filter(pk__gt=pk).order_by().values_list("job__request", flat=True).distinct())
+
+    def of_jobs_ended_before(self, moment: datetime, at_once: int = 500) -> Iterator["StatusChangeQuerySet"]:
+        """Timelines of jobs that ended before then, a few rows at a time, the oldest first; delete each chunk.
+
+        Rows are in the order of time, so what is younger is never looked at.
+        """
+        after = 0
+        while rows := list(self._oldest(after, at_once)):
+            after = rows[-1][0]
+            if pks := [pk for pk, _, ended in rows if ended is not None and ended < moment]:
+                yield self.filter(pk__in=pks)
+            if rows[-1][1] >= moment:
+                return
+
+    def _oldest(self, after: int, most: int) -> models.QuerySet:
+        return self.filter(pk__gt=after).order_by("pk").values_list("pk", "at", "job__completed_at")[:most]
 
     def several_runs(self, jobs: Iterable[int]) -> dict[int, list[tuple[datetime, datetime | None]]]:
         """Of those jobs that have run more than once: when each run began and ended, None for one that goes on.

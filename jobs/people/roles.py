@@ -20,6 +20,8 @@ _SEEN = (
     "delivery",
     "projectfile",
     "resourcesample",
+    "chorerun",
+    "storagecheck",
 )
 _VIEWER = tuple(f"jobs.view_{model}" for model in _SEEN)
 _OPERATOR = (
@@ -30,6 +32,8 @@ _OPERATOR = (
     "jobs.add_flag",
     "jobs.change_jobrequest",  # refuse one that waits
     "jobs.change_delivery",  # have it told again
+    "jobs.add_chorerun",
+    "jobs.view_notice",
     "jobs.view_auditentry",
     "jobs.use_admin",
 )
@@ -40,7 +44,10 @@ _ADMINISTRATOR = (
     *(f"jobs.{verb}_apitoken" for verb in ("change", "view", "delete")),
     *(f"jobs.{verb}_savedview" for verb in ("view", "delete")),
     "jobs.view_logincount",
+    "jobs.remove_leftovers",  # and outdated outputs, for good
 )
+# Permissions of our own invention, and the models that they belong to.
+_OF_OUR_OWN = {"read_log": "job", "use_admin": "job", "remove_leftovers": "chorerun"}
 ROLES: dict[str, tuple[str, ...]] = {VIEWER: _VIEWER, OPERATOR: _OPERATOR, ADMINISTRATOR: _ADMINISTRATOR}
 
 
@@ -58,8 +65,7 @@ def make_roles(apps) -> None:
 
 def _permission(apps, name: str):
     app_label, codename = name.split(".")
-    # Permissions of our own invention belong to the job.
-    model = "job" if codename in ("read_log", "use_admin") else codename.rpartition("_")[2]
+    model = _OF_OUR_OWN.get(codename, codename.rpartition("_")[2])
     types = apps.get_model("contenttypes", "ContentType").objects
     content_type, _ = types.get_or_create(app_label=app_label, model=model)
     permissions = apps.get_model("auth", "Permission").objects

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from jobs.models import ChoreRun, StorageCheck
 from jobs.models.flag import FRESH, MOST_AHEAD, is_recent
 from jobs.problems import (
     LONGEST_UNDELIVERED,
@@ -23,6 +24,7 @@ from jobs.problems import (
 from jobs.said import Disk
 from jobs.signs import Run, Sign, Signs, Sync
 from jobs.system.check import BAD, OFF, OK, UNKNOWN, WARN, Check
+from jobs.system.chore_checks import chore_checks
 from jobs.system.engine_checks import engine_checks
 from jobs.system.queue import Queue
 from jobs.text import counted, duration_in_words, size_in_words
@@ -30,12 +32,13 @@ from jobs.version import version
 
 SLOW_TURN_MS, SLOW_SERVER_MS = 1000, 10_000
 LARGE_WAL_BYTES = 512 * 1024**2
+MOST_FAULTY = 20  # workspaces
 LONG_WAIT = timedelta(hours=4)
 FORETOLD = timedelta(days=14)  # that a disk fills
 
 
 def checks(signs: Signs, problems: list[Problem], queue: Queue) -> list[Check]:
-    """In the order in which things depend on each other. No query beyond what the arguments hold."""
+    """In the order in which things depend on each other. Three queries beyond what the arguments hold."""
     found = {problem.kind: problem for problem in problems}
     rows = [
         *_runner(signs.run, found),
@@ -44,6 +47,7 @@ def checks(signs: Signs, problems: list[Problem], queue: Queue) -> list[Check]:
         *_git_copies(signs.run),
         *_database_status(signs.run),
         *_sync(signs.sync, found),
+        *_chores(signs.run),
         _queue(queue),
         *_this_process(signs),
     ]
@@ -173,6 +177,11 @@ def _job_server(sync: Sync, found: dict[str, Problem]) -> Iterator[Check]:
         f"within {LONGEST_UNDELIVERED.seconds // 60} minutes", at=sync.time("last_post_at"), since=oldest,
         what="See below what each post was answered; what the job-server refuses its operators have to look into.",
     )  # fmt: skip
+
+
+def _chores(run: Run) -> Iterator[Check]:
+    last, faulty = ChoreRun.objects.last_of_each().values(), list(StorageCheck.objects.with_faults()[:MOST_FAULTY])
+    yield from chore_checks(run, last, faulty, StorageCheck.objects.count())
 
 
 def _plans(sync: Sync, found: dict[str, Problem]) -> Check:

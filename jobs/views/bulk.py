@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from jobs import asking
 from jobs.asking import MOST_AT_ONCE, Result
-from jobs.consequences import CANCEL, KILL, MOST_BEHIND, MOST_SHOWN, RETRY, consequences
+from jobs.consequences import CANCEL, CLEAR, KILL, MOST_BEHIND, MOST_SHOWN, RETRY, consequences
 from jobs.models import JobRequest, Who
 from jobs.models.job_list import matching
 from jobs.models.request_history import ByWish, identifiers_by_wish
@@ -52,6 +52,12 @@ def retry_jobs(request: HttpRequest) -> HttpResponse:
         RETRY,
         lambda named, by, reason, once: asking.retry(named, by, reason, once=once, only_finalise=only_finalise),
     )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@allowed("jobs.retry_job")
+def clear_jobs(request: HttpRequest) -> HttpResponse:
+    return _answer(request, CLEAR, lambda named, by, reason, _: (asking.clear(named, by, reason), []))
 
 
 def _answer(request: HttpRequest, verb: str, do: Callable[[list[str], Who, str, str], Done]) -> HttpResponse:
@@ -92,7 +98,7 @@ def _of_request(identifier: str, verb: str, *, is_whole: bool) -> list[str]:
     """The request's jobs that can be stopped, that failed, or all; only the first page is told of a request."""
     asked = JobRequest.objects.filter(identifier=identifier).only("pk").first()
     found = identifiers_by_wish(asked) if asked else ByWish()
-    chosen = found.cancellable if verb != RETRY else found.whole if is_whole else found.failed
+    chosen = found.cancellable if verb in (CANCEL, KILL) else found.whole if is_whole else found.failed
     return chosen
 
 

@@ -13,6 +13,7 @@ from jobs.system.queue import chart, queue
 from jobs.system.reboot import readiness
 from jobs.system.stuck import stuck
 from jobs.system.verdict import verdict
+from jobs.views import chores
 from jobs.views.frame import Frame
 from jobs.views.live import all_jobs_changed, live_page
 
@@ -28,7 +29,7 @@ LABELS = {
 
 def _parts(request: HttpRequest) -> tuple:
     signs = Frame.of(request).signs
-    return (*all_jobs_changed(), signs.run.at, signs.sync.at, Frame.of(request).problems)
+    return (*all_jobs_changed(), signs.run.at, signs.sync.at, Frame.of(request).problems, chores.changed())
 
 
 @allowed()
@@ -65,6 +66,7 @@ def _more(request: HttpRequest, frame: Frame) -> dict:
     return {
         "switches": [(name.value, LABELS[name], frame.flags.get(name)) for name in Flag.Name],
         "history": Flag.objects.order_by("-pk")[:MOST_HISTORY],
+        "chores": chores.rows(),
         "versions": about.versions(),
         "settings": about.shown_settings() if request.user.has_perm(SETTINGS) else [],
     }

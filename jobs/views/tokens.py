@@ -9,9 +9,9 @@ from django.utils.crypto import get_random_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from jobs import asking
 from jobs.models import ApiToken
 from jobs.people.access import allowed, who
+from jobs.people.asking import revoke_tokens
 from jobs.people.tokens import MOST_DAYS, MOST_TOKENS, USUAL_DAYS, TooManyTokens, make_token
 from jobs.text import UNSAFE_CHARACTERS
 
@@ -66,7 +66,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
 def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     """Only one's own; administrators revoke others' in the admin."""
     token = get_object_or_404(ApiToken, pk=pk, user=request.user)
-    asking.revoke_tokens([token.pk], who(request), "By its owner, on the page of the account.")
+    revoke_tokens([token.pk], who(request), "By its owner, on the page of the account.")
     return redirect("tokens")
 
 

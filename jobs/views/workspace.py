@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.urls import reverse
 
-from jobs.models import JobRequest
+from jobs.models import JobRequest, StorageCheck
 from jobs.models.request_history import MOST_WORKSPACES, active_by_workspace, disk_used, newest_requests
 from jobs.models.request_history import workspaces as all_workspaces
 from jobs.people.access import allowed
@@ -23,7 +23,8 @@ class Row:
 
 def _changed(request: HttpRequest, *arguments: str, **named: str) -> tuple:
     newest = JobRequest.objects.order_by("-pk").values_list("pk", "outcome", "outcome_at")[:MOST_REQUESTS]
-    return (*all_jobs_changed(), tuple(newest))
+    checked = StorageCheck.objects.filter(pk=named.get("name", "")).values_list("at", "is_sound").first()
+    return (*all_jobs_changed(), tuple(newest), checked)
 
 
 @allowed()
@@ -60,6 +61,7 @@ def workspace(request: HttpRequest, name: str) -> dict:
         "outputs": outputs_of(name, requests),
         "most_outputs": MOST_OUTPUTS,
         "disk": disk_used(name),
+        "check": StorageCheck.objects.filter(pk=name).first(),
         "badge": f"![{name}]({request.build_absolute_uri(reverse('badge', args=[name]))})",
         "live_seconds": IDLE_SECONDS,
     }

@@ -89,6 +89,7 @@ TABLE: dict[str, Rule] = {
     "cancel-jobs": form(OPERATOR),
     "kill-jobs": form(OPERATOR),
     "retry-jobs": form(OPERATOR),
+    "clear-jobs": form(OPERATOR),
     "save-view": act(VIEWER),
     "saved-view": page(VIEWER),
     "delete-view": act(VIEWER),
@@ -103,6 +104,8 @@ TABLE: dict[str, Rule] = {
     "system": page(VIEWER),
     "switch-flag": form(OPERATOR),
     "tell-again": form(OPERATOR),
+    "chore": page(VIEWER),
+    "ask-chore": form(OPERATOR),
     "search": page(VIEWER),
     # People
     "login": form(EVERYBODY),
@@ -168,6 +171,7 @@ TABLE: dict[str, Rule] = {
     **admin_table("auth_group", ADMINISTRATOR),
     **admin_table("jobs_apitoken", ADMINISTRATOR),
     **admin_table("jobs_auditentry", OPERATOR),
+    **admin_table("jobs_chorerun", OPERATOR),
     **admin_table("jobs_delivery", OPERATOR),
     **admin_table("jobs_flag", OPERATOR, add=OPERATOR),
     **admin_table("jobs_heartbeat", OPERATOR),
@@ -175,6 +179,8 @@ TABLE: dict[str, Rule] = {
     **admin_table("jobs_joboutput", OPERATOR),
     **admin_table("jobs_jobrequest", OPERATOR),
     **admin_table("jobs_logincount", ADMINISTRATOR),
+    **admin_table("jobs_notice", OPERATOR),
     **admin_table("jobs_savedview", ADMINISTRATOR),
     **admin_table("jobs_statuschange", OPERATOR),
+    **admin_table("jobs_storagecheck", OPERATOR),
 }

@@ -10,7 +10,20 @@ from django.test import Client
 from django.urls import get_resolver
 from django.utils import timezone
 
-from jobs.models import ApiToken, AuditEntry, Delivery, Flag, Heartbeat, LogInCount, SavedView, StatusChange, Who
+from jobs.models import (
+    ApiToken,
+    AuditEntry,
+    ChoreRun,
+    Delivery,
+    Flag,
+    Heartbeat,
+    LogInCount,
+    Notice,
+    SavedView,
+    StatusChange,
+    StorageCheck,
+    Who,
+)
 from jobs.people.roles import ROLES
 from jobs.people.tokens import make_token
 from jobs.states import StatusCode
@@ -64,6 +77,9 @@ def rows() -> dict[str, object]:
         "apitoken": ApiToken.objects.create(user=bob, name="x", digest="0" * 64),
         "auditentry": AuditEntry.objects.create(actor="bob", verb="cancel", via="admin"),
         "logincount": LogInCount.objects.create(name="bob", last_at=timezone.now()),
+        "chorerun": ChoreRun.objects.create(chore="snapshot"),
+        "notice": Notice.objects.create(kind="failed", key="x", text="x"),
+        "storagecheck": StorageCheck.objects.create(workspace="1", at=timezone.now(), is_sound=True),
         "savedview": SavedView.objects.create(name="x", slug="x"),
         "user": bob,
         "group": Group.objects.get(name="viewer"),

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from jobs.models import AuditEntry, Flag, Heartbeat
 from runner import boot
-from runner.boot import boot_id, lift_after_boot
+from runner.boot import lift_after_boot
 from tests.factories import make_flag
 
 pytestmark = pytest.mark.django_db
@@ -88,9 +88,3 @@ def test_without_any_sign_of_life_nothing_is_guessed():
     planned()
     lift_after_boot()
     assert is_on()
-
-
-def test_the_kernel_names_this_boot(monkeypatch, tmp_path):
-    assert len(boot_id()) == 36 and boot_id() == boot_id()
-    monkeypatch.setattr(boot, "_BOOT_ID", tmp_path / "none")
-    assert boot_id() == ""

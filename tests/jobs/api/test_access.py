@@ -8,8 +8,8 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
 
-from jobs.asking import revoke_tokens
 from jobs.models import ApiToken, AuditEntry, Job, Who
+from jobs.people.asking import revoke_tokens
 from jobs.people.failed_tokens import MOST_FAILURES, FailedTokens, failed_tokens
 from jobs.people.roles import ADMINISTRATOR, OPERATOR, VIEWER
 from jobs.people.tokens import digest_of

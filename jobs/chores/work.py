@@ -1,0 +1,67 @@
+"""What a worker does with an entry of the queue: claim the row, do the chore, store what came of it.
+
+The queue calls `asked` and `scheduled` by name. Neither raises for a chore that fails: its row says so, and the queue
+has nothing to try again. Only the end of the worker itself (its time is over) passes through.
+"""
+
+import logging
+
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from jobs.chores import ChoreFailed, Done, chore
+from jobs.log import about
+from jobs.models import ChoreRun
+from jobs.models.chore_run import LONGEST_SAID
+from jobs.processes import this_process
+from jobs.wire import clean
+
+log = logging.getLogger(__name__)
+
+# A schedule's row may be doubled, and a killed worker's entry comes again: what was begun so lately is not due.
+LEAST_PART_OF_INTERVAL = 0.5
+
+
+def asked(pk: int) -> None:
+    """What somebody has asked for; nothing if it is another worker's, or done."""
+    if run := ChoreRun.objects.claim(pk, this_process()):
+        _do(run)
+
+
+def scheduled(name: str) -> None:
+    """What the schedule wants; nothing if it is under way, or was just done."""
+    known = chore(name)
+    if known is None or not known.is_scheduled:
+        return
+    lately = timezone.now() - LEAST_PART_OF_INTERVAL * known.every
+    if run := ChoreRun.objects.begin_by_schedule(name, this_process(), not_after=lately):
+        _do(run)
+
+
+def do_here(run: ChoreRun) -> None:
+    """For a command that does not wait for a worker."""
+    if mine := ChoreRun.objects.claim(run.pk, this_process()):
+        _do(mine)
+
+
+def _do(run: ChoreRun) -> None:
+    with about(chore=run.chore):
+        outcome, done = ChoreRun.Outcome.FAILED, Done("Its process was stopped in the middle of it.")
+        try:
+            known = chore(run.chore)
+            if known is None:
+                raise ChoreFailed("This version knows no such chore.")
+            done = import_string(known.function)(run)
+            outcome = ChoreRun.Outcome.DONE
+        except ChoreFailed as error:
+            done = Done(str(error))
+        except Exception as error:
+            log.exception("chore %s: failed by a fault of the job runner", run)
+            done = Done(f"A fault of the job runner ({type(error).__name__}): see the runner's log.")
+        except SystemExit:  # the queue's word for "too late"
+            done = Done("It took longer than a chore may take, and was ended.")
+            raise
+        finally:
+            said = clean(done.said, LONGEST_SAID)
+            if run.end(outcome, said, done.detail):
+                log.log(logging.WARNING if run.failed else logging.INFO, "chore %s: %s. %s", run, outcome, said)

@@ -1,0 +1,54 @@
+"""The chore of each minute: what is new joins the rows, and what has not been told yet is told, all of it at once."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from jobs.chores import ChoreFailed, Done
+from jobs.models import ChoreRun, Heartbeat, Notice
+from jobs.models.notice import STALE_AFTER
+from jobs.notices import NotTold, channels
+from jobs.notices.finding import find
+from jobs.text import counted
+
+MOST_AT_ONCE = 50
+# What is said: since when this site has wanted notices. Older failures are nobody's news.
+_MEMORY = "notices"
+
+
+def why_off() -> str:
+    return "" if channels() else "nobody is named in NOTIFY_EMAILS or NOTIFY_WEBHOOK_URL"
+
+
+def notify(run: ChoreRun) -> Done:
+    Notice.objects.add(find(_since()))
+    Notice.objects.end_what_is_gone()
+    told, failures = 0, []
+    for channel in channels():
+        try:
+            told += _tell(channel.name, channel.tell)
+        except NotTold as error:
+            failures.append(f"{channel.name}: {error}")
+    if failures:
+        raise ChoreFailed(f"{'; '.join(failures)}. It is tried again each minute, for a day.")
+    return Done(f"{counted(told, 'notice')} sent" if told else "nothing new")
+
+
+def _tell(channel: str, function: str) -> int:
+    """Raises NotTold."""
+    tell, number = import_string(function), 0
+    while notices := list(Notice.objects.untold(channel)[:MOST_AT_ONCE]):
+        tell(notices)
+        Notice.objects.filter(pk__in=[notice.pk for notice in notices]).mark_told(channel)
+        number += len(notices)
+    return number
+
+
+def _since() -> datetime:
+    memory = Heartbeat.objects.filter(name=_MEMORY).first()
+    if memory is None:
+        Heartbeat.beat(_MEMORY, about=list(settings.NOTIFY_ABOUT))
+        return timezone.now() - timedelta(minutes=5)
+    return max(memory.at - timedelta(minutes=5), timezone.now() - STALE_AFTER)

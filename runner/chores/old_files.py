@@ -1,0 +1,136 @@
+"""Logs of jobs that ended long ago are compressed, and exports that nobody fetched are removed.
+
+A compressed log is complete, was read back and is on the disk before the plain one goes; killed in between, both are
+there and the next time removes the plain one. Spared: logs of active jobs, and of those that may be finalised again.
+"""
+
+import gzip
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from jobs.chores import ChoreFailed, Done
+from jobs.logs.archived import archived
+from jobs.models import ChoreRun, Job
+from jobs.text import counted, size_in_words
+from runner.exporting import remove_old_exports
+from runner.workspaces.files import NotOrdinary, open_ordinary, opened_folder
+
+SECONDS = 420.0
+# Smaller ones take a block of the disk either way.
+LEAST_BYTES = 8 * 1024
+_AT_ONCE = 200
+_BLOCK_BYTES = 1024**2
+_MONTH = re.compile(r"\d{4}-\d\d")
+_FOLDER = re.compile(r"jobrunner-([a-z2-7]{16})-\d{1,6}")
+_LOG = "logs.txt"
+
+
+def tidy_old_files(run: ChoreRun) -> Done:
+    try:
+        removed = remove_old_exports()
+        number, saved, is_done = compress_old_logs(time.monotonic() + SECONDS)
+    except OSError as error:
+        raise ChoreFailed(
+            f"Old files cannot be tidied up now: {error.strerror or error} ({error.filename})."
+        ) from error
+    said = f"{counted(number, 'log')} compressed, {size_in_words(saved)} freed" if number else "no log was old enough"
+    said += f"; {counted(removed, 'export')} removed" if removed else ""
+    return Done(said if is_done else f"{said}; the rest follows", {"logs": number, "saved": saved})
+
+
+def compress_old_logs(deadline: float) -> tuple[int, int, bool]:
+    """How many were compressed, how many bytes that saved, and whether all are done."""
+    number = saved = 0
+    before = timezone.now() - timedelta(days=settings.LOGS_COMPRESSED_AFTER_DAYS)
+    for folder in _folders_to_do(before):
+        if time.monotonic() > deadline:
+            return number, saved, False
+        gain = _compress(folder)
+        if gain is not None:
+            number, saved = number + 1, saved + gain
+    return number, saved, True
+
+
+def _folders_to_do(before: datetime) -> Iterator[Path]:
+    """Those with a plain log of a job that ended before then, or that this database does not know."""
+    for month in _months(before):
+        names = [entry.name for entry in os.scandir(month) if entry.is_dir(follow_symlinks=False)]
+        found = [(name, match[1]) for name in sorted(names) if (match := _FOLDER.fullmatch(name))]
+        for start in range(0, len(found), _AT_ONCE):
+            chunk = found[start : start + _AT_ONCE]
+            spared = Job.objects.with_a_log_still_needed([job for _, job in chunk], before)
+            yield from (month / name for name, job in chunk if job not in spared and _is_plain(month / name))
+
+
+def _months(before: datetime) -> list[Path]:
+    root = settings.HIGH_PRIVACY_STORAGE_BASE / "logs"
+    if not root.is_dir():
+        return []
+    last = f"{before.astimezone(UTC):%Y-%m}"
+    months = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    return [root / name for name in sorted(months) if _MONTH.fullmatch(name) and name <= last]
+
+
+def _is_plain(folder: Path) -> bool:
+    try:
+        return (folder / _LOG).lstat().st_size >= LEAST_BYTES
+    except OSError:
+        return False
+
+
+def _compress(folder: Path) -> int | None:
+    """How many bytes it saved; None for what is no plain file."""
+    target = archived(folder / _LOG)
+    unfinished = target.with_name(f".{target.name}.new")
+    with opened_folder(folder) as folder_fd:
+        try:
+            source = open_ordinary(folder_fd, _LOG.encode())
+        except (NotOrdinary, FileNotFoundError):
+            return None
+        try:
+            status = os.fstat(source)
+            digest = _write(source, unfinished)
+            unfinished.chmod(status.st_mode & 0o777)
+            os.utime(unfinished, ns=(status.st_atime_ns, status.st_mtime_ns))
+            if _digest(unfinished) != digest:
+                unfinished.unlink()
+                raise OSError(0, "what was compressed reads back as something else", str(unfinished))
+            unfinished.rename(target)
+            os.fsync(folder_fd)
+            os.unlink(_LOG, dir_fd=folder_fd)
+            os.fsync(folder_fd)
+        finally:
+            os.close(source)
+    return status.st_size - target.stat().st_size
+
+
+def _write(source: int, unfinished: Path) -> str:
+    """Of the plain text its sha256."""
+    sha256 = hashlib.sha256()
+    with (
+        open(source, "rb", closefd=False) as plain,
+        unfinished.open("wb") as raw,
+    ):
+        with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0) as packed:
+            while block := plain.read(_BLOCK_BYTES):
+                sha256.update(block)
+                packed.write(block)
+        raw.flush()
+        os.fsync(raw.fileno())
+    return sha256.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    sha256 = hashlib.sha256()
+    with gzip.open(path, "rb") as packed:
+        while block := packed.read(_BLOCK_BYTES):
+            sha256.update(block)
+    return sha256.hexdigest()

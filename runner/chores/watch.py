@@ -1,0 +1,79 @@
+"""What `manage.py run` does for chores: keeps their process alive, and the queue in step with what is asked for.
+
+A thread of its own; nothing here can hold up a job or end the runner. All of it may be lost at any moment.
+"""
+
+import logging
+import sys
+import threading
+import time
+
+from django.conf import settings
+
+from jobs.chores.queueing import keep_schedules, queue_what_was_asked
+from jobs.models import ChoreRun
+from jobs.processes import is_alive
+from jobs.service import let_go_of_database
+from jobs.supervising import Child
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS, SCHEDULES_SECONDS = 2.0, 30.0
+# The first moments belong to the jobs.
+FIRST_PAUSE_SECONDS = 2.0
+COMMAND = "work_on_chores"
+# As long as the process takes to end by itself, and a little more; the runner has to be gone within ten seconds.
+STOP_SECONDS = 5.0
+
+
+class ChoreWatch:
+    """Looks until it is closed; never, where chores are switched off or nobody stays to do them."""
+
+    def __init__(self, *, is_wanted: bool = True):
+        self._end = threading.Event()
+        self._last_schedules = 0.0
+        self._failure = ""
+        self._thread: threading.Thread | None = None
+        command = [sys.executable, sys.argv[0], COMMAND]
+        self.child = Child(f"manage.py {COMMAND}", command, own_group=True)
+        if is_wanted and settings.CHORES:
+            self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
+            self._thread.start()
+
+    def report(self) -> dict[str, object]:
+        """For the pages."""
+        return {"on": self._thread is not None, "pid": self.child.pid, "starts": self.child.starts}
+
+    def stop(self) -> None:
+        """Ask their process to end; `close` waits for it."""
+        self._end.set()
+        if self._thread:
+            self._thread.join(0.5)
+        self.child.stop()
+
+    def close(self) -> None:
+        self.stop()
+        self.child.wait(STOP_SECONDS)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._end.wait(pause):
+            pause = LOOK_SECONDS
+            self.look()
+            let_go_of_database()
+
+    def look(self) -> None:
+        """Once. Never raises; the same failure is told once."""
+        failure = ""
+        try:
+            ChoreRun.objects.take_from_the_dead(is_alive)
+            if time.monotonic() - self._last_schedules >= SCHEDULES_SECONDS:
+                keep_schedules()
+                self._last_schedules = time.monotonic()
+            queue_what_was_asked()
+            self.child.look()
+        except Exception as error:
+            failure = f"{type(error).__name__}: {error}"
+            if failure != self._failure:
+                log.warning("chores cannot be looked after now: %s", failure)
+        self._failure = failure
