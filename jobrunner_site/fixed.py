@@ -115,10 +115,10 @@ Q_CLUSTER = {
     "retry": 1500,
     "ack_failures": True,
     "max_attempts": 1,
-    "save_limit": 50,
+    "save_limit": -1,
     "catch_up": False,
     "poll": 1.0,
     "guard_cycle": 1,
-    "recycle": 100,
+    "recycle": 1_000_000,
     "log_level": "WARNING",
 }

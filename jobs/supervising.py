@@ -94,6 +94,11 @@ class Child:
         self.starts += 1
         log.info("%s: started, pid %d", self.name, self._process.pid)
 
+    def kill(self) -> None:
+        """At once; it is started again by `look`."""
+        if self._process is not None and self._process.poll() is None:
+            self._kill()
+
     def _kill(self) -> None:
         if self._own_group:
             with contextlib.suppress(ProcessLookupError):

@@ -39,8 +39,8 @@ def clear(job: Job, executor: Executor) -> None:
     job.record(
         **Job.NO_RETRY,
         was_cleared=True,
-        status_message="The job runner failed; this is not the study's fault. Its container and folder have been removed, asked for "
-        f"by {who}: run it again instead.",
+        status_message="The job runner failed; this is not the study's fault. Its container and folder have been "
+        f"removed, asked for by {who}: run it again instead.",
     )
 
 

@@ -17,6 +17,11 @@ from sync.transport import Transport, TransportError
 
 SECONDS = 20.0
 MOST_ANSWER_BYTES = 64 * 1024
+_SETTINGS = (
+    ("JOB_SERVER_PROXY", "NOTIFY_WEBHOOK_PROXY"),
+    ("JOB_SERVER_CA_FILE", "NOTIFY_WEBHOOK_CA_FILE"),
+    ("JOB_SERVER_ENDPOINT", "NOTIFY_WEBHOOK_URL"),
+)
 
 
 def tell(notices: Sequence[Notice]) -> None:
@@ -32,11 +37,18 @@ def tell(notices: Sequence[Notice]) -> None:
     try:
         answer = transport.exchange("POST", settings.NOTIFY_WEBHOOK_URL, most_bytes=MOST_ANSWER_BYTES, body=body)
     except TransportError as error:
-        raise NotTold(str(error)) from error
+        raise NotTold(_in_own_names(str(error))) from error
     finally:
         transport.close()
     if not 200 <= answer.status < 300:
         raise NotTold(f"it answered {answer.status}")
+
+
+def _in_own_names(text: str) -> str:
+    """What the transport advises names the settings of the job-server."""
+    for theirs, ours in _SETTINGS:
+        text = text.replace(theirs, ours)
+    return text
 
 
 def told(notices: Sequence[Notice]) -> dict:

@@ -5,12 +5,14 @@ import functools
 import os
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import pytest
 
 from tests import git_repositories
+from tests.ports import hold_port, port_of
 
 
 @functools.cache
@@ -82,6 +84,13 @@ def serve(settings):
             yield server
 
     return serve_and_allow
+
+
+@pytest.fixture
+def port_of_nobody() -> Iterator[int]:
+    """Whoever calls there is refused."""
+    with hold_port() as holder:
+        yield port_of(holder)
 
 
 @pytest.fixture

@@ -52,7 +52,9 @@ class Site:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
-            process.stdout.close()
+            for stream in (process.stdin, process.stdout):
+                if stream:
+                    stream.close()
 
     @property
     def work_dir(self) -> Path:
@@ -73,12 +75,12 @@ class Site:
         assert process.returncode == expect, f"manage.py {' '.join(arguments)} gave {process.returncode}:\n{output}"
         return output
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen:
         """Start a command in a process group of its own."""
         process = subprocess.Popen(
             [sys.executable, "-W", "error::ResourceWarning", str(ROOT / "manage.py"), *arguments],
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

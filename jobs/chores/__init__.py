@@ -20,9 +20,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from jobs.models import ChoreRun
+from jobs.text import duration_in_words
 
 WORKSPACE, IMAGE, NOTHING = "workspace", "image", ""
 OPERATORS, ADMINISTRATORS = "jobs.add_chorerun", "jobs.remove_leftovers"
+
+
+_RHYTHMS = {timedelta(minutes=1): "each minute", timedelta(hours=1): "each hour", timedelta(days=1): "each day"}
 
 
 class ChoreFailed(Exception):
@@ -57,6 +61,15 @@ class Chore:
     @property
     def is_scheduled(self) -> bool:
         return self.every is not None and not self.off()
+
+    @property
+    def rhythm(self) -> str:
+        """How often the schedule does it, in words."""
+        if self.every is None:
+            return "when asked for"
+        if self.off():
+            return "off"
+        return _RHYTHMS.get(self.every, f"every {duration_in_words(self.every)}")
 
     @property
     def needs_argument(self) -> bool:

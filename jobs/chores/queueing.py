@@ -13,9 +13,9 @@ from django_q.tasks import async_task
 from jobs.chores import Chore, chores
 from jobs.models import ChoreRun
 
-ASKED, SCHEDULED = "jobs.chores.work.asked", "jobs.chores.work.scheduled"
+ASKED, SCHEDULED, PING = "jobs.chores.work.asked", "jobs.chores.work.scheduled", "jobs.chores.work.answer_ping"
 # What nobody has begun is put into the queue again after so long.
-AGAIN_AFTER = timedelta(minutes=1)
+AGAIN_AFTER = timedelta(seconds=20)
 _DAY = timedelta(days=1)
 
 
@@ -48,6 +48,11 @@ def queue_what_was_asked() -> int:
         async_task(ASKED, run.pk, task_name=f"{run.chore}-{run.pk}")
         ChoreRun.objects.open().filter(pk=run.pk).update(queued_at=timezone.now())
     return len(waiting)
+
+
+def queue_ping() -> None:
+    """A worker that gets it shows that the whole way through the queue works (`jobs.chores.work.last_answer`)."""
+    async_task(PING, task_name="ping")
 
 
 def next_run(chore: Chore) -> datetime:

@@ -5,18 +5,21 @@ has nothing to try again. Only the end of the worker itself (its time is over) p
 """
 
 import logging
+from datetime import datetime
 
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from jobs.chores import ChoreFailed, Done, chore
 from jobs.log import about
-from jobs.models import ChoreRun
+from jobs.models import ChoreRun, Heartbeat
 from jobs.models.chore_run import LONGEST_SAID
 from jobs.processes import this_process
 from jobs.wire import clean
 
 log = logging.getLogger(__name__)
+
+_PING = "chores"
 
 # A schedule's row may be doubled, and a killed worker's entry comes again: what was begun so lately is not due.
 LEAST_PART_OF_INTERVAL = 0.5
@@ -38,10 +41,14 @@ def scheduled(name: str) -> None:
         _do(run)
 
 
-def do_here(run: ChoreRun) -> None:
-    """For a command that does not wait for a worker."""
-    if mine := ChoreRun.objects.claim(run.pk, this_process()):
-        _do(mine)
+def answer_ping() -> None:
+    """Show that the queue is served."""
+    Heartbeat.beat(_PING, worker=this_process())
+
+
+def last_answer() -> datetime | None:
+    """When a worker has last answered a ping."""
+    return Heartbeat.objects.filter(name=_PING).values_list("at", flat=True).first()
 
 
 def _do(run: ChoreRun) -> None:

@@ -95,8 +95,7 @@ def _print(found: list[chores.Chore], last: dict[str, ChoreRun], soon: dict) -> 
         table.add_column(heading, overflow="fold")
     for each in found:
         why_off = each.off()
-        every = f"every {duration_in_words(each.every)}" if each.every else "when asked for"
-        when = f"off: {why_off}" if why_off and each.every else every
+        when = f"off: {why_off}" if why_off and each.every else each.rhythm
         next_at = soon.get(each.name) if each.is_scheduled else None
         run = last.get(each.name)
         table.add_row(

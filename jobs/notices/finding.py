@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from jobs.durations import longest_seconds
+from jobs.log import escape
 from jobs.models import ChoreRun, Job, Notice, StorageCheck
 from jobs.notices import channels
 from jobs.problems import problems
@@ -91,7 +92,7 @@ def _problems(signs: Signs) -> Iterator[Notice]:
 
 def _storage() -> Iterator[Notice]:
     for check in StorageCheck.objects.with_faults()[:MOST_JOBS]:
-        text = f"The storage of {check.workspace} is not as it was stored: {counted(check.number, 'fault')}"
+        text = f"The storage of {escape(check.workspace)} is not as it was stored: {counted(check.number, 'fault')}"
         path = reverse("workspace", args=[check.workspace])
         yield Notice(kind="storage", key=f"storage {check.workspace}", lasts=True, text=text, path=path)
 
@@ -105,12 +106,12 @@ def _chores() -> Iterator[Notice]:
 
 
 def _of_job(kind: str, key: str, job: Job, what: str, *, lasts: bool = False) -> Notice:
-    text = f"{job.action} in {job.workspace} {what}, job {job.identifier}"
+    text = escape(f"{job.action} in {job.workspace} {what}, job {job.identifier}")
     return Notice(kind=kind, key=key, lasts=lasts, text=text[:500], path=reverse("job", args=[job.identifier]))
 
 
 def _of_system(kind: str, key: str, text: str) -> Notice:
-    return Notice(kind=kind, key=key[:255], lasts=True, text=text[:500], path=reverse("system"))
+    return Notice(kind=kind, key=key[:255], lasts=True, text=escape(text)[:500], path=reverse("system"))
 
 
 def first_words(notices: Iterable[Notice]) -> str:

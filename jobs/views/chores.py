@@ -20,7 +20,6 @@ from jobs.chores.queueing import next_runs
 from jobs.models import ChoreRun
 from jobs.people.access import allowed, who
 from jobs.reasons import LONGEST_REASON, NoReason
-from jobs.text import duration_in_words
 from jobs.views.live import live_page
 from jobs.views.named import no_such
 
@@ -50,13 +49,7 @@ def rows() -> list[Row]:
 
 def _row(chore: Chore, last: ChoreRun | None, next_at: datetime | None) -> Row:
     why_off = chore.off()
-    return Row(chore, _every(chore, why_off), last, next_at if chore.is_scheduled else None, why_off)
-
-
-def _every(chore: Chore, why_off: str) -> str:
-    if chore.every is None:
-        return "when asked for"
-    return "off" if why_off else f"every {duration_in_words(chore.every)}"
+    return Row(chore, chore.rhythm, last, next_at if chore.is_scheduled else None, why_off)
 
 
 def changed() -> tuple:
@@ -105,7 +98,8 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
     found = _chore(name)
     if not request.user.has_perm(found.permission):
         raise PermissionDenied
-    initial = {"argument": request.GET.get("argument", "")[:255], "reason": request.GET.get("reason", "")}
+    named = request.GET.get("argument", "")[:255]
+    initial = {"argument": named if named.isprintable() else "", "reason": request.GET.get("reason", "")}
     form = AskForm(request.POST or None, initial=initial, chore=found)
     if request.method == "POST" and form.is_valid() and _asked(request, found, form):
         return redirect("chore", name)

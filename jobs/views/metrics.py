@@ -7,7 +7,7 @@ from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from jobs.models import Delivery, Flag, Heartbeat, Job, JobRequest
+from jobs.models import ChoreRun, Delivery, Flag, Heartbeat, Job, JobRequest, StorageCheck
 from jobs.models.latest import ended_since
 from jobs.people.callers import for_programs
 from jobs.said import Answer
@@ -24,7 +24,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _lines() -> Iterator[str]:
-    """Nine queries, each through an index, whatever there is."""
+    """Eleven queries, each through an index, whatever there is."""
     now = timezone.now()
     active = _by_code(Job.objects.active(), ACTIVE_CODES)
     yield from _gauge("jobs_active", "Jobs that wait or run, by their status.", active)
@@ -49,7 +49,18 @@ def _lines() -> Iterator[str]:
     longest = {code: max(0.0, (now - at).total_seconds()) for code, at in since}
     times = [({"code": str(code.value)}, longest.get(code, 0.0)) for code in ACTIVE_CODES]
     yield from _gauge("longest_in_status_seconds", "How long a job has been in this status; 0: none is.", times)
+    yield from _of_chores()
     yield from _of_signs(Signs.read())
+
+
+def _of_chores() -> Iterator[str]:
+    last = sorted(ChoreRun.objects.last_of_each().items())
+    failed = [({"chore": name}, float(run.failed)) for name, run in last if run.ended_at]
+    yield from _gauge("chore_failed", "Whether the last doing of this chore failed.", failed)
+    ended = [({"chore": name}, run.ended_at.timestamp()) for name, run in last if run.ended_at]
+    yield from _gauge("chore_ended_timestamp_seconds", "When this chore was last done.", ended)
+    faults = StorageCheck.objects.with_faults().count()
+    yield from _gauge("workspaces_not_as_stored", "Workspaces whose files are not as they were stored.", [({}, faults)])
 
 
 def _of_signs(signs: Signs) -> Iterator[str]:

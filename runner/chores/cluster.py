@@ -1,8 +1,10 @@
 """The process that does chores: one cluster of django-q2, ended with its parent however that comes about.
 
-Facts behind each line (measured, see the design): workers of a killed cluster live on and serve the queue, so each
-process that is forked here asks the kernel to be killed with its parent. SIGTERM to the whole group deadlocks the
-cluster, so only this process is ever signalled, and it lives in a group of its own, where Ctrl-C does not reach.
+Facts behind the lines, measured: the workers of a killed cluster live on and serve the queue, so each process that is
+forked here asks the kernel to be killed with its parent. SIGTERM to the whole group deadlocks the cluster, so only this
+process is ever signalled, and it leads a group of its own, where Ctrl-C does not reach. A worker that is killed while
+it waits for work takes the lock of the cluster's pipe with it, and its successor waits for ever; so whenever one of
+them ends, all are started again.
 """
 
 import ctypes
@@ -11,6 +13,8 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
+from typing import NoReturn
 
 from django.db import DatabaseError, connections
 from django_q.cluster import Cluster
@@ -23,6 +27,7 @@ log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 # After the wish to stop: a worker in the middle of a chore is not waited for longer, its row waits for the next one.
 STOP_SECONDS = 4.0
+LOOK_SECONDS = 0.5
 
 
 def run_cluster() -> None:
@@ -40,10 +45,13 @@ def run_cluster() -> None:
     except RuntimeError as error:
         log.error("chores: %s", error)
         raise SystemExit(1) from error
-    while not is_over.wait(0.5):
-        if not cluster.sentinel.is_alive():
-            log.error("chores: the cluster's guard has ended")
-            raise SystemExit(1)
+    seen: set[int] = set()
+    while not is_over.wait(LOOK_SECONDS):
+        alive = _children_of(cluster.sentinel.pid)
+        if seen - alive or not cluster.sentinel.is_alive():
+            log.error("one of the processes that do chores has ended: all of them are started again")
+            _leave(1)
+        seen = alive
     _end(cluster)
 
 
@@ -52,9 +60,21 @@ def _end(cluster: Cluster) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     while cluster.sentinel.is_alive() and time.monotonic() < deadline and _is_at_work():
         time.sleep(0.1)
-    # Python would wait for the guard for ever; the kernel ends it, and all that it has forked, with this process.
+    _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """Python would wait for the guard for ever; the kernel ends it, and all that it has forked, with this process."""
     logging.shutdown()
-    os._exit(0)
+    os._exit(code)
+
+
+def _children_of(pid: int) -> set[int]:
+    """Those that live. Empty where the system does not tell."""
+    try:
+        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    except OSError:
+        return set()
 
 
 def _is_at_work() -> bool:

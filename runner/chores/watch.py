@@ -7,10 +7,12 @@ import logging
 import sys
 import threading
 import time
+from datetime import datetime
 
 from django.conf import settings
 
-from jobs.chores.queueing import keep_schedules, queue_what_was_asked
+from jobs.chores.queueing import keep_schedules, queue_ping, queue_what_was_asked
+from jobs.chores.work import last_answer
 from jobs.models import ChoreRun
 from jobs.processes import is_alive
 from jobs.service import let_go_of_database
@@ -19,6 +21,7 @@ from jobs.supervising import Child
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS, SCHEDULES_SECONDS = 2.0, 30.0
+PING_SECONDS, SILENT_SECONDS = 60.0, 90.0
 # The first moments belong to the jobs.
 FIRST_PAUSE_SECONDS = 2.0
 COMMAND = "work_on_chores"
@@ -33,6 +36,9 @@ class ChoreWatch:
         self._end = threading.Event()
         self._last_schedules = 0.0
         self._failure = ""
+        self._answered: datetime | None = None
+        self._asked_at: float | None = None
+        self._next_ping = time.monotonic() + PING_SECONDS
         self._thread: threading.Thread | None = None
         command = [sys.executable, sys.argv[0], COMMAND]
         self.child = Child(f"manage.py {COMMAND}", command, own_group=True)
@@ -62,6 +68,23 @@ class ChoreWatch:
             self.look()
             let_go_of_database()
 
+    def _ping(self) -> None:
+        """Ask now and then for an answer that goes through the whole queue; start anew what gives none."""
+        now, answered = time.monotonic(), last_answer()
+        if answered != self._answered:
+            self._answered, self._asked_at = answered, None
+            self._next_ping = now + PING_SECONDS
+        if self._asked_at is None:
+            if now >= self._next_ping:
+                queue_ping()
+                self._asked_at = now
+        elif ChoreRun.objects.at_work().exists():  # all workers may be at work on something long
+            self._asked_at = now
+        elif now - self._asked_at >= SILENT_SECONDS:
+            log.error("the process that does chores serves its queue no more: it is started again")
+            self.child.kill()
+            self._asked_at, self._next_ping = None, now + PING_SECONDS
+
     def look(self) -> None:
         """Once. Never raises; the same failure is told once."""
         failure = ""
@@ -72,6 +95,7 @@ class ChoreWatch:
                 self._last_schedules = time.monotonic()
             queue_what_was_asked()
             self.child.look()
+            self._ping()
         except Exception as error:
             failure = f"{type(error).__name__}: {error}"
             if failure != self._failure:

@@ -12,7 +12,7 @@ from jobs.models import Job, JobOutput, StatusChange, Who
 from jobs.states import StatusCode
 from runner import finalising_again, steps
 from runner.containers import spec_for
-from runner.executors.base import Executor, Phase
+from runner.executors.base import Executor, ExecutorUnavailable, Phase
 from runner.executors.fake import FakeExecutor, FakeRun
 from runner.loop import Runner
 from tests import engine
@@ -238,3 +238,72 @@ def test_a_real_container_that_ran_once_gives_its_outputs_after_the_fault_is_men
         assert stored.read_text() == "x\n", "the command has run once"
         assert codes_of(job).count(StatusCode.EXECUTING) == 0
         assert executor.status(job.container_name).phase is Phase.ABSENT
+
+
+# Removing what was kept instead
+
+
+def clear(job: Job) -> None:
+    (result,) = asking.clear([job.identifier], OLIVE, "the disk is full")
+    assert result.was_done
+
+
+def cut_off(executor: Executor, begin, monkeypatch, code: StatusCode = StatusCode.FINALIZING) -> tuple[Job, Runner]:
+    fault, job, runner = Fault(monkeypatch, code), executing(executor), begin(executor)
+    ended(runner, job, StatusCode.INTERNAL_ERROR)
+    fault.is_there = False
+    return job, runner
+
+
+def test_what_was_kept_is_removed_and_the_job_stays_ended(begin, monkeypatch):
+    executor = FakeExecutor(lambda spec: RUN)
+    job, runner = cut_off(executor, begin, monkeypatch)
+    clear(job)
+    tick_until(runner, lambda: Job.objects.get(pk=job.pk).was_cleared, "the removal")
+    job.refresh_from_db()
+    assert (job.status_code, job.is_cut_off, job.retry_requested_at) == (StatusCode.INTERNAL_ERROR, False, None)
+    assert "have been removed, asked for by olive: run it again instead" in job.status_message
+    assert executor.status(job.container_name).phase is Phase.ABSENT and not storage.job_folder(job).exists()
+    assert not Job.objects.retriable().exists()
+    (result,) = asking.finalise_again([job.identifier], OLIVE, "after all")
+    assert not result.was_done
+    (result,) = asking.clear([job.identifier], OLIVE, "again")
+    assert not result.was_done and result.sentence == "nothing was kept of it: it ended as internal_error"
+
+
+def test_outputs_that_are_half_stored_are_never_left_so(begin, monkeypatch):
+    executor = FakeExecutor(lambda spec: RUN)
+    monkeypatch.setattr(finalising_again.outputs, "load_plan", lambda job: object())
+    job, runner = cut_off(executor, begin, monkeypatch)
+    clear(job)
+    tick_until(runner, lambda: Job.objects.get(pk=job.pk).retry_requested_at is None, "the answer")
+    job.refresh_from_db()
+    assert job.is_cut_off and "its outputs are half stored: have it finalised again" in job.status_message
+    assert executor.status(job.container_name).phase is not Phase.ABSENT and storage.job_folder(job).exists()
+
+
+def test_an_engine_that_does_not_answer_is_waited_for(begin, monkeypatch):
+    executor = FakeExecutor(lambda spec: RUN)
+    job, runner = cut_off(executor, begin, monkeypatch)
+    real, silent = executor.remove, [True]
+
+    def remove(name: str) -> None:
+        if silent[0]:
+            raise ExecutorUnavailable("No Docker engine answers.")
+        real(name)
+
+    monkeypatch.setattr(executor, "remove", remove)
+    clear(job)
+    tick_until(runner, lambda: "No Docker engine" in Job.objects.get(pk=job.pk).status_message, "the trouble")
+    assert storage.job_folder(job).exists()
+    silent[0] = False
+    tick_until(runner, lambda: Job.objects.get(pk=job.pk).was_cleared, "the removal")
+
+
+@pytest.mark.parametrize(
+    "code", [StatusCode.EXECUTING, StatusCode.CREATED, StatusCode.SUCCEEDED, StatusCode.NONZERO_EXIT]
+)
+def test_only_of_what_was_cut_off_anything_is_removed(code):
+    job = make_job(code)
+    (result,) = asking.clear([job.identifier], OLIVE, "the disk is full")
+    assert not result.was_done and not Job.objects.retry_requested().exists()

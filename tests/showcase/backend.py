@@ -10,7 +10,20 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from jobs.models import AuditEntry, Delivery, Flag, Heartbeat, Job, JobRequest, ProjectFile, SavedView, Who
+from jobs.chores.queueing import keep_schedules
+from jobs.models import (
+    AuditEntry,
+    ChoreRun,
+    Delivery,
+    Flag,
+    Heartbeat,
+    Job,
+    JobRequest,
+    ProjectFile,
+    SavedView,
+    StorageCheck,
+    Who,
+)
 from jobs.states import StatusCode
 from jobs.version import version
 from jobs.wire import moment
@@ -25,6 +38,7 @@ def fill() -> None:
     """Everything at once. The signs of life are of now: they turn stale, as real ones do, unless `beat` is called."""
     with transaction.atomic():
         _the_flags()
+        _the_chores()
         _a_success(DIABETES, days=9, commit="a")
         _a_success(DIABETES, days=2, commit="b", identifier=EARLIER)
         _one_that_runs()
@@ -73,7 +87,7 @@ def beat() -> None:
     Heartbeat.beat(
         "run", **since, **engine, pid=4711, host="tre-runner-1", tick_ms=11.4, list_ms=6.2, slots=slots,
         why_held={"database workers": "2 of 2 database workers are busy."}, disks=disks,
-        database_status={"at": moment(now), "maintenance": False},
+        database_status={"at": moment(now), "maintenance": False}, chores={"on": True, "pid": 4720, "starts": 1},
         git_copies={"at": moment(now), "copies": 14, "bytes": 3 * 10**9},
     )  # fmt: skip
     Heartbeat.beat(
@@ -218,6 +232,38 @@ def _the_flags() -> None:
     ):
         Flag.objects.create(name=name, value=value, set_by="olive", reason=reason, set_at=ago)
         ago += timedelta(hours=1)
+
+
+def _the_chores() -> None:
+    keep_schedules()
+    for chore, hours, seconds, outcome, said, argument, by in (
+        ("storage", 50, 41, "done", "3 workspaces looked at, all as it was stored", "", ""),
+        ("snapshot", 26, 4, "done", "db-20261126T020004Z.sqlite3, 811.2 MiB; 14 snapshots there", "", ""),
+        ("old-rows", 2.1, 9, "done", "deleted 41,220 samples and 3 sessions", "", ""),
+        ("old-files", 2.1, 77, "done", "212 logs compressed, 1.4 GiB freed", "", ""),
+        ("leftovers", 2.1, 1, "done", "left over: 1 container and 2 folders", "", ""),
+        ("export", 1.5, 3, "done", "14 files in /srv/exports/diabetes-20261127T02Z.zip, 1.2 MiB", DIABETES, "olive"),
+        ("snapshot", 1, 5, "failed", "Only 1.9 GiB is free in /srv/snapshots; a copy takes 811.2 MiB.", "", "oscar"),
+        ("storage", 0.4, 38, "done", "2 workspaces looked at, all as it was stored", "", ""),
+    ):
+        at = timezone.now() - timedelta(hours=hours)
+        ChoreRun.objects.create(
+            chore=chore, argument=argument, asked_by=by, via="dashboard" if by else "",
+            reason="for the study's authors" if by else "", asked_at=at, started_at=at,
+            ended_at=at + timedelta(seconds=seconds), outcome=outcome, said=said, attempts=1,
+        )  # fmt: skip
+    ChoreRun.objects.ask("images", "python:v2", by="olive", via="dashboard", reason="python:v2 has a new release")
+    now = timezone.now()
+    StorageCheck.objects.create(
+        workspace=DIABETES, at=now - timedelta(minutes=24), read_at=now - timedelta(days=2), is_sound=False, files=41,
+        number=2, findings=[
+            {"kind": "leak", "storage": "medium", "path": "output/notes_of_dr_x.csv",
+             "text": "is in no manifest: nothing says that it was released"},
+            {"kind": "changed", "storage": "high", "path": "output/models/adjusted.csv",
+             "text": "has another content than when it was stored"},
+        ],
+    )  # fmt: skip
+    StorageCheck.objects.create(workspace=VACCINES, at=now, read_at=now, is_sound=True, files=12)
 
 
 def _what_people_did() -> None:

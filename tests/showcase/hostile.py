@@ -6,7 +6,19 @@ actions, files and people, in messages, reasons, YAML and logs. Workspaces have 
 
 from django.utils import timezone
 
-from jobs.models import AuditEntry, Flag, Heartbeat, JobOutput, JobRequest, ProjectFile, SavedView, Who
+from jobs.models import (
+    AuditEntry,
+    ChoreRun,
+    Flag,
+    Heartbeat,
+    JobOutput,
+    JobRequest,
+    Notice,
+    ProjectFile,
+    SavedView,
+    StorageCheck,
+    Who,
+)
 from jobs.models.job import job_identifier
 from jobs.states import StatusCode
 from tests.factories import make_job
@@ -53,6 +65,7 @@ def fill() -> None:
     request = a_request("nasty", minutes_ago=5, identifier=FAILS, **named)
     for number, code in enumerate(StatusCode):
         _a_job(request, number, code, nasty[number % len(nasty)])
+    _what_chores_said()
     _what_people_said()
     SavedView.objects.create(slug="of-diabetes", name=short(TAGS, 64), query=QUOTES)
 
@@ -79,6 +92,17 @@ def _a_job(request: JobRequest, number: int, code: StatusCode, text: str) -> Non
         job.started_at = job.started_at or timezone.now()
         odd = ["\r".join([TAGS] * 50), "\x00\xff\udcff", LONG + TAGS, NASTY]
         write_log(job, [TAGS, QUOTES, TEMPLATES, TERMINAL, DIRECTIONS, *odd, f"Error: {TAGS}"])
+
+
+def _what_chores_said() -> None:
+    now = timezone.now()
+    ChoreRun.objects.create(
+        chore="storage", argument=short(TAGS, 255), asked_by=short(QUOTES, 255), reason=NASTY, said=NASTY,
+        outcome="failed", started_at=now, ended_at=now,
+    )  # fmt: skip
+    finding = {"kind": TAGS, "storage": QUOTES, "path": NASTY, "text": TERMINAL}
+    StorageCheck.objects.create(workspace=short(TAGS, 128), at=now, is_sound=False, number=3, findings=[finding])
+    Notice.objects.create(kind="failed", key=short(TAGS, 255), text=short(NASTY, 500), path=short(QUOTES, 512))
 
 
 def _what_people_said() -> None:

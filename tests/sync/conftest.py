@@ -7,7 +7,6 @@ import pytest
 from sync.job_server import JobServer
 from tests.fakes.job_server import FakeJobServer
 from tests.git_repositories import make_repository
-from tests.ports import hold_port, port_of
 
 STUDY = """
 version: '4.0'
@@ -50,13 +49,6 @@ def server(fake) -> Iterator[JobServer]:
     client = JobServer.from_settings()
     yield client
     client.close()
-
-
-@pytest.fixture
-def port_of_nobody() -> Iterator[int]:
-    """Whoever calls there is refused."""
-    with hold_port() as holder:
-        yield port_of(holder)
 
 
 @pytest.fixture

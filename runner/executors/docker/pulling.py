@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from docker.errors import ImageNotFound
-from docker.errors import NotFound as NoSuchImage
+from docker.errors import APIError, ImageNotFound
 
 from runner.executors.base import ExecutorUnavailable
 from runner.executors.docker.engine import Engine, understanding
@@ -47,7 +46,7 @@ def pull(engine: Engine, name: str, told: Callable[[Progress], None]) -> None:
             for event in client.pull(repository, tag=tag, stream=True, decode=True):
                 with understanding(what):
                     _tell(event, told)
-        except (NoSuchImage, _Refused) as error:
+        except (APIError, _Refused) as error:  # the engine is there, and says what the registry has said
             raise PullFailed(str(getattr(error, "explanation", "") or error)) from error
 
 

@@ -1,4 +1,4 @@
-"""What a worker does with an entry of the queue: once, whatever comes twice; and the row always says what came of it."""
+"""What a worker does with an entry of the queue: once, whatever comes twice; and the row says what came of it."""
 
 from datetime import timedelta
 
