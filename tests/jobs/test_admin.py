@@ -496,3 +496,10 @@ def test_a_lock_out_is_lifted_and_a_token_revoked_by_those_who_may(client):
         ("lift", "log-in count", "alice", "she called"),
         ("revoke", "token", "abc", "lost laptop"),
     ]
+
+
+def test_the_queues_own_tables_are_not_shown_as_any_function_could_be_named_there(client):
+    from django.contrib import admin
+    from django_q.models import Failure, OrmQ, Schedule, Success
+
+    assert not {Failure, OrmQ, Schedule, Success} & set(admin.site._registry)

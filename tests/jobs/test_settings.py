@@ -495,3 +495,42 @@ def test_proxies_are_addresses_networks_or_a_socket(site):
 )
 def test_nobody_is_believed_by_a_slip(site, variables, named):
     assert f"  - {named}:" in site.refusal(**variables)
+
+
+# Whom to tell of what
+
+
+def test_who_is_told_of_what_is_looked_at_before_the_first_thing_happens(site):
+    message = site.refusal(
+        NOTIFY_ABOUT="failed,weather",
+        NOTIFY_EMAILS="olive@example.org,nobody",
+        EMAIL_USE_TLS="1",
+        EMAIL_USE_SSL="1",
+        NOTIFY_WEBHOOK_URL="chat.example.org/very-secret",
+        NOTIFY_WEBHOOK_PROXY="proxy",
+        NOTIFY_WEBHOOK_CA_FILE="/none",
+        DASHBOARD_URL="jobs.example.org",
+        CHORES_HOUR="24",
+    )
+    for expected in (
+        "NOTIFY_ABOUT: 'weather' is none of failed, ",
+        "NOTIFY_EMAILS: 'nobody' is no address",
+        "EMAIL_FROM: name the sender",
+        "EMAIL_USE_TLS, EMAIL_USE_SSL: set one of them",
+        "NOTIFY_WEBHOOK_URL: must be an https:// address",
+        "NOTIFY_WEBHOOK_PROXY: must be the address of a proxy",
+        "NOTIFY_WEBHOOK_CA_FILE: holds no certificates",
+        "DASHBOARD_URL: must be the https:// address",
+        "CHORES_HOUR: ",
+    ):
+        assert expected in message, expected
+    assert "very-secret" not in message
+
+
+def test_a_webhook_is_not_called_in_plain_text_from_production(site):
+    plain = {"NOTIFY_WEBHOOK_URL": "http://chat.example.org/very-secret"}
+    message = site.refusal(**site.production, **plain)
+    assert "NOTIFY_WEBHOOK_URL: http:// would show it to everybody" in message and "very-secret" not in message
+    assert site.show("NOTIFY_WEBHOOK_URL", **plain) == plain
+    loopback = {"NOTIFY_WEBHOOK_URL": "http://127.0.0.1:9000/x"}
+    assert site.show("NOTIFY_WEBHOOK_URL", **site.production, **loopback) == loopback

@@ -263,3 +263,35 @@ def test_a_reboot_can_be_planned(manage):
     assert manage("prepare_for_reboot", "status").code == 1
     assert "--until has to come after" in manage("prepare_for_reboot", "on", "--at", "2h", "--until", "1h").refusal
     assert manage("prepare_for_reboot", "off", "--at", "2h").refusal == "--at goes with `on` only."
+
+
+# Killing with all that is kept
+
+
+def test_a_cleanup_kills_what_is_active_and_clears_what_was_cut_off(manage):
+    active, kept = make_job(StatusCode.EXECUTING), make_job(StatusCode.INTERNAL_ERROR)
+    ended = make_job(StatusCode.SUCCEEDED)
+    called = manage("kill_job", "--cleanup", active.identifier, kept.identifier, ended.identifier, "--reason", REASON)
+    assert called.code == 1 and f"✗  {ended.identifier}" in called.out
+    assert "Of 1 the container and folder that were kept are removed for good" in called.err
+    assert "1 running will be stopped" in called.err
+    assert Job.objects.get(pk=active.pk).stop_request == "kill"
+    asked = Job.objects.get(pk=kept.pk)
+    assert asked.retry_clears and (asked.retry_requested_by, asked.retry_reason) == ("olive", REASON)
+    verbs = dict(AuditEntry.objects.values_list("object_id", "verb"))
+    assert verbs == {active.identifier: "kill", kept.identifier: "clear"}
+
+
+def test_a_cleanup_of_a_request_means_its_active_and_its_cut_off_jobs(manage):
+    request = make_request()
+    codes = (StatusCode.CREATED, StatusCode.INTERNAL_ERROR, StatusCode.SUCCEEDED)
+    active, kept, _ = (make_job(code, request=request) for code in codes)
+    called = manage("kill_job", "--cleanup", "--request", request.identifier, "--reason", REASON)
+    assert called.code == 0 and called.out.count("✓") == 2
+    assert active.identifier in called.out and kept.identifier in called.out
+
+
+def test_without_it_nothing_that_is_kept_is_touched(manage):
+    kept = make_job(StatusCode.INTERNAL_ERROR)
+    assert manage("kill_job", kept.identifier, "--reason", REASON).code == 1
+    assert not Job.objects.get().retry_requested_at

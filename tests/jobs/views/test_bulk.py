@@ -77,6 +77,21 @@ def test_a_kill_warns_and_kills():
     assert Job.objects.get().stop_request == Job.StopRequest.KILL
 
 
+def test_what_was_kept_is_removed_only_of_what_was_cut_off_and_for_a_reason():
+    codes = (StatusCode.INTERNAL_ERROR, StatusCode.SUCCEEDED, StatusCode.CREATED)
+    kept, ended, active = (make_job(code) for code in codes)
+    client = client_of(OPERATOR)
+    names = [each.identifier for each in (kept, ended, active)]
+    page = client.get(reverse("clear-jobs"), {"job": names}).content.decode()
+    assert "Clear 1 job in 1 request?" in page and "removed for good" in page and "still active; kill it first" in page
+    client.post(reverse("clear-jobs"), {"jobs": " ".join(names), "confirmed": "1", "reason": "the disk is full"})
+    assert list(Job.objects.filter(retry_clears=True)) == [kept]
+    entry = AuditEntry.objects.get(verb="clear")
+    assert (entry.object_id, entry.reason) == (kept.identifier, "the disk is full")
+    again = client.get(reverse("clear-jobs"), {"job": kept.identifier}).content.decode()
+    assert "Nothing to clear" in again and f"was asked for already, by {client.person.username}" in again
+
+
 def test_a_retry_sent_twenty_times_makes_one_request():
     job, client = make_job(StatusCode.NONZERO_EXIT), client_of(OPERATOR)
     page = client.get(reverse("retry-jobs"), {"job": job.identifier})
