@@ -20,5 +20,7 @@ class JobsConfig(AppConfig):
         doctor.register("database", "jobs.doctor.database.examine_database")
         doctor.register("places", "jobs.doctor.places.examine_places")
         doctor.register("git", "jobs.doctor.sources.examine_sources")
+        doctor.register("chores", "jobs.doctor.beside.examine_chores")
+        doctor.register("notices", "jobs.doctor.beside.examine_notices")
         chores.register(*CHORES)
         notices.register(notices.Channel("email", is_set_up, "jobs.notices.email.tell"))

@@ -24,13 +24,15 @@ def mark_of(pid: int) -> str:
     return f"{socket.gethostname()} {pid} {_began(pid)}"
 
 
-def is_alive(mark: str) -> bool:
-    """Whether the process of that mark still lives; of another host nobody here can know, so it may."""
+def is_alive(mark: str, *, elsewhere: bool = True) -> bool:
+    """Whether the process of that mark still lives; `elsewhere` is the answer for those of other hosts."""
     host, _, number = mark.partition(" ")
     number, _, began = number.partition(" ")
     if not number.isdigit():
         return False
-    return host != socket.gethostname() or (began != "" and _began(int(number)) == began)
+    if host != socket.gethostname():
+        return elsewhere
+    return began != "" and _began(int(number)) == began
 
 
 def _began(pid: int) -> str:

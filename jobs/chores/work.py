@@ -65,8 +65,10 @@ def _do(run: ChoreRun) -> None:
         except Exception as error:
             log.exception("chore %s: failed by a fault of the job runner", run)
             done = Done(f"A fault of the job runner ({type(error).__name__}): see the runner's log.")
-        except SystemExit:  # the queue's word for "too late"
-            done = Done("It took longer than a chore may take, and was ended.")
+        except SystemExit:  # the queue says: too late
+            done = Done(
+                "It took longer than a chore may, and was ended. Ask for it again, or use its command at the machine."
+            )
             raise
         finally:
             said = clean(done.said, LONGEST_SAID)

@@ -2,6 +2,7 @@
 
 import hashlib
 import smtplib
+import uuid
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -20,7 +21,7 @@ def is_set_up() -> bool:
 
 def tell(notices: Sequence[Notice]) -> None:
     """Raises NotTold."""
-    digest = hashlib.sha256("\n".join(str(notice.pk) for notice in notices).encode()).hexdigest()[:32]
+    digest = hashlib.sha256("\n".join(str(notice.pk or uuid.uuid4()) for notice in notices).encode()).hexdigest()[:32]
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2]
     message = EmailMessage(
         subject=f"[{settings.BACKEND}] {first_words(notices)}"[:200],

@@ -2,20 +2,18 @@
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from jobs.chores import ChoreFailed, Done
-from jobs.models import ChoreRun, Heartbeat, Notice
+from jobs.models import ChoreRun, Notice
 from jobs.models.notice import STALE_AFTER
 from jobs.notices import NotTold, channels
 from jobs.notices.finding import find
 from jobs.text import counted
 
 MOST_AT_ONCE = 50
-# What is said: since when this site has wanted notices. Older failures are nobody's news.
-_MEMORY = "notices"
+_OVERLAP = timedelta(minutes=5)
 
 
 def why_off() -> str:
@@ -47,8 +45,6 @@ def _tell(channel: str, function: str) -> int:
 
 
 def _since() -> datetime:
-    memory = Heartbeat.objects.filter(name=_MEMORY).first()
-    if memory is None:
-        Heartbeat.beat(_MEMORY, about=list(settings.NOTIFY_ABOUT))
-        return timezone.now() - timedelta(minutes=5)
-    return max(memory.at - timedelta(minutes=5), timezone.now() - STALE_AFTER)
+    """Since when this site has wanted notices, as far as is known; what failed before is nobody's news."""
+    first = ChoreRun.objects.filter(chore="notify").order_by("pk").values_list("started_at", flat=True).first()
+    return max(first or timezone.now(), timezone.now() - STALE_AFTER) - _OVERLAP

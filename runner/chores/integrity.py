@@ -29,7 +29,8 @@ def check_storage(run: ChoreRun) -> Done:
     deadline = time.monotonic() + SECONDS
     if run.argument:
         if run.argument not in workspaces():
-            raise ChoreFailed("There is no such workspace in storage.")
+            StorageCheck.objects.filter(workspace=run.argument).delete()
+            raise ChoreFailed("There is no such workspace in storage; what was known of it is forgotten.")
         due = [(run.argument, True)]
     else:
         due = StorageCheck.objects.due(workspaces(), quick=QUICK_EVERY, full=FULL_EVERY)

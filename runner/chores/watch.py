@@ -3,6 +3,7 @@
 A thread of its own; nothing here can hold up a job or end the runner. All of it may be lost at any moment.
 """
 
+import functools
 import logging
 import sys
 import threading
@@ -35,7 +36,7 @@ class ChoreWatch:
     def __init__(self, *, is_wanted: bool = True):
         self._end = threading.Event()
         self._last_schedules = 0.0
-        self._failure = ""
+        self._failure, self._has_looked = "", False
         self._answered: datetime | None = None
         self._asked_at: float | None = None
         self._next_ping = time.monotonic() + PING_SECONDS
@@ -89,7 +90,9 @@ class ChoreWatch:
         """Once. Never raises; the same failure is told once."""
         failure = ""
         try:
-            ChoreRun.objects.take_from_the_dead(is_alive)
+            # There is one runner, so at its start nobody else's workers are left: containers get another host's name.
+            ChoreRun.objects.take_from_the_dead(functools.partial(is_alive, elsewhere=self._has_looked))
+            self._has_looked = True
             if time.monotonic() - self._last_schedules >= SCHEDULES_SECONDS:
                 keep_schedules()
                 self._last_schedules = time.monotonic()

@@ -12,8 +12,8 @@ import pytest
 from django.utils import timezone
 
 from jobs import doctor
-from jobs.doctor import BAD, OFF, OK, WARN, Finding, database, examine, names, places, sources
-from jobs.models import Heartbeat
+from jobs.doctor import BAD, OFF, OK, WARN, Finding, beside, database, examine, names, places, sources
+from jobs.models import ChoreRun, Heartbeat
 from jobs.snapshots import Snapshot
 from runner import examining as engine
 from runner.executors.docker.facts import Facts
@@ -23,6 +23,7 @@ from tests.factories import make_request
 from tests.fakes.job_server import FakeJobServer
 from tests.git_repositories import make_repository
 from tests.ports import HOST, hold_port, port_of
+from tests.smtp import mail_server
 
 # Examinations run in threads of their own, which do not see into a test's transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,7 +57,7 @@ def only(monkeypatch):
 
 
 def test_each_room_has_added_its_part():
-    assert set(names()) == {"database", "places", "git", "docker", "runner", "job-server"}
+    assert set(names()) == {"database", "places", "git", "docker", "runner", "job-server", "chores", "notices"}
 
 
 def test_every_part_can_be_imported(settings, tmp_path):
@@ -346,3 +347,45 @@ def test_a_real_engine_is_understood(settings):
     found = found_by(engine.examine_engine)
     assert found["Clock"].state == OK and found["Images"].state == OK
     assert found["Database network"].state == BAD and "docker network create" in found["Database network"].what
+
+
+# Beside the jobs
+
+
+def ended(chore: str, outcome: str) -> None:
+    now = timezone.now()
+    ChoreRun.objects.create(chore=chore, started_at=now, ended_at=now, outcome=outcome)
+
+
+def test_chores_that_are_done_that_fail_and_that_nobody_does(settings):
+    Heartbeat.beat("run", chores={"on": True})
+    assert found_by(beside.examine_chores)["Chores"].said == "none done yet"
+    ended("snapshot", "done")
+    assert found_by(beside.examine_chores)["Chores"] == Finding("Chores", OK, "1 chore done")
+    ended("storage", "failed")
+    found = found_by(beside.examine_chores)["Chores"]
+    assert (found.state, found.said) == (WARN, "failed: storage")
+    Heartbeat.beat("run", chores={"on": False})
+    assert found_by(beside.examine_chores)["Chores"].said == "the runner does none"
+    settings.CHORES = False
+    assert found_by(beside.examine_chores)["Chores"].said == "CHORES is off"
+
+
+def test_a_mail_server_that_answers_and_one_that_does_not(settings, port_of_nobody):
+    assert found_by(beside.examine_notices)["Notices"].state == OFF
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.NOTIFY_EMAILS, settings.DASHBOARD_URL = ("olive@example.org",), "https://jobs.example.org"
+    with mail_server() as post:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = HOST, post.port
+        found = found_by(beside.examine_notices)
+        assert list(found) == ["Mail server"] and found["Mail server"].state == OK and post.letters == []
+    settings.EMAIL_PORT = port_of_nobody
+    found = found_by(beside.examine_notices)["Mail server"]
+    assert found.state == BAD and f"{HOST}:{port_of_nobody} does not take us" in found.said
+
+
+def test_a_webhook_is_not_called_and_its_address_not_shown(settings):
+    settings.NOTIFY_WEBHOOK_URL = "https://chat.example.org/very-secret"
+    found = found_by(beside.examine_notices)
+    assert found["Webhook"].state == OK and "secret" not in str(found)
+    assert found["Notices"].state == WARN and "DASHBOARD_URL" in found["Notices"].what

@@ -34,8 +34,9 @@ def test_the_same_number_is_another_process_after_another_beginning_or_boot():
     assert not is_alive(f"{host} {pid} 00000000-{ticks}")
 
 
-def test_of_another_host_nobody_here_can_know():
-    assert is_alive(f"not-{socket.gethostname()} 1 x-1")
+def test_of_another_host_nobody_here_can_know_and_the_caller_says_what_to_think():
+    mark = f"not-{socket.gethostname()} 1 x-1"
+    assert is_alive(mark) and is_alive(mark, elsewhere=True) and not is_alive(mark, elsewhere=False)
 
 
 def test_what_is_no_mark_lives_nowhere():

@@ -25,7 +25,7 @@ def post(settings):
     settings.NOTIFY_EMAILS, settings.DEFAULT_FROM_EMAIL = ("olive@example.org", "bob@example.org"), "runner@example.org"
     with mail_server() as server:
         settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
-        Heartbeat.beat("notices")
+        ChoreRun.objects.create(chore="notify", started_at=timezone.now())
         well()
         yield server
 
@@ -86,18 +86,17 @@ def test_what_failed_before_notices_were_set_up_is_no_news(post):
     assert tell().said == "nothing new"
 
 
-def test_a_first_time_tells_the_last_minutes_and_remembers_when_it_was(post):
-    Heartbeat.objects.filter(name="notices").delete()
-    failed(completed_at=timezone.now() - timedelta(minutes=3))
+def test_after_a_pause_of_the_runner_what_failed_meanwhile_is_told(post):
+    ChoreRun.objects.filter(chore="notify").update(started_at=timezone.now() - timedelta(hours=4))
     failed(completed_at=timezone.now() - timedelta(hours=3))
+    failed(completed_at=timezone.now() - timedelta(hours=5))
     assert tell().said == "1 notice sent"
-    assert Heartbeat.objects.filter(name="notices").exists()
 
 
-def test_the_time_of_the_first_look_stays_through_all_later_ones(post):
-    at = Heartbeat.objects.get(name="notices").at
-    tell()
-    assert Heartbeat.objects.get(name="notices").at == at
+def test_what_failed_days_ago_is_no_news_however_long_notices_are_wanted(post):
+    ChoreRun.objects.filter(chore="notify").update(started_at=timezone.now() - timedelta(days=7))
+    failed(completed_at=timezone.now() - timedelta(days=2))
+    assert tell().said == "nothing new"
 
 
 def test_a_full_disk_is_told_when_it_begins_and_not_each_minute(post):

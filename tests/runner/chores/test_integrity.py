@@ -109,6 +109,14 @@ def test_one_that_is_not_there_is_refused():
         check("../study")
 
 
+def test_what_was_known_of_a_workspace_that_is_gone_is_forgotten_when_somebody_asks():
+    StorageCheck.objects.create(workspace="gone", at=timezone.now(), is_sound=False, number=1)
+    assert check() and StorageCheck.objects.filter(workspace="gone").exists()
+    with pytest.raises(ChoreFailed, match="what was known of it is forgotten"):
+        check("gone")
+    assert not StorageCheck.objects.filter(workspace="gone").exists()
+
+
 def test_the_longest_unseen_comes_first():
     now = timezone.now()
     for name, days in (("a", 8), ("b", 30), ("c", 1)):

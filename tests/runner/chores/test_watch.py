@@ -95,6 +95,16 @@ def test_workers_that_are_all_at_work_are_not_disturbed(watch, clock):
     assert watch.child.kills == 0
 
 
+def test_what_a_worker_of_another_host_had_begun_is_taken_over_at_the_start_only(watch):
+    """In a container each start has another host's name."""
+    for name in ("first", "second"):
+        run, _ = ChoreRun.objects.ask("storage", name, by="olive", via="command", reason="to see")
+        ChoreRun.objects.claim(run.pk, "another-host 1 x-1")
+        watch.look()
+    waiting = dict(ChoreRun.objects.values_list("argument", "worker"))
+    assert waiting == {"first": "", "second": "another-host 1 x-1"}
+
+
 def test_a_trouble_with_the_database_is_told_once_and_ends_nothing(watch, monkeypatch, caplog):
     def locked() -> None:
         raise OperationalError("database is locked")
