@@ -8,6 +8,7 @@ from jobs.models.log_in import LogInCount
 from jobs.models.output import JobOutput
 from jobs.models.people import ApiToken, SavedView
 from jobs.models.project_file import ProjectFile
+from jobs.models.quarantine import Quarantine
 from jobs.models.request import JobRequest
 from jobs.models.sample import ResourceSample
 from jobs.models.status_change import InvalidTransition, StatusChange
@@ -24,6 +25,7 @@ __all__ = [
     "JobRequest",
     "LogInCount",
     "ProjectFile",
+    "Quarantine",
     "ResourceSample",
     "SavedView",
     "StatusChange",

@@ -63,7 +63,7 @@ class AuditEntry(models.Model):
     VERBS = (
         *("cancel", "kill", "retry", "rerun", "refuse", "tell again", "switch", "export", "view log", "download"),
         *("log in", "log out", "lock out", "lift", "new password", "add", "change", "delete", "make token", "revoke"),
-        *("remove", "snapshot"),
+        *("remove", "release", "snapshot"),
     )
     KINDS = (
         *("job", "request", "delivery", "flag", "user", "token", "view", "audit", "log-in count"),

@@ -19,6 +19,7 @@ _SEEN = (
     "heartbeat",
     "delivery",
     "projectfile",
+    "quarantine",
     "resourcesample",
 )
 _VIEWER = tuple(f"jobs.view_{model}" for model in _SEEN)
@@ -30,6 +31,7 @@ _OPERATOR = (
     "jobs.add_flag",
     "jobs.change_jobrequest",  # refuse one that waits
     "jobs.change_delivery",  # have it told again
+    "jobs.change_quarantine",  # have its container tried again
     "jobs.view_auditentry",
     "jobs.use_admin",
 )
