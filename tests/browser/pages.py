@@ -41,6 +41,7 @@ PAGES: dict[str, str] = {
     "workspace": f"/w/{names.DIABETES}/",
     "system": "/system/",
     "switch-flag": "/system/flags/paused/",
+    "release-container": f"/system/containers/jobrunner-{RUNNING.split('/')[2]}-1/release/",
     "audit": "/audit/",
     "search": "/search/?q=model",
     "search none": "/search/?q=nothing-is-called-so",

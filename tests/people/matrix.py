@@ -103,6 +103,7 @@ TABLE: dict[str, Rule] = {
     "system": page(VIEWER),
     "switch-flag": form(OPERATOR),
     "tell-again": form(OPERATOR),
+    "release-container": form(OPERATOR),
     "search": page(VIEWER),
     # People
     "login": form(EVERYBODY),

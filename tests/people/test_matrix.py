@@ -10,7 +10,18 @@ from django.test import Client
 from django.urls import get_resolver
 from django.utils import timezone
 
-from jobs.models import ApiToken, AuditEntry, Delivery, Flag, Heartbeat, LogInCount, SavedView, StatusChange, Who
+from jobs.models import (
+    ApiToken,
+    AuditEntry,
+    Delivery,
+    Flag,
+    Heartbeat,
+    LogInCount,
+    Quarantine,
+    SavedView,
+    StatusChange,
+    Who,
+)
 from jobs.people.roles import ROLES
 from jobs.people.tokens import make_token
 from jobs.states import StatusCode
@@ -60,6 +71,7 @@ def rows() -> dict[str, object]:
         "statuschange": StatusChange.objects.get(),
         "flag": make_flag(),
         "heartbeat": Heartbeat.objects.get(),
+        "quarantine": Quarantine.objects.create(name=job.workspace, since=timezone.now(), last_error="x"),
         "delivery": Delivery.objects.create(request=job.request),
         "apitoken": ApiToken.objects.create(user=bob, name="x", digest="0" * 64),
         "auditentry": AuditEntry.objects.create(actor="bob", verb="cancel", via="admin"),
