@@ -104,6 +104,8 @@ class Sampler:
                 except InQuarantine:
                     continue
                 except ContainerSilent as error:
+                    if silent:  # two in one look: it is more likely the engine
+                        raise
                     silent = error  # the other containers are looked at all the same
         finally:  # an engine that falls silent half way takes nobody's row with it
             if rows:
