@@ -5,17 +5,15 @@ an audit row for each change in the same transaction. Only asked: the runner mov
 several short transactions, so that nobody else's writes wait for all of them.
 """
 
-import base64
-import hashlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
-from jobs.models import AuditEntry, Delivery, Flag, Job, JobRequest, Who
+from jobs.models import AuditEntry, Delivery, Flag, Job, JobRequest, Quarantine, Who
 from jobs.models.job_queries import JobQuerySet
-from jobs.models.request import new_identifier
+from jobs.models.request import identifier_of_wish, new_identifier
 from jobs.reasons import cleaned_reason
 
 MOST_AT_ONCE = 10_000
@@ -135,6 +133,21 @@ def tell_again(pks: Iterable[int], who: Who, reason: str) -> int:
     return found.select_related(None).tell_again()
 
 
+@transaction.atomic
+def release_containers(names: list[str], who: Who, reason: str) -> list[Result]:
+    """Have the runner try containers again that are in quarantine. Raises NoReason."""
+    reason, results, rows = cleaned_reason(reason), [], Quarantine.objects.in_bulk(names, field_name="name")
+    for name in names:
+        row = rows.get(name) or Quarantine(name=name)
+        if was_done := row.request_release(who.name, reason):
+            AuditEntry.note(
+                who, "release", object_kind="container", object_id=name, label=row.label, before="in quarantine",
+                after="release asked for", reason=reason,
+            )  # fmt: skip
+        results.append(Result(name, row.label, was_done, "release asked for" if was_done else row.why_not_released))
+    return results
+
+
 def switch(
     name: str,
     value: str,
@@ -207,7 +220,7 @@ def _ask_chunk(identifiers: list[str], who: Who, verb: str, reason: str, wish: _
 
 
 def _once_more(old: JobRequest, jobs: list[Job], who: Who, reason: str, once: str) -> JobRequest:
-    identifier = _identifier_of(once, old) if once else new_identifier()
+    identifier = identifier_of_wish(once, old.identifier) if once else new_identifier()
     with transaction.atomic():
         if there := JobRequest.objects.filter(identifier=identifier).first():
             return there
@@ -215,11 +228,6 @@ def _once_more(old: JobRequest, jobs: list[Job], who: Who, reason: str, once: st
         again = old.ask_again(actions, by=who.name, reason=reason, identifier=identifier)
         AuditEntry.note_many([_entry(who, "rerun", job, again.identifier, reason) for job in jobs])
     return again
-
-
-def _identifier_of(once: str, old: JobRequest) -> str:
-    digest = hashlib.sha256(f"again\n{old.identifier}\n{once}".encode("utf-8", "backslashreplace")).digest()
-    return base64.b32encode(digest).decode("ascii")[:16].lower()
 
 
 def _chunks(identifiers: Iterable[str]) -> list[list[str]]:

@@ -14,7 +14,7 @@ from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.utils import timezone
 
-from jobs.models import Job
+from jobs.models import Job, Quarantine
 from jobs.problems import problems
 from jobs.said import Disk
 from jobs.signs import MOST_TEXT, SAID_BY_SYNC, Run, Signs
@@ -42,11 +42,11 @@ def answering_first(get_response: Callable[[HttpRequest], HttpResponse]) -> Call
 
 
 def health() -> dict:
-    """What there is to know: `problems` (sentences; none means well), and figures. Three queries. Raises DatabaseError.
+    """What there is to know: `problems` (sentences; none means well), and figures. Five queries. Raises DatabaseError.
 
     `run` and `sync`: `at` (the last sign of life) and `age_seconds`, both null if it was never heard; sync also with
-    what it says of itself. `docker`, `disks`: as the runner has last said. `queue`: of all jobs that wait. `database`:
-    how long these questions took.
+    what it says of itself. `docker`, `disks`: as the runner has last said; how many containers are in quarantine
+    stands in the database. `queue`: of all jobs that wait. `database`: how long these questions took.
     """
     began = time.monotonic()
     signs = Signs.read()
@@ -65,7 +65,11 @@ def _docker(run: Run) -> dict:
     answers = run.answers("engine_answers")
     last = answers[-1] if answers else None
     since = run.engine_silent_since
-    return {"silent_since": moment(since) if since else None, "answer_ms": last.ms if last else None}
+    return {
+        "silent_since": moment(since) if since else None,
+        "answer_ms": last.ms if last else None,
+        "containers_in_quarantine": Quarantine.objects.count(),
+    }
 
 
 def _disk(disk: Disk) -> dict:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Count, Min
 
-from jobs.models import Flag, JobRequest
+from jobs.models import Flag, JobRequest, Quarantine
 from jobs.models.flag import is_recent
 from jobs.said import Disk
 from jobs.signs import Signs, Sync
-from jobs.text import listed, size_in_words
+from jobs.text import counted, listed, size_in_words
 
 LONGEST_WITHOUT_POLL = timedelta(minutes=5)
 LONGEST_FIRST_POLL = timedelta(minutes=1)
@@ -40,11 +41,12 @@ class Problem:
 
 
 def problems(signs: Signs) -> list[Problem]:
-    """Worst first; none means well. One query. Raises DatabaseError."""
+    """Worst first; none means well. Two queries. Raises DatabaseError."""
     return [
         *_of_runner(signs),
         *_of_job_server(signs.sync),
         *_of_engine(signs),
+        *_of_containers(),
         *_of_plans_and_posts(signs.sync),
     ]
 
@@ -72,6 +74,19 @@ def _of_engine(signs: Signs) -> Iterator[Problem]:
             f"The Docker engine has not answered since {since:%Y-%m-%d %H:%M:%S} UTC, so no job can go on",
             "see whether `docker info` answers.",
             since,
+        )
+
+
+def _of_containers() -> Iterator[Problem]:
+    found = Quarantine.objects.aggregate(number=Count("pk"), since=Min("since"))
+    if number := found["number"]:
+        its = "its job does" if number == 1 else "their jobs do"
+        yield Problem(
+            "quarantine",
+            f"Docker has not answered about {counted(number, 'container')} since "
+            f"{found['since']:%Y-%m-%d %H:%M:%S} UTC, so {its} not go on; the others do",
+            "see on the System page which, and whether `docker inspect` answers; mend that, then release it there.",
+            found["since"],
         )
 
 

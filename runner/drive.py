@@ -21,9 +21,10 @@ from jobs.models import InvalidTransition, Job
 from jobs.models.job_queries import STOP_COLUMNS
 from jobs.service import is_passing
 from jobs.states import State, StatusCode
-from runner import finalising_again, requeue
+from runner import finalising_again, quarantine, requeue
 from runner.capacity import Hold
 from runner.executors.base import Executor, Status
+from runner.executors.guarded import Held, InQuarantine
 from runner.followers import Followers
 from runner.steps import CONTAINER_RUNS, STEPS, GaveUp, Tools, begin_to_finalize
 from runner.workspaces.files import trouble_of_disk
@@ -82,6 +83,13 @@ class Driver:
         """Tell that the engine does not answer; the job itself is as well as it was, so nothing is tried for it."""
         job.say(f"The engine does not answer (since {_in_words(since)}). The container is probably still running.")
 
+    def leave_alone(self, job: Job, held: Held) -> None:
+        """Its container is in quarantine: nothing is tried for the job, and after the release everything at once."""
+        self._troubles.pop(job.pk, None)
+        self._fruitless.pop(job.pk, None)
+        self._followers.leave(job)
+        job.say(quarantine.in_words(job, held), detail=held.error)
+
     def drive(self, pk: int, stop: threading.Event, hold: Hold | None = None) -> None:
         """Step after step until the job ends, waits for something outside, or meets trouble. Never raises.
 
@@ -135,6 +143,9 @@ class Driver:
             return self._end_by_our_bug(job, error) if job.is_as_stored() else self._let_go(error)
         except Stopped:
             return True  # `_goes_on` knows whether the job or the whole runner was meant
+        except InQuarantine as error:
+            self.leave_alone(job, error.held)
+            return False
         except Unavailable as error:
             self._note_trouble(job, error)
             return False

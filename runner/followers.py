@@ -63,6 +63,13 @@ class Followers:
         if follower is not None:
             follower.stop(STOP_SECONDS)
 
+    def leave(self, job: Job) -> None:
+        """Stop following without waiting for the follower; somebody may follow the log again later."""
+        with self._lock:
+            follower = self._following.pop(job.container_name, None)
+        if follower is not None:
+            follower.stop(0)
+
     def close(self) -> None:
         """The process ends: the files stay as they are and are completed by the next one."""
         with self._lock:

@@ -32,6 +32,8 @@ from runner.engine_history import EngineHistory
 from runner.engine_view import EngineView
 from runner.engine_watch import EngineWatch
 from runner.executors.base import Executor, Phase, Status
+from runner.executors.guarded import GuardedExecutor
+from runner.quarantine import Quarantines
 from runner.report import Report
 from runner.sampling import Sampler
 from runner.starting import Starter, move_unless_gone
@@ -65,6 +67,8 @@ class Runner:
 
     def __init__(self, executor: Executor, weights: capacity.Weights | None = None, chores: ChoreWatch | None = None):
         self.wake, self._chores = Wake(), chores or ChoreWatch(is_wanted=False)
+        executor = GuardedExecutor(executor, self.wake.set)
+        self._quarantines = Quarantines(executor)
         self._limits = {capacity.ORDINARY: settings.MAX_WORKERS, capacity.DATABASE: settings.MAX_DB_WORKERS}
         self._driver = Driver(executor)
         # Weights below one let more jobs run than there are workers; a job without a thread would only wait its turn.
@@ -92,7 +96,8 @@ class Runner:
         flags = Flag.objects.current()
         running = list(Job.objects.running().select_related("request"))
         taken_back, reboot = capacity.takes_back(flags), capacity.reboot_of(flags)
-        statuses = self._engine.statuses() if running or reboot else {}
+        statuses = self._engine.statuses() if running or reboot or self._quarantines else {}
+        self._quarantines.turn(running, statuses, self._engine.asked_at)
         for job in running:
             self._set_off(job, statuses, taken_back.get(capacity.pool_of(job.requires_db)))
         if not reboot:  # what is safe has to stay so
@@ -131,6 +136,9 @@ class Runner:
         if work is not None:
             if job.is_stop_requested or (is_taken_back and not work.is_taking_back):
                 work.stop.set()
+            return
+        if held := self._quarantines.of(job):
+            self._driver.leave_alone(job, held)
             return
         if job.status_code == StatusCode.EXECUTING and not (job.is_stop_requested or is_taken_back):
             if statuses is None:

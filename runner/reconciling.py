@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from jobs import asking, storage
-from jobs.models import Job, Who
+from jobs.models import Job, Quarantine, Who
 from jobs.reasons import cleaned_reason
 from jobs.text import listed
 from runner.executors.base import Executor, ExecutorUnavailable, Status
@@ -91,8 +91,10 @@ def _missing(statuses: Mapping[str, Status]) -> Iterator[str]:
 
 
 def _containers(executor: Executor, statuses: Mapping[str, Status]) -> Iterator[Leftover]:
+    """Those in quarantine are left out: whatever is asked about them hangs."""
+    held = set(Quarantine.objects.values_list("name", flat=True))
     for name, status in sorted(statuses.items()):
-        if found := _NAME.fullmatch(name):
+        if name not in held and (found := _NAME.fullmatch(name)):
             since = status.finished_at or _made_at(executor, name)
             yield Leftover(CONTAINER, name, found[1], int(found[2]), since)
 

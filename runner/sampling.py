@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from jobs.models import Job, ResourceSample
 from jobs.service import let_go_of_database
-from runner.executors.base import Executor, ExecutorUnavailable, Usage
+from runner.executors.base import ContainerSilent, Executor, ExecutorUnavailable, Usage
+from runner.executors.guarded import InQuarantine
 
 log = logging.getLogger(__name__)
 
@@ -93,15 +94,24 @@ class Sampler:
         jobs = list(Job.objects.executing().only("pk", "identifier", "attempt"))
         self._keep_to({(job.pk, job.attempt) for job in jobs})
         rows: list[ResourceSample] = []
+        silent: ContainerSilent | None = None
         try:
             for job in jobs:
                 if self._end.is_set():
                     return
-                if row := self._row(job):
-                    rows.append(row)
+                try:
+                    rows += self._row(job)
+                except InQuarantine:
+                    continue
+                except ContainerSilent as error:
+                    if silent:  # two in one look: it is more likely the engine
+                        raise
+                    silent = error  # the other containers are looked at all the same
         finally:  # an engine that falls silent half way takes nobody's row with it
             if rows:
                 self._store(rows)
+        if silent:
+            raise silent
 
     def _keep_to(self, attempts: set[_Attempt]) -> None:
         """Forget who has ended; of those that are new here, ask what an earlier process has stored."""
@@ -110,15 +120,16 @@ class Sampler:
             stored = ResourceSample.objects.extents({pk for pk, _ in new})
             self._watched |= {key: _Watched(*stored.get(key, ())) for key in new}
 
-    def _row(self, job: Job) -> ResourceSample | None:
+    def _row(self, job: Job) -> list[ResourceSample]:
+        """One, or none while there is nothing to be stored."""
         usage = self._executor.usage(job.container_name)
         found = self._watched[job.pk, job.attempt].take(usage) if usage else None
         if found is None:
-            return None
+            return []
         cpu, memory = found
-        return ResourceSample(
-            job_id=job.pk, attempt=job.attempt, at=timezone.now(), cpu_percent=cpu, memory_bytes=memory
-        )
+        return [
+            ResourceSample(job_id=job.pk, attempt=job.attempt, at=timezone.now(), cpu_percent=cpu, memory_bytes=memory)
+        ]
 
     def _store(self, rows: Iterable[ResourceSample]) -> None:
         with transaction.atomic():

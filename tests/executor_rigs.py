@@ -5,10 +5,11 @@
 
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from runner.executors.base import ContainerSpec, Phase
+from runner.executors.base import ContainerSpec, Executor, Phase
 from runner.executors.docker import DockerExecutor
 from runner.executors.fake import FakeExecutor, FakeRun
 from tests import engine
@@ -51,28 +52,31 @@ class Rig:
 
 
 class FakeRig(Rig):
+    """`guard` is what stands before the executor."""
+
     image = "anything:1"
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, guard: Callable[[Executor], Executor] = lambda executor: executor):
         super().__init__(folder)
         self.runs: dict[str, FakeRun] = {}
         self.go = threading.Event()
-        self.executor = FakeExecutor(lambda spec: self.runs[spec.name])
+        self.fake = FakeExecutor(lambda spec: self.runs[spec.name])
+        self.executor = guard(self.fake)
 
     def create_only(self, spec: ContainerSpec) -> None:
-        self.executor.create(spec)
+        self.fake.create(spec)
 
     def occupy(self, spec: ContainerSpec) -> None:
-        self.executor.occupy(spec.name)
+        self.fake.occupy(spec.name)
 
     def stop_from_outside(self, spec: ContainerSpec) -> None:
-        self.executor.interrupt(spec.name)
+        self.fake.interrupt(spec.name)
 
     def start_from_outside(self, spec: ContainerSpec) -> None:
-        self.executor.interrupt(spec.name)
+        self.fake.interrupt(spec.name)
 
     def without_image(self, spec: ContainerSpec) -> ContainerSpec:
-        self.executor.missing.add("nowhere.example/nothing:v1")
+        self.fake.missing.add("nowhere.example/nothing:v1")
         return replace(spec, image="nowhere.example/nothing:v1")
 
     def unavailable(self) -> FakeExecutor:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from django.utils import timezone
 
-from jobs.models import Flag, Job, JobOutput, JobRequest
+from jobs.models import Flag, Job, JobOutput, JobRequest, Quarantine
 from jobs.models.job import job_identifier
 from jobs.states import FINAL_STATES, State, StatusCode, state_of
 
@@ -65,3 +65,12 @@ def make_output(job: Job, path: str = "output/table.csv", **columns) -> JobOutpu
 def make_flag(name: str = Flag.Name.PAUSED, value: str = "on", **columns) -> Flag:
     defaults = {"set_by": "olive", "reason": "the disk is being replaced"}
     return Flag.objects.create(name=name, value=value, **defaults | columns)
+
+
+def make_quarantine(job: Job | None = None, **columns) -> Quarantine:
+    """Of the container of that job, else of one that executes; of no job's if a name is given."""
+    if job is None and "name" not in columns:
+        job = make_job(StatusCode.EXECUTING)
+    name = {"name": job.container_name} if job else {}
+    defaults = {"job": job, "since": timezone.now(), "last_error": "The engine did not answer within 15 s."}
+    return Quarantine.objects.create(**name | defaults | columns)

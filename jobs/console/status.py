@@ -5,9 +5,10 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.console.command import print_json
+from jobs.console.containers import in_words
 from jobs.health import health
 from jobs.log import escape
-from jobs.models import Flag, Job
+from jobs.models import Flag, Job, Quarantine
 from jobs.problems import problems, warnings
 from jobs.results import terminal
 from jobs.signs import Signs
@@ -27,15 +28,15 @@ def show_status(*, as_json: bool) -> int:
     flags = {name: flag for name, flag in Flag.objects.current().items() if flag.value}
     wrong, odd = problems(signs), warnings(signs, flags)
     said = verdict(signs, wrong, odd, Job.objects.running().count(), waiting.waiting, readiness(flags, signs))
-    rows = checks(signs, wrong, waiting)
+    rows, held = checks(signs, wrong, waiting), list(Quarantine.objects.select_related("job"))
     if as_json:
-        print_json(_answer(said, rows, [each.sentence for each in odd]))
+        print_json(_answer(said, rows, [each.sentence for each in odd], held))
     else:
-        _print(said, rows, [each.sentence for each in odd])
+        _print(said, rows, [*(each.sentence for each in odd), *(in_words(each) for each in held)])
     return EXIT_CODES[said.state]
 
 
-def _answer(said: Verdict, rows: list[Check], odd: list[str]) -> dict:
+def _answer(said: Verdict, rows: list[Check], odd: list[str], held: list[Quarantine]) -> dict:
     found = health()
     keys = ("name", "state", "value", "limit", "what")
     return {
@@ -43,8 +44,19 @@ def _answer(said: Verdict, rows: list[Check], odd: list[str]) -> dict:
         "status": "trouble" if found["problems"] else "ok",
         "verdict": {"state": said.state, "word": said.word, "text": said.text, "what": said.what},
         "warnings": odd,
+        "quarantine": [_held(each) for each in held],
         "checks": [{key: getattr(row, key) for key in keys} for row in rows],
         **found,
+    }
+
+
+def _held(row: Quarantine) -> dict:
+    return {
+        "container": row.name,
+        "job": row.job.identifier if row.job else None,
+        "since": row.since,
+        "last_error": row.last_error,
+        "release_requested_by": row.release_requested_by,
     }
 
 

@@ -82,7 +82,7 @@ def ask(
     if as_json:
         print_json({"results": [asdict(each) for each in results], "requests": [each.identifier for each in new]})
     else:
-        _print_results(results, new)
+        print_results(results, new)
     if any(each.was_done for each in results):
         warn_of_silence(is_to_be_planned=bool(new))
     return all(each.was_done for each in results)
@@ -119,7 +119,7 @@ def _tell(wish: Wish, named: list[str]) -> None:
             notes.print(Text(sentence.replace(": see below why", "")), soft_wrap=True)
 
 
-def _print_results(results: list[Result], new: list[JobRequest]) -> None:
+def print_results(results: list[Result], new: list[JobRequest]) -> None:
     console = terminal()
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for each in sorted(results, key=lambda result: result.was_done):

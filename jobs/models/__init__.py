@@ -10,6 +10,7 @@ from jobs.models.notice import Notice
 from jobs.models.output import JobOutput
 from jobs.models.people import ApiToken, SavedView
 from jobs.models.project_file import ProjectFile
+from jobs.models.quarantine import Quarantine
 from jobs.models.request import JobRequest
 from jobs.models.sample import ResourceSample
 from jobs.models.status_change import InvalidTransition, StatusChange
@@ -29,6 +30,7 @@ __all__ = [
     "LogInCount",
     "Notice",
     "ProjectFile",
+    "Quarantine",
     "ResourceSample",
     "SavedView",
     "StatusChange",

@@ -63,7 +63,7 @@ class AuditEntry(models.Model):
     VERBS = (
         *("cancel", "kill", "clear", "retry", "rerun", "refuse", "tell again", "switch", "export", "view log"),
         *("log in", "log out", "lock out", "lift", "new password", "add", "change", "delete", "make token", "revoke"),
-        *("download", "remove", "snapshot", "update", "chore"),
+        *("download", "remove", "release", "snapshot", "update", "chore"),
     )
     KINDS = (
         *("job", "request", "delivery", "flag", "user", "token", "view", "audit", "log-in count"),

@@ -1,6 +1,7 @@
 """A JobRequest: somebody asked for some actions of one study at one commit, and what planning made of it."""
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Collection, Iterable
 
@@ -21,6 +22,12 @@ CANCELLED_THERE = "Cancelled on the job-server."
 def new_identifier() -> str:
     """16 characters of a-z2-7, the form that today's job-server gives its own requests."""
     return base64.b32encode(secrets.token_bytes(10)).decode("ascii").lower()
+
+
+def identifier_of_wish(once: str, old: str) -> str:
+    """Of the new request for what request `old` asked for: the same word `once` always gives the same."""
+    digest = hashlib.sha256(f"again\n{old}\n{once}".encode("utf-8", "backslashreplace")).digest()
+    return base64.b32encode(digest).decode("ascii")[:16].lower()
 
 
 class JobRequestQuerySet(models.QuerySet):

@@ -19,6 +19,7 @@ _SEEN = (
     "heartbeat",
     "delivery",
     "projectfile",
+    "quarantine",
     "resourcesample",
     "chorerun",
     "storagecheck",
@@ -34,6 +35,7 @@ _OPERATOR = (
     "jobs.change_delivery",  # have it told again
     "jobs.add_chorerun",
     "jobs.view_notice",
+    "jobs.change_quarantine",  # have its container tried again
     "jobs.view_auditentry",
     "jobs.use_admin",
 )

@@ -30,6 +30,15 @@ def engine_checks(run: Run, found: dict[str, Problem]) -> Iterator[Check]:
         answers=answers,
     )  # fmt: skip
     yield from engine_hours(run.engine_hours)
+    yield _containers(found.get("quarantine"))
+
+
+def _containers(problem: Problem | None) -> Check:
+    return Check(
+        "Containers", BAD if problem else OK, problem.text if problem else "Docker answers about each",
+        "none in quarantine", since=problem.since if problem else None,
+        what="Release it on this page or by `manage.py release_container`, once `docker inspect` answers about it.",
+    )  # fmt: skip
 
 
 def engine_hours(quarters: list[Quarter]) -> Iterator[Check]:

@@ -7,7 +7,7 @@ from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from jobs.models import ChoreRun, Delivery, Flag, Heartbeat, Job, JobRequest, StorageCheck
+from jobs.models import ChoreRun, Delivery, Flag, Heartbeat, Job, JobRequest, Quarantine, StorageCheck
 from jobs.models.latest import ended_since
 from jobs.people.callers import for_programs
 from jobs.said import Answer
@@ -24,7 +24,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _lines() -> Iterator[str]:
-    """Eleven queries, each through an index, whatever there is."""
+    """Twelve queries, each through an index, whatever there is."""
     now = timezone.now()
     active = _by_code(Job.objects.active(), ACTIVE_CODES)
     yield from _gauge("jobs_active", "Jobs that wait or run, by their status.", active)
@@ -49,6 +49,8 @@ def _lines() -> Iterator[str]:
     longest = {code: max(0.0, (now - at).total_seconds()) for code, at in since}
     times = [({"code": str(code.value)}, longest.get(code, 0.0)) for code in ACTIVE_CODES]
     yield from _gauge("longest_in_status_seconds", "How long a job has been in this status; 0: none is.", times)
+    held = [({}, Quarantine.objects.count())]
+    yield from _gauge("containers_in_quarantine", "Containers that Docker does not answer about.", held)
     yield from _of_chores()
     yield from _of_signs(Signs.read())
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.http import HttpRequest
 
 from jobs.durations import typical_seconds
-from jobs.models import Flag, Job
+from jobs.models import Flag, Job, Quarantine
 from jobs.people.access import allowed
 from jobs.system import about
 from jobs.system.checks import checks
@@ -29,7 +29,9 @@ LABELS = {
 
 def _parts(request: HttpRequest) -> tuple:
     signs = Frame.of(request).signs
-    return (*all_jobs_changed(), signs.run.at, signs.sync.at, Frame.of(request).problems, chores.changed())
+    released = tuple(Quarantine.objects.values_list("pk", "release_requested_at"))
+    seen = (signs.run.at, signs.sync.at, Frame.of(request).problems, released, chores.changed())
+    return (*all_jobs_changed(), *seen)
 
 
 @allowed()
@@ -65,6 +67,7 @@ def _more(request: HttpRequest, frame: Frame) -> dict:
     """What a screen on the wall does not show."""
     return {
         "switches": [(name.value, LABELS[name], frame.flags.get(name)) for name in Flag.Name],
+        "quarantine": list(Quarantine.objects.select_related("job")),
         "history": Flag.objects.order_by("-pk")[:MOST_HISTORY],
         "chores": chores.rows(),
         "versions": about.versions(),

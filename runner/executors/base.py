@@ -9,7 +9,8 @@ verb may be repeated: the loop can be killed after any of them and will call it 
 * An exit code counts only if the engine has lived through the container's whole and only run; whatever ended together
   with its engine or host, or may have, or was started a second time, is INTERRUPTED, even with exit code 0.
 * A container that another installation made is no container of ours: `start` refuses its name, the rest sees nothing.
-* Any trouble that is not the study's fault raises `ExecutorUnavailable`: the outcome is *unknown*, never "no".
+* Any trouble that is not the study's fault raises `ExecutorUnavailable`: the outcome is *unknown*, never "no". Where it
+  is one container that nothing can be learnt about in time, it is a `ContainerSilent`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +25,10 @@ from jobs.errors import JobError, Unavailable
 
 class ExecutorUnavailable(Unavailable):
     """The engine did not answer, or answered with trouble of its own; what was asked may or may not have happened."""
+
+
+class ContainerSilent(ExecutorUnavailable):
+    """There was no answer in time to a question about one container; the engine itself may be as well as ever."""
 
 
 class ImageMissing(JobError):

@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status, Usage
+from runner.executors.base import (
+    ContainerSilent,
+    ContainerSpec,
+    ExecutorUnavailable,
+    ImageMissing,
+    LogStream,
+    Phase,
+    Status,
+    Usage,
+)
 from runner.executors.fake_outputs import files_for
 
 _KILLED = 137
@@ -61,13 +70,15 @@ class _Container:
 class FakeExecutor:
     """See `runner.executors.base.Executor`. `behaviour` says what a container of a specification does.
 
-    While `unavailable` is not "", every verb fails with it; images in `missing` are not there. The methods `create`,
-    `occupy`, `finish`, `interrupt` and `vanish` are what happens to containers in the world outside.
+    While `unavailable` is not "", every verb fails with it; images in `missing` are not there; about a container in
+    `silent` nothing can be learnt or done while it is there. The methods `create`, `occupy`, `finish`, `interrupt` and
+    `vanish` are what happens to containers in the world outside.
     """
 
     def __init__(self, behaviour: Callable[[ContainerSpec], FakeRun] = promised_outputs):
         self.unavailable = ""
         self.missing: set[str] = set()
+        self.silent: set[str] = set()
         self._occupied: set[str] = set()
         self._behaviour = behaviour
         self._containers: dict[str, _Container] = {}
@@ -78,7 +89,7 @@ class FakeExecutor:
     # --- the contract
 
     def start(self, spec: ContainerSpec) -> None:
-        self._answer()
+        self._answer(spec.name)
         if spec.image in self.missing:
             raise ImageMissing(f"The image {spec.image} is not here; the fake executor can only be told that it is.")
         if spec.name in self._occupied:
@@ -100,10 +111,11 @@ class FakeExecutor:
             return {name: container.status for name, container in self._containers.items()}
 
     def status(self, name: str) -> Status:
+        self._answer(name)
         return self.statuses().get(name, Status(Phase.ABSENT))
 
     def logs(self, name: str, *, since: str = "", follow: bool = False) -> LogStream:
-        self._answer()
+        self._answer(name)
         with self._changed:
             container = self._containers.get(name)
         if container is None:
@@ -112,15 +124,15 @@ class FakeExecutor:
         return LogStream(self._log(container, since, follow, closed, error_stamps), closed.set, error_stamps)
 
     def stop(self, name: str) -> None:
-        self._answer()
+        self._answer(name)
         self._end(name, Phase.EXITED, _KILLED)
 
     def remove(self, name: str) -> None:
-        self._answer()
+        self._answer(name)
         self.vanish(name)
 
     def metadata(self, name: str) -> dict:
-        self._answer()
+        self._answer(name)
         with self._changed:
             container = self._containers.get(name)
         return {} if container is None else {"Name": name, "Image": container.spec.image, "Executor": "fake"}
@@ -173,9 +185,11 @@ class FakeExecutor:
 
     # --- inside
 
-    def _answer(self) -> None:
+    def _answer(self, name: str = "") -> None:
         if self.unavailable:
             raise ExecutorUnavailable(self.unavailable)
+        if name in self.silent and name in self._containers:
+            raise ContainerSilent(f"The engine did not answer in time when asked about {name}.")
 
     def _execute(self, container: _Container) -> None:
         run = container.run

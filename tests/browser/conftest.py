@@ -106,8 +106,9 @@ def visit(chromium, served_by) -> Iterator[Callable[..., Visit]]:
 
 @pytest.fixture(scope="module")
 def rich_site(tmp_path_factory) -> Iterator[Served]:
-    """The showcase, for tests that only look."""
+    """The showcase, for tests that only look; one of its containers hangs."""
     with Served(tmp_path_factory.mktemp("rich"), rich=True) as site:
+        site.manage("shell", "-v0", "-c", "from tests.showcase.backend import wedge; wedge()")
         yield site
 
 

@@ -44,6 +44,7 @@ PAGES: dict[str, str] = {
     "switch-flag": "/system/flags/paused/",
     "chore": "/system/chores/snapshot/",
     "ask-chore": "/system/chores/export/ask/",
+    "release-container": f"/system/containers/jobrunner-{RUNNING.split('/')[2]}-1/release/",
     "audit": "/audit/",
     "search": "/search/?q=model",
     "search none": "/search/?q=nothing-is-called-so",

@@ -218,12 +218,12 @@ def test_what_sync_says_may_be_no_object_at_all():
     assert b"secret" not in Client().get("/healthz/").content
 
 
-def test_it_takes_three_queries_however_many_wait(django_assert_num_queries):
+def test_it_takes_five_queries_however_many_wait(django_assert_num_queries):
     all_well()
     request = make_request()
     for _ in range(20):
         make_job(request=request)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(5):
         asked()
 
 
@@ -251,7 +251,7 @@ def test_it_tells_the_figures_that_a_monitor_draws():
 
 def test_where_nothing_was_heard_the_figures_are_empty():
     found = asked()[1]
-    assert found["docker"] == {"silent_since": None, "answer_ms": None}
+    assert found["docker"] == {"silent_since": None, "answer_ms": None, "containers_in_quarantine": 0}
     assert (found["disks"], found["queue"]) == ([], {"waiting": 0, "oldest_seconds": 0})
 
 

@@ -106,6 +106,7 @@ TABLE: dict[str, Rule] = {
     "tell-again": form(OPERATOR),
     "chore": page(VIEWER),
     "ask-chore": form(OPERATOR),
+    "release-container": form(OPERATOR),
     "search": page(VIEWER),
     # People
     "login": form(EVERYBODY),

@@ -20,6 +20,7 @@ from jobs.models import (
     Job,
     JobRequest,
     ProjectFile,
+    Quarantine,
     SavedView,
     StorageCheck,
     Who,
@@ -95,6 +96,14 @@ def beat() -> None:
         poll_failure="", poll_failing_since=None, post_failures=0, post_failure="", post_failing_since=None,
         waiting_to_be_planned=1, waiting_to_be_delivered=2, oldest_undelivered_since=moment(now),
     )  # fmt: skip
+
+
+def wedge() -> None:
+    """One container of RUNS hangs; not in the pictures, for all pages would warn of it."""
+    job = Job.objects.get(request__identifier=RUNS, action="model_adjusted")
+    error = f"The Docker engine did not answer within 15 s when asked about {job.container_name}."
+    since = timezone.now() - timedelta(minutes=4)
+    Quarantine.objects.create(name=job.container_name, job=job, since=since, last_error=error)
 
 
 def a_request(workspace: str, *, minutes_ago: float, commit: str = "c", **columns) -> JobRequest:

@@ -131,7 +131,7 @@ class DockerExecutor:
     def _refuse_covered_workspace(self, client: APIClient, container_id: str, spec: ContainerSpec) -> None:
         """What is written to a volume of the image's goes away with the container. Raises JobError."""
         with understanding(f"about {spec.name}"):
-            places = covered_places(client.inspect_container(container_id))
+            places = covered_places(self._engine.description(client, container_id, spec.name))
         if places:
             client.remove_container(container_id, v=True, force=True)
             raise JobError(
@@ -142,7 +142,7 @@ class DockerExecutor:
     def _adopt(self, client: APIClient, spec: ContainerSpec) -> str | None:
         """The id of the container of that name if it is still to be started; None if it runs or has ended."""
         try:
-            container = client.inspect_container(spec.name)
+            container = self._engine.description(client, spec.name, spec.name)
         except NotFound as error:
             raise ExecutorUnavailable(f"The engine is still busy making or removing container {spec.name}.") from error
         with understanding(f"about {spec.name}"):
@@ -260,7 +260,7 @@ class DockerExecutor:
     def _find(self, client: APIClient, name: str) -> Mapping | None:
         """What the engine knows of our container of this name; None if there is none or it is another's."""
         try:
-            container = client.inspect_container(name)
+            container = self._engine.description(client, name, name)
         except NotFound:
             return None
         with understanding(f"about {name}"):

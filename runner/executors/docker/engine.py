@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import requests
 import urllib3
@@ -20,7 +20,7 @@ from docker.transport import UnixHTTPAdapter
 from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
 from docker.utils import parse_host
 
-from runner.executors.base import ExecutorUnavailable
+from runner.executors.base import ContainerSilent, ExecutorUnavailable
 
 # More than the threads that ask at the same time; a connection beyond it would be made anew for each call.
 _KEPT_CONNECTIONS = 32
@@ -154,6 +154,18 @@ class Engine:
         with self.asked(what) as client, self._new_client(client.api_version) as newcomer:
             yield newcomer
 
+    def description(self, client: APIClient, container: str, name: str) -> Mapping:
+        """What the engine says of a container, which is asked for by id or name. Raises ContainerSilent and NotFound.
+
+        Every verb about a container asks for it first, and a container that is wedged in the engine hangs here.
+        """
+        try:
+            return client.inspect_container(container)
+        except _TROUBLE as error:
+            if not isinstance(error, APIError) and _is_timeout(error):
+                raise ContainerSilent(self._sentence(f"about {name}", error)) from error
+            raise
+
     def stream(self, what: str, path: str, parameters: dict[str, str], *, patient: bool) -> Stream:
         """GET `path` as a stream. `patient`: silence is no trouble, however long. Raises ExecutorUnavailable."""
         with self.asked(what) as client:
@@ -194,7 +206,7 @@ class Engine:
             return f"The job runner may not use {self._base_url}; its user must be in that socket's group."
         if any(isinstance(cause, (FileNotFoundError, ConnectionRefusedError)) for cause in causes):
             return f"No Docker engine answers at {self._base_url}; is it running? It was asked {what}."
-        if any(isinstance(cause, (requests.Timeout, TimeoutError)) for cause in causes):
+        if _is_timeout(error):
             return f"The Docker engine did not answer within {self._timeout_seconds:g} s when asked {what}."
         return f"The connection to the Docker engine broke when it was asked {what}: {error}"
 
@@ -216,6 +228,10 @@ def _not_understood(what: str) -> str:
         f"The Docker engine answered something that the job runner does not understand when asked {what}. "
         "Is what answers there a Docker engine, of version 20.10 or later?"
     )
+
+
+def _is_timeout(error: BaseException) -> bool:
+    return any(isinstance(cause, (requests.Timeout, TimeoutError)) for cause in _causes(error))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
