@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from jobs import admin_chores, admin_people, admin_requests, admin_system, storage
+from jobs import admin_chores, admin_people, admin_requests, admin_system, logs, storage
 from jobs import admin_questions as questions
 from jobs.admin_filters import StateFilter, StatusFilter
 from jobs.admin_lists import (
@@ -115,7 +115,7 @@ class JobAdmin(OnDashboard, AuditedHistory, AsksWhy, ReadOnly, LargeTable):
 
     @admin.display(description="log")
     def log(self, job: Job) -> str:
-        return str(storage.job_log(job))
+        return str(logs.place_of(job))
 
     @admin.display(description="outputs stored in")
     def stored_in(self, job: Job) -> str:

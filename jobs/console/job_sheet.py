@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs import storage
+from jobs import logs, storage
 from jobs.api.schemas import Change, JobDetail, Output
 from jobs.console.command import print_json
 from jobs.console.job_list import state_of
@@ -92,7 +92,7 @@ def _rows(job: Job) -> Iterator[tuple[str, object]]:
     yield "code", f"{request.repository} at {request.commit}"
     yield "command", job.run_command
     if job.started_at and has_run:
-        yield "log file", storage.job_log(job)
+        yield "log file", logs.place_of(job)
     if job.has_begun or job.is_cut_off:  # where to look while it runs, or before it is finalised again
         yield "container", job.container_name
         yield "folder", storage.job_workspace(job)

@@ -83,6 +83,7 @@ class SelfTest:
             "DATABASE_STATUS_IMAGE": "",
             "DEBUG_LOG_DIR": "",
             "LOG_FORMAT": "text",
+            "CHORES": "false",  # a canary tells nobody anything
             # Set to nothing, so that .env does not set them either.
             **dict.fromkeys(("DATABASE_URL_FILE", "RAP_API_TOKENS", "RAP_API_TOKENS_FILE"), ""),
             **dict.fromkeys(("JOB_SERVER_ENDPOINT", "JOB_SERVER_TOKEN", "JOB_SERVER_TOKEN_FILE"), ""),

@@ -9,10 +9,11 @@ import copy
 from pathlib import Path
 
 from jobs import storage
+from jobs.logs.archived import archived
 from jobs.logs.lines import Line
 from jobs.logs.reading import LogReader, LogTrouble, opened, opened_plainly
 
-__all__ = ["Line", "LogReader", "LogTrouble", "error_stamps", "opened", "opened_plainly", "path_of", "tail"]
+__all__ = ["Line", "LogReader", "LogTrouble", "error_stamps", "opened", "opened_plainly", "path_of", "place_of", "tail"]
 
 _MOST_STAMPS_BYTES = 2 * 1024**2
 
@@ -20,6 +21,13 @@ _MOST_STAMPS_BYTES = 2 * 1024**2
 def path_of(job, attempt: int | None = None) -> Path:
     """Of the current attempt, or of an earlier one."""
     return storage.job_log(_in_attempt(job, attempt))
+
+
+def place_of(job) -> Path:
+    """Where the current attempt's log lies now: as it was written, or compressed."""
+    path = path_of(job)
+    packed = archived(path)
+    return packed if packed.exists() and not path.exists() else path
 
 
 def _in_attempt(job, attempt: int | None):

@@ -88,6 +88,7 @@ class Installation:
             DOCKER_REGISTRY=REGISTRY,
             MAX_WORKERS=str(WORKERS),
             LOG_LEVEL="WARNING",
+            CHORES="false",
         )
         import django
 

@@ -42,6 +42,15 @@ def test_a_compressed_log_is_read_as_the_plain_one_was(path):
         assert (reader.size, reader.last(3), reader.around(2500, 5), reader.start_of(4000)) == plain
 
 
+def test_people_are_told_where_it_lies_now(path, monkeypatch):
+    monkeypatch.setattr(logs, "path_of", lambda job: path)
+    assert logs.place_of(None) == path
+    pack(path)
+    assert logs.place_of(None) == archived_path(path)
+    path.write_bytes(TEXT)
+    assert logs.place_of(None) == path
+
+
 def test_while_both_are_there_the_plain_one_counts(path):
     pack(path, b"old\n")
     path.write_bytes(TEXT)
