@@ -9,7 +9,7 @@ import copy
 from pathlib import Path
 
 from jobs import storage
-from jobs.logs.archived import archived
+from jobs.logs.archived import packed_path
 from jobs.logs.lines import Line
 from jobs.logs.reading import LogReader, LogTrouble, opened, opened_plainly
 
@@ -26,7 +26,7 @@ def path_of(job, attempt: int | None = None) -> Path:
 def place_of(job) -> Path:
     """Where the current attempt's log lies now: as it was written, or compressed."""
     path = path_of(job)
-    packed = archived(path)
+    packed = packed_path(path)
     return packed if packed.exists() and not path.exists() else path
 
 

@@ -21,7 +21,7 @@ class Damaged(Exception):
     """It cannot be unpacked."""
 
 
-def archived(path: Path) -> Path:
+def packed_path(path: Path) -> Path:
     """Where the log of that name lies once it is compressed."""
     return path.with_name(path.name + SUFFIX)
 

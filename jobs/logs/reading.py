@@ -17,7 +17,7 @@ from typing import BinaryIO
 from django.conf import settings
 
 from jobs.logs.ansi import Colours
-from jobs.logs.archived import Damaged, archived, unpacked
+from jobs.logs.archived import Damaged, packed_path, unpacked
 from jobs.logs.lines import Line, parsed
 from jobs.logs.numbering import LineIndex, index_of
 
@@ -67,7 +67,7 @@ def opened(path: Path, *, is_complete: bool) -> Iterator["LogReader"]:
         descriptor = _descriptor(path)
         status = os.fstat(descriptor)
     except NoLog:
-        descriptor, status = _unpacked(archived(path))
+        descriptor, status = _unpacked(packed_path(path))
     try:
         yield LogReader(descriptor, path, status, is_complete)
     except OSError as error:

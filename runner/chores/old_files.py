@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from jobs.chores import ChoreFailed, Done
-from jobs.logs.archived import archived
+from jobs.logs.archived import packed_path
 from jobs.models import ChoreRun, Job
 from jobs.text import counted, size_in_words
 from runner.exporting import remove_old_exports
@@ -88,7 +88,7 @@ def _is_plain(folder: Path) -> bool:
 
 def _compress(folder: Path) -> int | None:
     """How many bytes it saved; None for what is no plain file."""
-    target = archived(folder / _LOG)
+    target = packed_path(folder / _LOG)
     unfinished = target.with_name(f".{target.name}.new")
     with opened_folder(folder) as folder_fd:
         try:

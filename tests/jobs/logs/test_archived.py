@@ -7,7 +7,7 @@ import pytest
 
 from jobs import logs
 from jobs.logs import LogTrouble, archived
-from jobs.logs.archived import archived as archived_path
+from jobs.logs.archived import packed_path as archived_path
 from tests.logs import stamped
 
 TEXT = b"".join(stamped(f"line {number}") for number in range(1, 5001))

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from jobs import logs, storage
-from jobs.logs.archived import archived
+from jobs.logs.archived import packed_path
 from jobs.models import ChoreRun, Job
 from jobs.states import StatusCode
 from runner.chores import old_files
@@ -37,8 +37,8 @@ def compress() -> int:
 
 def is_compressed(job: Job) -> bool:
     path = storage.job_log(job)
-    assert path.exists() != archived(path).exists()
-    return archived(path).exists()
+    assert path.exists() != packed_path(path).exists()
+    return packed_path(path).exists()
 
 
 def read(job: Job) -> bytes:
@@ -50,7 +50,7 @@ def test_the_log_of_a_job_that_ended_long_ago_is_compressed_and_read_as_ever():
     job = job_with_log()
     before = storage.job_log(job).stat()
     assert compress() == 1 and is_compressed(job)
-    after = archived(storage.job_log(job)).stat()
+    after = packed_path(storage.job_log(job)).stat()
     assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
     assert read(job) == TEXT and after.st_size < len(TEXT) / 10
     assert [path.name for path in storage.job_log_folder(job).iterdir()] == ["logs.txt.gz"]
