@@ -181,6 +181,7 @@ TABLE: dict[str, Rule] = {
     **admin_table("jobs_jobrequest", OPERATOR),
     **admin_table("jobs_logincount", ADMINISTRATOR),
     **admin_table("jobs_notice", OPERATOR),
+    **admin_table("jobs_quarantine", OPERATOR),
     **admin_table("jobs_savedview", ADMINISTRATOR),
     **admin_table("jobs_statuschange", OPERATOR),
     **admin_table("jobs_storagecheck", OPERATOR),
