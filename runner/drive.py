@@ -121,9 +121,17 @@ class Driver:
 
     def _clear(self, job: Job) -> None:
         try:
-            finalising_again.clear(job, self._executor)
-        except Unavailable as error:
+            finalising_again.clear(job, self._executor, self._followers)
+        except (Unavailable, InvalidTransition, OperationalError, InterfaceError) as error:
+            if not isinstance(error, Unavailable):
+                raise
             self._note_trouble(job, error)
+        except Exception as error:
+            log.exception("job %s: what was kept of it cannot be removed", job.identifier)
+            job.refuse_retry(
+                "The job runner failed; this is not the study's fault. What was kept of it could not be removed "
+                f"({type(error).__name__}); see the runner's log, and remove it by hand: {job.container_name}."
+            )
 
     def _goes_on(self, job: Job, stop: threading.Event) -> bool:
         """Whether there is another step to do now. A requested stop turns the way to `finalizing`."""

@@ -62,6 +62,7 @@ def export(
         try:
             _require_sound(workspace)
             outputs = _released(folder)
+            _require_both_sides(workspace, outputs)
             return _write(workspace, folder, outputs, should_stop, seen)
         except _Changed:
             if last == _TRIES - 1:
@@ -91,18 +92,32 @@ def _require_sound(workspace: str) -> None:
 
 
 def _released(folder: Path) -> dict[str, dict]:
-    try:
-        content = read_plain(storage.manifest(folder), manifests.MOST_BYTES)
-        outputs = manifests.checked(json.loads(content))["outputs"]
-    except FileNotFoundError as error:
-        raise NoExport(f"Nothing has been released: {folder} has no manifest.") from error
-    except (NotOrdinary, ValueError, TypeError, RecursionError) as error:
-        raise NoExport(f"The manifest in {folder} cannot be read: {error}.") from error
+    outputs = _manifest(folder)["outputs"].items()
     return {
         path: output
-        for path, output in outputs.items()
+        for path, output in outputs
         if output.get("level") == MODERATELY_SENSITIVE and not output.get("excluded")
     }
+
+
+def _manifest(folder: Path) -> dict:
+    """Raises NoExport."""
+    try:
+        return manifests.checked(json.loads(read_plain(storage.manifest(folder), manifests.MOST_BYTES)))
+    except FileNotFoundError as error:
+        raise NoExport(f"Nothing can be released: {folder} has no manifest.") from error
+    except (NotOrdinary, ValueError, TypeError, RecursionError) as error:
+        raise NoExport(f"The manifest in {folder} cannot be read: {error}.") from error
+
+
+def _require_both_sides(workspace: str, outputs: dict[str, dict]) -> None:
+    """What the manifest here releases the other storage's manifest has to know as the same; nobody writes to both."""
+    inside = _manifest(storage.high_privacy_workspace(workspace))["outputs"]
+    for path, output in outputs.items():
+        other = inside.get(path, {})
+        is_same = (other.get("level"), other.get("content_hash")) == (MODERATELY_SENSITIVE, output.get("content_hash"))
+        if not is_same or other.get("excluded"):
+            raise _Changed(_not_as_released(path, "is not what the manifest in high privacy storage says"))
 
 
 def _write(
@@ -114,7 +129,10 @@ def _write(
     path = target / f"{workspace}-{timezone.now().astimezone(UTC):%Y%m%dT%H%M%S}Z.zip"
     unfinished = path.with_name(path.name + _UNFINISHED)
     try:
-        descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError as error:
+        raise NoExport(f"{path.name} is being made already: look there in a moment.") from error
+    try:
         with os.fdopen(descriptor, "w+b") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
                 with opened_folder(folder) as folder_fd:

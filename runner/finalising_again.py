@@ -8,29 +8,36 @@ taken back by the same update that answers it; a fault that comes again ends in 
 import logging
 
 from jobs import storage
+from jobs.errors import Unavailable
 from jobs.models import Job
 from jobs.states import StatusCode
 from jobs.text import listed
 from runner import outputs
 from runner.executors.base import Executor
+from runner.followers import Followers
 from runner.workspaces import folder
 
 log = logging.getLogger(__name__)
 
 
-def clear(job: Job, executor: Executor) -> None:
+def clear(job: Job, executor: Executor, followers: Followers) -> None:
     """Remove container and folder of a job that was cut off, as an operator has asked; then it can only be run again.
 
     What is half stored is never left so: such a job has to be finalised. May be killed at any line, and asked again.
     Raises ExecutorUnavailable, InvalidTransition, OSError.
     """
     who, reason = job.retry_requested_by, job.retry_reason
-    if outputs.load_plan(job):
+    # A newer run has replaced what this one has half stored, and forbids that it is ever completed.
+    if outputs.load_plan(job) and not job.newer_run():
         job.refuse_retry(
             f"The job runner failed; this is not the study's fault. {who} asked to have removed what was kept, but its "
             "outputs are half stored: have it finalised again."
         )
         return
+    try:
+        followers.complete(job)  # where nobody has fetched it yet
+    except Unavailable as error:
+        log.warning("job %s: what its log still lacks is lost with its container: %s", job.identifier, error)
     executor.remove(job.container_name)
     outputs.forget(job)
     left = folder.remove(job)

@@ -27,6 +27,7 @@ from runner.workspaces.removal import remove_tree
 CONTAINER, FOLDER, STAGED = "container", "folder", "staged outputs"
 GRACE = timedelta(minutes=10)
 _AT_ONCE = 500
+_ASKED = ("identifier", "state", "status_code", "attempt", "was_cleared")
 _NAME = re.compile(r"jobrunner-([a-z2-7]{16})-([1-9]\d{0,5})")
 _IDENTIFIER = re.compile(r"[a-z2-7]{16}")
 _ATTEMPT = re.compile(r"[1-9]\d{0,5}")
@@ -154,5 +155,5 @@ def _jobs_called(identifiers: list[str]) -> dict[str, Job]:
     found: dict[str, Job] = {}
     for start in range(0, len(identifiers), _AT_ONCE):
         jobs = Job.objects.filter(identifier__in=identifiers[start : start + _AT_ONCE])
-        found |= {job.identifier: job for job in jobs.only("identifier", "state", "status_code", "attempt")}
+        found |= {job.identifier: job for job in jobs.only(*_ASKED)}
     return found

@@ -41,7 +41,7 @@ def tell(notices: Sequence[Notice]) -> None:
     finally:
         transport.close()
     if not 200 <= answer.status < 300:
-        raise NotTold(f"it answered {answer.status}")
+        raise NotTold(f"it answered {answer.status}", is_refusal=400 <= answer.status < 500)
 
 
 def _in_own_names(text: str) -> str:
@@ -53,7 +53,7 @@ def _in_own_names(text: str) -> str:
 
 def told(notices: Sequence[Notice]) -> dict:
     """`id` of a notice stays the same if it should ever come twice."""
-    lines = [notice.text + (f" {_address(notice)}" if _address(notice) else "") for notice in notices]
+    lines = [notice.words + (f" {_address(notice)}" if _address(notice) else "") for notice in notices]
     return {
         "backend": settings.BACKEND,
         "text": "\n".join(f"[{settings.BACKEND}] {line}" for line in lines),
@@ -62,7 +62,7 @@ def told(notices: Sequence[Notice]) -> dict:
                 "id": notice.pk,
                 "kind": notice.kind,
                 "at": moment(notice.at),
-                "text": notice.text,
+                "text": notice.words,
                 "url": _address(notice),
             }
             for notice in notices

@@ -18,7 +18,7 @@ class MailServer(socketserver.ThreadingTCPServer):
         super().__init__((HOST, 0), _Talk)
         self.letters: list[EmailMessage] = []
         self.recipients: list[str] = []
-        self.refuses = False
+        self.refuses = self.refuses_once = False
 
     @property
     def port(self) -> int:
@@ -40,7 +40,12 @@ class _Talk(socketserver.StreamRequestHandler):
             if word == "DATA":
                 self._take()
             else:
-                self._say("554 no mail today" if self.server.refuses and word == "MAIL" else "250 fine")
+                self._say("554 no mail today" if word == "MAIL" and self._is_refused() else "250 fine")
+
+    def _is_refused(self) -> bool:
+        is_refused = self.server.refuses or self.server.refuses_once
+        self.server.refuses_once = False
+        return is_refused
 
     def _take(self) -> None:
         self._say("354 go on")

@@ -15,9 +15,11 @@ with Docker, git or mail servers. A chore is short (the queue ends it after ten 
 done again, and never waits for a job's container.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+
+from django.utils import timezone
 
 from jobs.models import ChoreRun
 from jobs.text import duration_in_words
@@ -27,6 +29,10 @@ OPERATORS, ADMINISTRATORS = "jobs.add_chorerun", "jobs.remove_leftovers"
 
 
 _RHYTHMS = {timedelta(minutes=1): "each minute", timedelta(hours=1): "each hour", timedelta(days=1): "each day"}
+
+
+# The schedule is looked at twice a minute, and workers may be at work.
+_SLACK = timedelta(minutes=30)
 
 
 class ChoreFailed(Exception):
@@ -75,6 +81,16 @@ class Chore:
     def needs_argument(self) -> bool:
         """Whether it can only be asked for with one."""
         return self.takes == WORKSPACE and self.every is None
+
+
+def overdue(last: Mapping[str, ChoreRun]) -> list[str]:
+    """Names of those that the schedule should have begun anew long ago. `last`: the newest run of each."""
+    now = timezone.now()
+    return [
+        each.name
+        for each in chores()
+        if each.is_scheduled and each.name in last and now - last[each.name].started_at > 2 * each.every + _SLACK
+    ]
 
 
 Work = Callable[[ChoreRun], Done]

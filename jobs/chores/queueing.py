@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
-from django_q.models import Schedule
+from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
 from jobs.chores import Chore, chores
@@ -15,6 +15,7 @@ from jobs.models import ChoreRun
 
 ASKED, SCHEDULED, PING = "jobs.chores.work.asked", "jobs.chores.work.scheduled", "jobs.chores.work.answer_ping"
 # What nobody has begun is put into the queue again after so long.
+MOST_QUEUED = 50
 AGAIN_AFTER = timedelta(seconds=20)
 _DAY = timedelta(days=1)
 
@@ -43,7 +44,9 @@ def next_runs() -> dict[str, datetime]:
 
 def queue_what_was_asked() -> int:
     """Entries for rows that wait. One query if there is nothing. Returns how many."""
-    waiting = list(ChoreRun.objects.to_be_queued(AGAIN_AFTER).order_by("pk")[:50])
+    waiting = list(ChoreRun.objects.to_be_queued(AGAIN_AFTER).order_by("pk")[:MOST_QUEUED])
+    if waiting and OrmQ.objects.count() >= MOST_QUEUED:
+        return 0  # nobody takes anything out: more of it would help nobody
     for run in waiting:
         async_task(ASKED, run.pk, task_name=f"{run.chore}-{run.pk}")
         ChoreRun.objects.open().filter(pk=run.pk).update(queued_at=timezone.now())
@@ -67,6 +70,7 @@ def next_run(chore: Chore) -> datetime:
 
 def _columns(chore: Chore) -> dict:
     columns = {"func": SCHEDULED, "args": f"({chore.name!r},)", "repeats": -1, "hook": None, "kwargs": None}
+    columns |= {"cluster": None, "cron": None, "intended_date_kwarg": None}
     if chore.every == _DAY:
         return columns | {"schedule_type": Schedule.DAILY, "minutes": None}
     minutes = int(chore.every.total_seconds()) // 60

@@ -35,7 +35,7 @@ def delete_old_rows(run: ChoreRun) -> Done:
         "samples": _delete(samples),
         "events": _delete(changes),
         "results of chores": _delete_all(ChoreRun.objects.filter(ended_at__lt=old)) + _delete_all(usual),
-        "notices": _delete_all(Notice.objects.filter(at__lt=old)),
+        "notices": _delete_all(Notice.objects.old(old)),
         "sessions": _delete_all(Session.objects.filter(expire_date__lt=now)),
         "entries of the queue": _delete_all(Task.objects.filter(stopped__lt=old)),
     }

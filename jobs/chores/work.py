@@ -5,7 +5,7 @@ has nothing to try again. Only the end of the worker itself (its time is over) p
 """
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _PING = "chores"
 
 # A schedule's row may be doubled, and a killed worker's entry comes again: what was begun so lately is not due.
-LEAST_PART_OF_INTERVAL = 0.5
+LONGEST_LATELY = timedelta(hours=1)
 
 
 def asked(pk: int) -> None:
@@ -36,7 +36,7 @@ def scheduled(name: str) -> None:
     known = chore(name)
     if known is None or not known.is_scheduled:
         return
-    lately = timezone.now() - LEAST_PART_OF_INTERVAL * known.every
+    lately = timezone.now() - min(known.every / 2, LONGEST_LATELY)
     if run := ChoreRun.objects.begin_by_schedule(name, this_process(), not_after=lately):
         _do(run)
 

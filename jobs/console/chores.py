@@ -34,7 +34,10 @@ def list_chores(*, as_json: bool) -> int:
         if not run.is_fresh or not run.chores_are_on:
             why = "CHORES is off" if run.is_fresh else "the runner is silent"
             terminal(stderr=True).print(f"Nothing of this is done now: {why}.", style="yellow")
-    return 1 if any(each.failed for each in last.values()) else 0
+    late = chores.overdue(last)
+    if late and not as_json:
+        terminal(stderr=True).print(Text(f"Not done for long: {', '.join(late)}.", "yellow"), soft_wrap=True)
+    return 1 if late or any(each.is_trouble for each in last.values()) else 0
 
 
 def ask(name: str, argument: str, *, reason: str | None, yes: bool, wait: bool, as_json: bool) -> int:

@@ -7,6 +7,7 @@ from rich.text import Text
 from jobs import asking
 from jobs.console.asker import at_this_terminal, confirm, reason_of
 from jobs.console.command import Refused, print_json
+from jobs.console.finding import one_of
 from jobs.console.silence import warn_of_silence
 from jobs.console.wishes import print_results
 from jobs.log import escape
@@ -46,11 +47,11 @@ def _called(called: list[str]) -> list[Quarantine]:
     rows, found = list(Quarantine.objects.select_related("job")), {}
     for text in called:
         fitting = [row for row in rows if row.name == text] or [row for row in rows if _is_of_job(row, text)]
-        if len(fitting) != 1:
-            said = "Several containers fit" if fitting else "No container in quarantine is, or is of a job,"
-            names = ", ".join(row.name for row in fitting or rows)
-            raise Refused(f"{said} {escape(text)!r}. In quarantine: {names or 'none'}.")
-        found[fitting[0].pk] = fitting[0]
+        if not fitting:
+            names = ", ".join(row.name for row in rows) or "none"
+            raise Refused(f"No container in quarantine is, or is of a job, {escape(text)!r}. In quarantine: {names}.")
+        chosen = one_of(fitting, [escape(in_words(row)) for row in fitting], f"Several fit {escape(text)}")
+        found[chosen.pk] = chosen
     return list(found.values())
 
 

@@ -36,9 +36,16 @@ def _only(beginning: str, rows: QuerySet, kind: str, about: Callable[[Model], st
     lines = [f"{row.identifier}  {escape(about(row))}" for row in found[:MOST_CANDIDATES]]
     if len(found) > MOST_CANDIDATES:
         lines.append("… and more")
+    return one_of(found, lines, f"Several {kind}s begin with {escape(beginning)}")
+
+
+def one_of(found: Sequence[Model], lines: Sequence[str], headline: str) -> Model:
+    """Whichever a person chooses by its line, if there are several. Raises Refused if there is nobody to ask."""
+    if len(found) == 1:
+        return found[0]
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise Refused(f"Several {kind}s begin with {escape(beginning)}; give more letters:\n  " + "\n  ".join(lines))
-    return found[_chosen(lines[:MOST_CANDIDATES], f"Several {kind}s begin with {escape(beginning)}:")]
+        raise Refused(f"{headline}; give more letters:\n  " + "\n  ".join(lines))
+    return found[_chosen(lines[:MOST_CANDIDATES], f"{headline}:")]
 
 
 def _beginning_so(beginning: str, rows: QuerySet) -> list:

@@ -6,9 +6,10 @@ from django.utils.module_loading import import_string
 from rich.table import Table
 from rich.text import Text
 
+from jobs.console.asker import at_this_terminal
 from jobs.console.command import Refused, print_json
 from jobs.log import escape
-from jobs.models import Notice
+from jobs.models import AuditEntry, Notice
 from jobs.notices import NotTold, channels
 from jobs.notices.telling import why_off
 from jobs.results import terminal
@@ -42,6 +43,7 @@ def send_test(*, as_json: bool) -> int:
         kind="test", key="test", at=timezone.now(), path="/system/",
         text=f"This is a test of the notices of {settings.BACKEND}: nothing is wrong",
     )  # fmt: skip
+    AuditEntry.note(at_this_terminal(), "test", object_kind="notice", label="a test of notices")
     results = {each.name: _sent(each.tell, notice) for each in channels()}
     if as_json:
         print_json({"results": [{"channel": name, "error": error} for name, error in results.items()]})

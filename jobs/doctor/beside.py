@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.core.mail import get_connection
 
+from jobs.chores import overdue
 from jobs.doctor import BAD, OFF, OK, WARN, Finding
 from jobs.models import ChoreRun
 from jobs.notices.email import SECONDS
@@ -17,7 +18,7 @@ _TEST = "`manage.py notices --test` sends one"
 
 def examine_chores() -> Iterator[Finding]:
     run, last = Signs.read().run, ChoreRun.objects.last_of_each()
-    failed = sorted(name for name, each in last.items() if each.failed)
+    failed = sorted(name for name, each in last.items() if each.is_trouble)
     if not settings.CHORES:
         what = "Nobody copies the database or checks what is stored: have cron do it."
         yield Finding("Chores", WARN, "CHORES is off", what)
@@ -25,6 +26,9 @@ def examine_chores() -> Iterator[Finding]:
         yield Finding("Chores", WARN, "the runner does none", "It was started with CHORES off: restart it.")
     elif failed:
         yield Finding("Chores", WARN, f"failed: {listed(failed)}", "`manage.py chores` says why.")
+    elif late := overdue(last):
+        what = "See in the runner's log what it says of work_on_chores, and restart `manage.py run`."
+        yield Finding("Chores", WARN, f"not done for long: {listed(late)}", what)
     else:
         yield Finding("Chores", OK, f"{counted(len(last), 'chore')} done" if last else "none done yet")
 

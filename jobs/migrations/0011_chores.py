@@ -112,6 +112,10 @@ class Migration(migrations.Migration):
                         blank=True, help_text="the page about it, below the dashboard's address", max_length=512
                     ),
                 ),
+                (
+                    "batch",
+                    models.CharField(blank=True, help_text="what was found together is told together", max_length=32),
+                ),
                 ("at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("seen_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("gone_at", models.DateTimeField(blank=True, null=True)),

@@ -11,10 +11,13 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from jobs.models.flag import MOST_AHEAD
+
 MOST_ATTEMPTS = 3
 # The queue ends a worker that takes longer than its timeout (`jobrunner_site.fixed`); then nobody works on it any more.
 LONGEST = timedelta(minutes=12)
 LONGEST_SAID = 1000
+FORGOTTEN_AFTER = timedelta(days=1)
 
 
 class ChoreRunQuerySet(models.QuerySet):
@@ -43,7 +46,9 @@ class ChoreRunQuerySet(models.QuerySet):
     def begin_by_schedule(self, chore: str, worker: str, *, not_after: datetime) -> "ChoreRun | None":
         """A row that `worker` works on now; None if one is open, or the schedule's last one began after `not_after`."""
         now = timezone.now()
-        if self.filter(chore=chore, asked_by="", started_at__gt=not_after).exists():
+        # What lies ahead was begun before somebody set the clock back.
+        lately = self.filter(chore=chore, asked_by="", started_at__gt=not_after, started_at__lte=now + MOST_AHEAD)
+        if lately.exists():
             return None
         try:
             with transaction.atomic():
@@ -140,6 +145,11 @@ class ChoreRun(models.Model):
     @property
     def failed(self) -> bool:
         return self.outcome == self.Outcome.FAILED
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether it failed, and somebody should still look: what a person asked for is forgotten after a day."""
+        return self.failed and (not self.asked_by or timezone.now() - self.ended_at < FORGOTTEN_AFTER)
 
     def end(self, outcome: str, said: str, detail: dict | None = None) -> bool:
         """Store the result; False if the row was taken away from this worker meanwhile."""

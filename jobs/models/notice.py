@@ -4,8 +4,9 @@ What happens (a job failed) is told once for ever. What lasts (a disk is full) i
 it begins anew after it was gone for a while, so that a disk at its limit does not write a letter a minute.
 """
 
+import secrets
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Q
@@ -21,7 +22,9 @@ CHANNELS = ("email", "webhook")
 class NoticeQuerySet(models.QuerySet):
     def add(self, notices: "Iterable[Notice]") -> None:
         """Those that are not there yet; of something that lasts, also note that it was seen again."""
-        notices = list(notices)
+        notices, batch = list(notices), secrets.token_hex(8)
+        for notice in notices:
+            notice.batch = batch
         lasting = [notice.key for notice in notices if notice.lasts]
         self.filter(key__in=lasting, gone_at=None).update(seen_at=timezone.now())
         self.bulk_create(notices, ignore_conflicts=True)
@@ -31,9 +34,18 @@ class NoticeQuerySet(models.QuerySet):
         self.filter(lasts=True, gone_at=None, seen_at__lt=now - GONE_AFTER).update(gone_at=now)
 
     def untold(self, channel: str) -> "NoticeQuerySet":
-        """The oldest first."""
-        told = {f"{channel}_at": None, f"wants_{channel}": True, "at__gt": timezone.now() - STALE_AFTER}
-        return self.filter(**told).order_by("pk")
+        """The oldest first. What is old news is left out, unless it lasts."""
+        is_news = Q(at__gt=timezone.now() - STALE_AFTER) | Q(lasts=True, gone_at=None)
+        return self.filter(is_news, **{f"{channel}_at": None, f"wants_{channel}": True}).order_by("pk")
+
+    def first_batch(self, most: int) -> "list[Notice]":
+        """What was found together with the first of them: the same again, should telling it be cut off."""
+        first = self.first()
+        return list(self.filter(batch=first.batch)[:most]) if first else []
+
+    def old(self, moment: datetime) -> "NoticeQuerySet":
+        """What lasts is kept, or it would be news again."""
+        return self.filter(at__lt=moment).exclude(lasts=True, gone_at=None)
 
     def mark_told(self, channel: str) -> int:
         return self.update(**{f"{channel}_at": timezone.now()})
@@ -45,6 +57,7 @@ class Notice(models.Model):
     lasts = models.BooleanField(default=False)
     text = models.CharField(max_length=500)
     path = models.CharField(max_length=512, blank=True, help_text="the page about it, below the dashboard's address")
+    batch = models.CharField(max_length=32, blank=True, help_text="what was found together is told together")
     at = models.DateTimeField(default=timezone.now)
     seen_at = models.DateTimeField(default=timezone.now)
     gone_at = models.DateTimeField(null=True, blank=True)
@@ -69,3 +82,7 @@ class Notice(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def words(self) -> str:
+        return f"{self.text} (over by now)" if self.gone_at else self.text

@@ -42,3 +42,8 @@ class StorageCheck(models.Model):
 
     def __str__(self) -> str:
         return f"{self.workspace}: {'sound' if self.is_sound else f'{self.number} faults'}"
+
+    @property
+    def may_be_a_leak(self) -> bool:
+        """Leaks come first among the findings that are kept."""
+        return any(finding.get("kind") == "leak" for finding in self.findings)

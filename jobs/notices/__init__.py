@@ -14,7 +14,14 @@ from jobs.models import Notice
 
 
 class NotTold(Exception):
-    """The other side did not take it; the message says why, and holds no secret."""
+    """The other side did not take it; the message says why, and holds no secret.
+
+    `is_refusal`: it is there, and does not want this; another one it may take.
+    """
+
+    def __init__(self, message: str, *, is_refusal: bool = False):
+        super().__init__(message)
+        self.is_refusal = is_refusal
 
 
 @dataclass(frozen=True)

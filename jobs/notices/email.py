@@ -21,7 +21,7 @@ def is_set_up() -> bool:
 
 def tell(notices: Sequence[Notice]) -> None:
     """Raises NotTold."""
-    digest = hashlib.sha256("\n".join(str(notice.pk or uuid.uuid4()) for notice in notices).encode()).hexdigest()[:32]
+    digest = hashlib.sha256((notices[0].batch or str(uuid.uuid4())).encode()).hexdigest()[:32]
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2]
     message = EmailMessage(
         subject=f"[{settings.BACKEND}] {first_words(notices)}"[:200],
@@ -35,7 +35,9 @@ def tell(notices: Sequence[Notice]) -> None:
     try:
         message.send()
     except (OSError, smtplib.SMTPException) as error:
-        raise NotTold(f"the mail server {settings.EMAIL_HOST} did not take it ({type(error).__name__})") from error
+        is_refusal = isinstance(error, smtplib.SMTPResponseException | smtplib.SMTPRecipientsRefused)
+        why = f"the mail server {settings.EMAIL_HOST} did not take it ({type(error).__name__})"
+        raise NotTold(why, is_refusal=is_refusal) from error
 
 
 def body(notices: Sequence[Notice]) -> str:
@@ -45,5 +47,5 @@ def body(notices: Sequence[Notice]) -> str:
 
 
 def _lines(notice: Notice) -> str:
-    text = f"{notice.at:%Y-%m-%d %H:%M} UTC: {notice.text}"
+    text = f"{notice.at:%Y-%m-%d %H:%M} UTC: {notice.words}"
     return f"{text}\n{settings.DASHBOARD_URL}{notice.path}" if settings.DASHBOARD_URL and notice.path else text

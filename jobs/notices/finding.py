@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from jobs.durations import longest_seconds
 from jobs.log import escape
-from jobs.models import ChoreRun, Job, Notice, StorageCheck
+from jobs.models import ChoreRun, Job, Notice, Quarantine, StorageCheck
 from jobs.notices import channels
 from jobs.problems import problems
 from jobs.signs import Signs
@@ -19,7 +19,8 @@ from jobs.text import counted, duration_in_words, size_in_words
 MOST_JOBS = 50
 # A job that takes so many times the longest of its last runs, and this much longer, may hang.
 TIMES_THE_LONGEST, LEAST_LONGER = 3, timedelta(hours=1)
-_CHORE_OF_NOTICES = "notify"
+# What they find is told by itself, or cannot be told.
+_SAID_OTHERWISE = ("notify", "storage")
 
 
 def find(since: datetime) -> list[Notice]:
@@ -86,20 +87,28 @@ def _disks(signs: Signs) -> Iterator[Notice]:
 
 
 def _problems(signs: Signs) -> Iterator[Notice]:
+    """Each container in quarantine is news of its own."""
     for problem in problems(signs):
-        yield _of_system("problem", f"problem {problem.kind}", problem.sentence)
+        if problem.kind != "quarantine":
+            yield _of_system("problem", f"problem {problem.kind}", problem.sentence)
+    for held in Quarantine.objects.all()[:MOST_JOBS]:
+        text = f"Docker does not answer about container {held.name}, so its job does not go on"
+        yield _of_system("problem", f"quarantine {held.name} {held.since:%Y%m%dT%H%M%S}", text)
 
 
 def _storage() -> Iterator[Notice]:
     for check in StorageCheck.objects.with_faults()[:MOST_JOBS]:
         text = f"The storage of {escape(check.workspace)} is not as it was stored: {counted(check.number, 'fault')}"
         path = reverse("workspace", args=[check.workspace])
-        yield Notice(kind="storage", key=f"storage {check.workspace}", lasts=True, text=text, path=path)
+        worst = "leak" if check.may_be_a_leak else "fault"  # a leak is news, whatever else is wrong
+        text += ", and something may have leaked" if check.may_be_a_leak else ""
+        yield Notice(kind="storage", key=f"storage {worst} {check.workspace}", lasts=True, text=text, path=path)
 
 
 def _chores() -> Iterator[Notice]:
+    """Those of the schedule: who asks for one sees what comes of it."""
     for name, run in ChoreRun.objects.last_of_each().items():
-        if run.failed and name != _CHORE_OF_NOTICES:
+        if run.failed and not run.asked_by and name not in _SAID_OTHERWISE:
             text = f"The chore “{name}” failed at {run.ended_at:%Y-%m-%d %H:%M} UTC: see its page"
             path = reverse("chore", args=[name])
             yield Notice(kind="chore", key=f"chore {name}", lasts=True, text=text, path=path)

@@ -35,12 +35,22 @@ def notify(run: ChoreRun) -> Done:
 
 
 def _tell(channel: str, function: str) -> int:
-    """Raises NotTold."""
-    tell, number = import_string(function), 0
-    while notices := list(Notice.objects.untold(channel)[:MOST_AT_ONCE]):
-        tell(notices)
-        Notice.objects.filter(pk__in=[notice.pk for notice in notices]).mark_told(channel)
+    """Returns how many were taken. What is refused holds up no other. Raises NotTold."""
+    tell, number, refused = import_string(function), 0, []
+    failure: NotTold | None = None
+    while notices := Notice.objects.untold(channel).exclude(pk__in=refused).first_batch(MOST_AT_ONCE):
+        pks = [notice.pk for notice in notices]
+        try:
+            tell(notices)
+        except NotTold as error:
+            failure, refused = error, refused + pks
+            if not error.is_refusal or len(refused) >= MOST_AT_ONCE:
+                break
+            continue
+        Notice.objects.filter(pk__in=pks).mark_told(channel)
         number += len(notices)
+    if failure:
+        raise failure
     return number
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from jobs.chores import overdue
 from jobs.models import ChoreRun, StorageCheck
 from jobs.signs import Run
 from jobs.system.check import BAD, OFF, OK, WARN, Check
@@ -14,17 +15,23 @@ _WITH_A_CHECK = ("storage",)
 def chore_checks(run: Run, last: Iterable[ChoreRun], faulty: list[StorageCheck], number: int) -> Iterator[Check]:
     """`last` is each chore's newest run, `number` how many workspaces were ever looked at. No query."""
     last = list(last)
+    late = overdue({each.chore: each for each in last})
     if run.is_fresh and not run.chores_are_on:
         yield Check("Chores", OFF, "CHORES is off: no copies of the database, no notices")
-    elif failed := sorted(each.chore for each in last if each.failed and each.chore not in _WITH_A_CHECK):
+    elif failed := sorted(each.chore for each in last if each.is_trouble and each.chore not in _WITH_A_CHECK):
         yield Check(
             "Chores", WARN, f"failed: {listed(failed)}", "all done",
             what="See below what each says; it is tried again at its next time, or asked for on its page.",
         )  # fmt: skip
+    elif late:
+        yield Check(
+            "Chores", WARN, f"not done for long: {listed(late)}", "each at its time",
+            what="See in the runner's log what it says of work_on_chores, and restart `manage.py run`.",
+        )  # fmt: skip
     elif last:
         yield Check("Chores", OK, f"{counted(len(last), 'chore')} done as they should be", "all done")
     if faulty:
-        leaks = any(finding.get("kind") == "leak" for each in faulty for finding in each.findings)
+        leaks = any(each.may_be_a_leak for each in faulty)
         names = listed([each.workspace for each in faulty], most=5)
         yield Check(
             "What is stored", BAD if leaks else WARN,

@@ -16,7 +16,7 @@ from jobs.models import ChoreRun, StorageCheck
 from jobs.models.storage_check import MOST_FINDINGS
 from jobs.text import counted, listed
 from jobs.wire import clean
-from runner.verifying import UNKNOWN, Verified, verify, workspaces
+from runner.verifying import HIGH, MANIFEST, UNKNOWN, Finding, Verified, verify, workspaces
 
 QUICK_EVERY, FULL_EVERY = timedelta(hours=20), timedelta(days=7)
 # The queue ends a chore after ten minutes.
@@ -56,8 +56,9 @@ def _look(name: str, reads: bool, is_late: Callable[[], bool]) -> tuple[Verified
     except Stopped:
         reads, note = False, f"{name} is too large to be read here: run `manage.py verify_workspace {name}` yourself"
         result = verify(name, reads_contents=False)
-    except OSError as error:
-        raise ChoreFailed(f"The storage of {name} cannot be read now: {error.strerror or error}.") from error
+    except OSError as error:  # the others are looked at all the same
+        text = f"cannot be read: {error.strerror or type(error).__name__}"
+        result, note = Verified(name, findings=[Finding(MANIFEST, HIGH, "", text)]), f"{name} {text}"
     _store(result, reads or bool(note))
     return result, note
 

@@ -4,6 +4,7 @@ A compressed log is complete, was read back and is on the disk before the plain 
 there and the next time removes the plain one. Spared: logs of active jobs, and of those that may be finalised again.
 """
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -17,9 +18,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from jobs.chores import ChoreFailed, Done
-from jobs.logs.archived import packed_path
+from jobs.logs.archived import MOST_BYTES, packed_path
 from jobs.models import ChoreRun, Job
-from jobs.text import counted, size_in_words
+from jobs.text import counted, listed, size_in_words
 from runner.exporting import remove_old_exports
 from runner.workspaces.files import NotOrdinary, open_ordinary, opened_folder
 
@@ -31,32 +32,43 @@ _BLOCK_BYTES = 1024**2
 _MONTH = re.compile(r"\d{4}-\d\d")
 _FOLDER = re.compile(r"jobrunner-([a-z2-7]{16})-\d{1,6}")
 _LOG = "logs.txt"
+MOST_FAILURES = 20
 
 
 def tidy_old_files(run: ChoreRun) -> Done:
     try:
         removed = remove_old_exports()
-        number, saved, is_done = compress_old_logs(time.monotonic() + SECONDS)
+        number, saved, is_done, failures = compress_old_logs(time.monotonic() + SECONDS)
     except OSError as error:
         raise ChoreFailed(
             f"Old files cannot be tidied up now: {error.strerror or error} ({error.filename})."
         ) from error
     said = f"{counted(number, 'log')} compressed, {size_in_words(saved)} freed" if number else "no log was old enough"
     said += f"; {counted(removed, 'export')} removed" if removed else ""
+    if failures:
+        raise ChoreFailed(f"{said}; could not be compressed: {listed(failures, most=3)}")
     return Done(said if is_done else f"{said}; the rest follows", {"logs": number, "saved": saved})
 
 
-def compress_old_logs(deadline: float) -> tuple[int, int, bool]:
-    """How many were compressed, how many bytes that saved, and whether all are done."""
-    number = saved = 0
+def compress_old_logs(deadline: float) -> tuple[int, int, bool, list[str]]:
+    """How many were compressed, how many bytes that saved, whether all are done, and what could not be.
+
+    One that cannot be compressed holds up no other; after MOST_FAILURES the disk is more likely at fault.
+    Raises OSError if the folders cannot be listed.
+    """
+    number, saved, failures = 0, 0, []
     before = timezone.now() - timedelta(days=settings.LOGS_COMPRESSED_AFTER_DAYS)
     for folder in _folders_to_do(before):
-        if time.monotonic() > deadline:
-            return number, saved, False
-        gain = _compress(folder)
+        if time.monotonic() > deadline or len(failures) >= MOST_FAILURES:
+            return number, saved, False, failures
+        try:
+            gain = _compress(folder)
+        except OSError as error:
+            failures.append(f"{folder.name}: {error.strerror or error}")
+            continue
         if gain is not None:
             number, saved = number + 1, saved + gain
-    return number, saved, True
+    return number, saved, True, failures
 
 
 def _folders_to_do(before: datetime) -> Iterator[Path]:
@@ -67,7 +79,7 @@ def _folders_to_do(before: datetime) -> Iterator[Path]:
         for start in range(0, len(found), _AT_ONCE):
             chunk = found[start : start + _AT_ONCE]
             spared = Job.objects.with_a_log_still_needed([job for _, job in chunk], before)
-            yield from (month / name for name, job in chunk if job not in spared and _is_plain(month / name))
+            yield from (month / name for name, job in chunk if job not in spared and _is_worth_it(month / name, before))
 
 
 def _months(before: datetime) -> list[Path]:
@@ -79,11 +91,13 @@ def _months(before: datetime) -> list[Path]:
     return [root / name for name in sorted(months) if _MONTH.fullmatch(name) and name <= last]
 
 
-def _is_plain(folder: Path) -> bool:
+def _is_worth_it(folder: Path, before: datetime) -> bool:
+    """Large enough, not larger than what readers unpack, and nobody has written to it lately, whoever's it is."""
     try:
-        return (folder / _LOG).lstat().st_size >= LEAST_BYTES
+        status = (folder / _LOG).lstat()
     except OSError:
         return False
+    return LEAST_BYTES <= status.st_size <= MOST_BYTES and status.st_mtime < before.timestamp()
 
 
 def _compress(folder: Path) -> int | None:
@@ -97,10 +111,15 @@ def _compress(folder: Path) -> int | None:
             return None
         try:
             status = os.fstat(source)
-            digest = _write(source, unfinished)
+            try:
+                digest = _write(source, unfinished)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    unfinished.unlink()
+                raise
             unfinished.chmod(status.st_mode & 0o777)
             os.utime(unfinished, ns=(status.st_atime_ns, status.st_mtime_ns))
-            if _digest(unfinished) != digest:
+            if _digest(unfinished) != digest or _has_changed(status, os.fstat(source)):
                 unfinished.unlink()
                 raise OSError(0, "what was compressed reads back as something else", str(unfinished))
             unfinished.rename(target)
@@ -110,6 +129,10 @@ def _compress(folder: Path) -> int | None:
         finally:
             os.close(source)
     return status.st_size - target.stat().st_size
+
+
+def _has_changed(before: os.stat_result, now: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns) != (now.st_size, now.st_mtime_ns)
 
 
 def _write(source: int, unfinished: Path) -> str:

@@ -1,5 +1,6 @@
 """An export is what was released, exactly and nothing else, or there is none."""
 
+import hashlib
 import json
 import os
 import stat
@@ -90,6 +91,33 @@ def test_what_did_not_pass_the_checks_is_not_in_it(settings):
     made = export("study")
     with zipfile.ZipFile(made.path) as archive:
         assert archive.namelist() == ["metadata/manifest.json"]
+
+
+def test_a_file_that_only_the_manifest_beside_it_releases_is_not_exported(settings, monkeypatch):
+    """Whoever can write to medium privacy storage could add both."""
+    monkeypatch.setattr(exporting.time, "sleep", lambda seconds: None)
+    manifest = manifest_of(medium())
+    medium("output/more.csv").write_bytes(b"x")
+    added = manifest["outputs"]["output/table.csv"] | {"size": 1, "content_hash": hashlib.sha256(b"x").hexdigest()}
+    manifest["outputs"]["output/more.csv"] = added
+    storage.manifest(medium()).write_text(json.dumps(manifest))
+    with pytest.raises(NoExport, match=r"output/more\.csv is not what the manifest in high privacy storage says"):
+        export("study")
+    assert left(settings) == []
+
+
+def test_two_at_once_never_share_a_file(settings, monkeypatch):
+    monkeypatch.setattr(exporting.timezone, "now", lambda: exporting.datetime(2026, 1, 1, tzinfo=exporting.UTC))
+    real = exporting._add
+
+    def meddling(*arguments):
+        with pytest.raises(NoExport, match="is being made already"):
+            export("study")
+        real(*arguments)
+
+    monkeypatch.setattr(exporting, "_add", meddling)
+    with zipfile.ZipFile(export("study").path) as archive:
+        assert archive.testzip() is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"outputs": []}'])

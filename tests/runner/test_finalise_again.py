@@ -282,6 +282,50 @@ def test_outputs_that_are_half_stored_are_never_left_so(begin, monkeypatch):
     assert executor.status(job.container_name).phase is not Phase.ABSENT and storage.job_folder(job).exists()
 
 
+def test_half_stored_outputs_that_a_newer_run_has_replaced_can_be_cleared(begin, monkeypatch):
+    """Finalising again is refused for the newer run's sake, so there has to be this way out."""
+    executor = FakeExecutor(lambda spec: RUN)
+    monkeypatch.setattr(finalising_again.outputs, "load_plan", lambda job: object())
+    job, runner = cut_off(executor, begin, monkeypatch)
+    make_job(StatusCode.SUCCEEDED, workspace=job.workspace, action=job.action)
+    assert finalising_again.why_not(job)
+    clear(job)
+    tick_until(runner, lambda: Job.objects.get(pk=job.pk).was_cleared, "the removal")
+
+
+def test_the_log_is_saved_before_its_container_goes(begin, monkeypatch):
+    executor = FakeExecutor(lambda spec: RUN)
+    job, runner = cut_off(executor, begin, monkeypatch, StatusCode.EXECUTED)
+    storage.job_log(job).unlink(missing_ok=True)
+    clear(job)
+    tick_until(runner, lambda: Job.objects.get(pk=job.pk).was_cleared, "the removal")
+    assert b"begun" in storage.job_log(job).read_bytes()
+
+
+def test_what_cannot_be_removed_is_said_and_not_tried_for_ever(begin, monkeypatch):
+    executor = FakeExecutor(lambda spec: RUN)
+    job, runner = cut_off(executor, begin, monkeypatch)
+
+    def refuse(job: Job) -> None:
+        raise ValueError("a broken plan")
+
+    monkeypatch.setattr(finalising_again.outputs, "load_plan", refuse)
+    clear(job)
+    tick_until(runner, lambda: Job.objects.get(pk=job.pk).retry_requested_at is None, "the answer")
+    job.refresh_from_db()
+    assert "could not be removed (ValueError)" in job.status_message and job.is_cut_off
+
+
+def test_staged_outputs_go_with_it(begin, monkeypatch):
+    executor = FakeExecutor(lambda spec: RUN)
+    job, runner = cut_off(executor, begin, monkeypatch)
+    forgotten = []
+    monkeypatch.setattr(finalising_again.outputs, "forget", forgotten.append)
+    clear(job)
+    tick_until(runner, lambda: Job.objects.get(pk=job.pk).was_cleared, "the removal")
+    assert [each.pk for each in forgotten] == [job.pk]
+
+
 def test_an_engine_that_does_not_answer_is_waited_for(begin, monkeypatch):
     executor = FakeExecutor(lambda spec: RUN)
     job, runner = cut_off(executor, begin, monkeypatch)

@@ -112,6 +112,14 @@ def test_the_schedule_does_not_begin_what_is_under_way_or_was_just_done():
     assert ChoreRun.objects.begin_by_schedule("snapshot", "other", not_after=timezone.now()) is not None
 
 
+def test_what_began_before_the_clock_was_set_back_does_not_hold_up_the_schedule():
+    run = ChoreRun.objects.begin_by_schedule("snapshot", "worker", not_after=timezone.now())
+    run.end(DONE, "fine")
+    ChoreRun.objects.update(started_at=timezone.now() + timedelta(days=30))
+    long_ago = timezone.now() - timedelta(hours=1)
+    assert ChoreRun.objects.begin_by_schedule("snapshot", "worker", not_after=long_ago) is not None
+
+
 def test_what_somebody_asked_for_lately_does_not_keep_the_schedule_from_its_time():
     run = ChoreRun.objects.claim(ask("snapshot", "").pk, "worker")
     long_ago = timezone.now() - timedelta(hours=1)

@@ -8,7 +8,7 @@ from django_q.models import OrmQ, Schedule
 from django_q.signing import SignedPackage
 
 from jobs.chores import chores
-from jobs.chores.queueing import SCHEDULED, keep_schedules, next_run, next_runs, queue_what_was_asked
+from jobs.chores.queueing import MOST_QUEUED, SCHEDULED, keep_schedules, next_run, next_runs, queue_what_was_asked
 from jobs.chores.table import CHORES
 from jobs.models import ChoreRun
 
@@ -67,6 +67,7 @@ def test_a_schedule_that_is_doubled_is_one_again():
         {"hook": "os.system"},
         {"kwargs": "a=1"},
         {"next_run": None},
+        {"cluster": "elsewhere"},
         {"next_run": timezone.now() + timedelta(days=400)},
     ],
 )
@@ -125,6 +126,14 @@ def test_what_is_asked_for_is_put_into_the_queue_once_and_again_if_nobody_begins
     OrmQ.objects.all().delete()
     ChoreRun.objects.update(queued_at=timezone.now() - timedelta(seconds=21))
     assert queue_what_was_asked() == 1 and OrmQ.objects.count() == 1
+
+
+def test_a_queue_that_nobody_serves_does_not_grow_for_ever():
+    ChoreRun.objects.ask("storage", "study", by="olive", via="command", reason="to see")
+    for _ in range(MOST_QUEUED + 10):
+        queue_what_was_asked()
+        ChoreRun.objects.update(queued_at=timezone.now() - timedelta(minutes=2))
+    assert OrmQ.objects.count() == MOST_QUEUED
 
 
 def test_with_nothing_to_do_it_is_one_question(django_assert_num_queries):

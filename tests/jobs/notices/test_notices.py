@@ -10,7 +10,7 @@ from jobs.models import ChoreRun, Heartbeat, Notice, StorageCheck
 from jobs.models.notice import GONE_AFTER, STALE_AFTER
 from jobs.notices.telling import notify, why_off
 from jobs.states import StatusCode
-from tests.factories import make_job
+from tests.factories import make_job, make_quarantine
 from tests.smtp import mail_server
 
 pytestmark = pytest.mark.django_db
@@ -221,6 +221,92 @@ def test_sent_again_after_a_kill_it_is_the_same_letter(post):
     tell()
     first, second = post.letters
     assert first["Message-ID"] == second["Message-ID"]
+
+
+def test_what_is_told_again_is_the_same_letter_also_if_there_is_more_by_then(post):
+    failed()
+    tell()
+    Notice.objects.update(email_at=None)  # it was killed between sending and noting
+    failed()
+    tell()
+    first, again, new = post.letters
+    assert first["Message-ID"] == again["Message-ID"] != new["Message-ID"]
+    assert first.get_content() == again.get_content()
+
+
+def test_what_lasts_is_told_however_long_the_mail_server_was_away(post):
+    disk = {"name": "jobs", "free": GIB, "total": 100 * GIB, "least": 2 * GIB}
+    well(disks=[disk])
+    post.refuses = True
+    with pytest.raises(ChoreFailed):
+        tell()
+    Notice.objects.update(at=timezone.now() - STALE_AFTER - timedelta(hours=1))
+    post.refuses = False
+    assert tell().said == "1 notice sent"
+
+
+def test_what_is_over_by_now_says_so(post):
+    disk = {"name": "jobs", "free": GIB, "total": 100 * GIB, "least": 2 * GIB}
+    well(disks=[disk])
+    post.refuses = True
+    with pytest.raises(ChoreFailed):
+        tell()
+    Notice.objects.update(seen_at=timezone.now() - GONE_AFTER - timedelta(seconds=1))
+    well(disks=[])
+    post.refuses = False
+    tell()
+    assert "is free for jobs (over by now)" in post.letters[0].get_content()
+
+
+def test_what_is_seen_all_the_time_is_never_news_again(post):
+    disk = {"name": "jobs", "free": GIB, "total": 100 * GIB, "least": 2 * GIB}
+    for _ in range(3):
+        well(disks=[disk])
+        tell()
+        # Nearly as long as it takes to be forgotten, each time.
+        Notice.objects.update(seen_at=timezone.now() - GONE_AFTER + timedelta(minutes=1))
+    assert len(post.letters) == 1
+
+
+def test_a_letter_that_is_refused_holds_up_no_other(post):
+    failed()
+    with pytest.raises(ChoreFailed):
+        post.refuses = True
+        tell()
+    failed()
+    post.refuses_once = True
+    post.refuses = False
+    with pytest.raises(ChoreFailed):
+        tell()
+    assert len(post.letters) == 1
+
+
+def test_each_container_in_quarantine_and_each_leak_is_news(post):
+    make_quarantine(make_job(StatusCode.EXECUTING))
+    StorageCheck.objects.create(workspace="diabetes", at=timezone.now(), is_sound=False, number=1)
+    tell()
+    make_quarantine(make_job(StatusCode.EXECUTING))
+    StorageCheck.objects.update(number=2, findings=[{"kind": "leak"}])
+    tell()
+    first, second = (letter.get_content() for letter in post.letters)
+    assert first.count("does not answer about container") == second.count("does not answer about container") == 1
+    assert "something may have leaked" in second and "something may have leaked" not in first
+
+
+def test_what_somebody_asked_for_and_what_storage_lacks_is_told_in_one_way_only(post):
+    now = timezone.now()
+    times = {"started_at": now, "ended_at": now, "outcome": "failed"}
+    ChoreRun.objects.create(chore="export", asked_by="olive", reason="x", **times)
+    ChoreRun.objects.create(chore="storage", **times)
+    ChoreRun.objects.create(chore="notify", **times)
+    assert tell().said == "nothing new"
+
+
+def test_disks_of_a_runner_that_is_silent_are_no_news(post):
+    well(disks=[{"name": "jobs", "free": GIB, "total": 100 * GIB, "least": 2 * GIB}])
+    Heartbeat.objects.filter(name="run").update(at=timezone.now() - timedelta(minutes=5))
+    tell()
+    assert not any("is free for" in text for text in texts())
 
 
 def test_a_storm_of_failures_is_cut_to_a_sentence(post, monkeypatch):

@@ -86,6 +86,21 @@ def test_a_failed_chore_and_faults_in_storage_are_checks_with_what_to_do():
     assert (found["What is stored"].state, found["What is stored"].value) == ("warn", "not as it was stored: study")
 
 
+def test_a_chore_that_is_not_done_any_more_is_a_check():
+    ended("snapshot", started_at=timezone.now() - timedelta(days=3))
+    found = {each.name: each for each in client_of(OPERATOR).get("/system/").context["checks"]}
+    assert (found["Chores"].state, found["Chores"].value) == ("warn", "not done for long: snapshot")
+
+
+def test_what_somebody_asked_for_and_failed_is_forgotten_after_a_day():
+    ended("export", "failed", "no such workspace", argument="x", asked_by="olive", reason="x")
+    checks = {each.name: each for each in client_of(OPERATOR).get("/system/").context["checks"]}
+    assert checks["Chores"].value == "failed: export"
+    ChoreRun.objects.update(ended_at=timezone.now() - timedelta(days=2))
+    checks = {each.name: each for each in client_of(OPERATOR).get("/system/").context["checks"]}
+    assert checks["Chores"].state == "ok"
+
+
 def test_asking_takes_a_reason_and_is_done_once():
     client = client_of(OPERATOR)
     assert client.get(ask_page("snapshot")).status_code == 200

@@ -102,6 +102,23 @@ def test_when_the_time_is_over_the_other_workspaces_are_for_the_next_time(monkey
     assert check().said == "no workspace was due" and not StorageCheck.objects.exists()
 
 
+def test_one_that_cannot_be_read_is_told_and_the_others_are_looked_at(monkeypatch):
+    publish(make_publisher(workspace="other"), FILES)
+    real = integrity.verify
+
+    def verify(name: str, **how):
+        if name == "other":
+            raise PermissionError(13, "Permission denied")
+        return real(name, **how)
+
+    monkeypatch.setattr(integrity, "verify", verify)
+    with pytest.raises(ChoreFailed, match="2 workspaces looked at; other cannot be read: Permission denied"):
+        check()
+    found = StorageCheck.objects.get(workspace="other")
+    assert not found.is_sound and StorageCheck.objects.get(workspace="study").is_sound
+    assert check().said == "no workspace was due"
+
+
 def test_one_that_is_not_there_is_refused():
     with pytest.raises(ChoreFailed, match="There is no such workspace"):
         check("nothing")
