@@ -40,7 +40,7 @@ def snapshots() -> list[Snapshot]:
     """Those that are there, the newest first."""
     found = []
     for path in settings.SNAPSHOT_DIR.iterdir() if settings.SNAPSHOT_DIR.is_dir() else ():
-        if (name := _NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
+        if (name := _NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink() and path.stat().st_size:
             at = datetime.strptime(name[1], _STAMP).replace(tzinfo=UTC)
             found.append(Snapshot(path, at, path.stat().st_size))
     return sorted(found, key=lambda snapshot: snapshot.at, reverse=True)
@@ -57,7 +57,9 @@ def take() -> Snapshot:
         _remove_unfinished(folder)
         _require_room(folder)
         _copy(path)
-        for old in snapshots()[settings.SNAPSHOTS_KEPT :]:
+        # Never the one that was just made, whatever the others' names say of their age.
+        others = [each for each in snapshots() if each.path != path]
+        for old in others[settings.SNAPSHOTS_KEPT - 1 :]:
             old.path.unlink(missing_ok=True)
     except (OSError, sqlite3.Error) as error:
         raise NoSnapshot(f"No snapshot could be made in {folder}: {error}.") from error
@@ -77,7 +79,8 @@ def _copy(path: Path) -> None:
                 raise NoSnapshot(f"The copy is damaged, and so may be the database: {said}. Keep the older snapshots.")
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
-        unfinished.rename(path)
+        os.link(unfinished, path)  # which never takes another one's place
+        unfinished.unlink()
         _sync_folder(path.parent)
     except BaseException:
         unfinished.unlink(missing_ok=True)

@@ -107,7 +107,7 @@ class DatabaseStatus:
         raise NoAnswer(f"the command took longer than {LONGEST_ANSWER_SECONDS:g} s")
 
     def _output(self) -> list[str]:
-        """Its lines, without the engine's timestamps and without empty ones, of the first 64 KiB."""
+        """Its lines on standard output, without the engine's timestamps and without empty ones, of the first 64 KiB."""
         stream, said = self._executor.logs(NAME), bytearray()
         try:
             for chunk in stream:
@@ -116,16 +116,26 @@ class DatabaseStatus:
                     raise NoAnswer("the command wrote more than 64 KiB")
         finally:
             stream.close()
-        lines = (line.partition(b" ")[2].decode("utf-8", "replace").strip() for line in bytes(said).splitlines())
+        warnings = set(stream.error_stamps)  # what it says on standard error is for people
+        parted = (line.partition(b" ") for line in bytes(said).splitlines())
+        lines = (text.decode("utf-8", "replace").strip() for stamp, _, text in parted if stamp not in warnings)
         return [line for line in lines if line]
 
 
 def act_on(is_maintained: bool) -> None:
     """Switch the flag if what the database says has changed, and nobody's own switch stands against it."""
     memory = Heartbeat.objects.filter(name=_MEMORY).first()
-    was_maintained = bool(memory and memory.detail.get("maintenance"))
+    detail = memory.detail if memory else {}
+    was_maintained = bool(detail.get("maintenance"))
     current = Flag.objects.current().get(Flag.Name.DB_MAINTENANCE)
     is_automatic = current is not None and current.value == SCHEDULED
+    hidden_by = detail.get("hidden_by")
+    if is_maintained and current and current.value and not is_automatic:
+        # A person's own switch hides it. If that lapses by itself, this is still the beginning for us.
+        Heartbeat.beat(_MEMORY, maintenance=False, hidden_by=current.pk)
+        return
+    if hidden_by and current and not current.value and current.pk > hidden_by:
+        was_maintained = True  # a person has switched it off in the middle, and has the last word
     try:
         if is_maintained and not was_maintained and not (current and current.value):
             _switch(SCHEDULED, "The database says that it is being maintained.", current)

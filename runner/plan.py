@@ -140,3 +140,8 @@ def half_published(workspace: str, *, besides: Job) -> Iterator[Entry]:
 def _with_a_plan(workspace: str) -> Iterator[Job]:
     """What a job that has ended left behind (our bug, a lost database) is nothing that anybody could wait for."""
     return (job for job in Job.objects.running().filter(workspace=workspace) if (high_staging(job) / _PLAN).exists())
+
+
+def note_of(path: str, message: str) -> bytes:
+    """What lies in medium privacy storage, under the name with `.txt` behind it, in place of an output withheld."""
+    return f"{path} was made by the action, but it is not released to medium privacy storage.\n\n{message}\n".encode()

@@ -5,6 +5,7 @@ nothing stays where researchers see it that is gone inside. May be killed at any
 file is gone, and asking again completes it.
 """
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from runner import manifest as manifests
 from runner.mounted import require_storage
 from runner.plan import is_any_on_disk
 from runner.stored_folder import StoredFolder
-from runner.workspaces.files import write_atomically
+from runner.workspaces.files import NotOrdinary, read_plain, write_atomically
 from runner.workspaces.lock import publishing_lock
 
 _ROWS_AT_ONCE = 500
@@ -41,7 +42,13 @@ def outdated(workspace: str) -> list[Outdated]:
     folder = storage.high_privacy_workspace(workspace)
     if not storage.manifest(folder).is_file():
         return []
-    outputs = manifests.load(workspace, folder)["outputs"]
+    try:
+        outputs = manifests.checked(json.loads(read_plain(storage.manifest(folder), manifests.MOST_BYTES)))["outputs"]
+    except (NotOrdinary, ValueError, TypeError, RecursionError) as error:
+        raise Busy(
+            f"The manifest of {workspace} cannot be read ({error}), so nobody can say what is out of date. See "
+            f"`manage.py verify_workspace {workspace}`; the next job that stores outputs makes it anew."
+        ) from error
     return [_outdated(path, outputs[path]) for path in _paths(workspace, outputs)]
 
 

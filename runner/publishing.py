@@ -16,7 +16,7 @@ from jobs.log import escape
 from jobs.models import Job, JobOutput
 from runner import ownership, staging
 from runner.mounted import require_storage
-from runner.plan import Entry, Plan, high_staging, medium_staging
+from runner.plan import Entry, Plan, high_staging, medium_staging, note_of
 from runner.side import Side
 from runner.stored_folder import LONGEST_NAME
 from runner.workspaces.files import ShouldStop, StorageUnavailable, disk_trouble, write_atomically
@@ -213,7 +213,7 @@ def _prepare_medium(high: Side, medium: Side, live: list[tuple[int, Entry]], pla
     )
     for number, entry in live:
         if entry.excluded and _may_have_note(entry.path, high, medium):
-            write_atomically(medium.staging_path / _staged_note(number), _note(entry))
+            write_atomically(medium.staging_path / _staged_note(number), note_of(entry.path, entry.message))
 
 
 def _release(high: Side, medium: Side, number: int, entry: Entry) -> None:
@@ -253,9 +253,3 @@ def _may_have_note(path: str, high: Side, medium: Side) -> bool:
 
 def _staged_note(number: int) -> str:
     return f"{number}.txt"
-
-
-def _note(entry: Entry) -> bytes:
-    return (
-        f"{entry.path} was made by the action, but it is not released to medium privacy storage.\n\n{entry.message}\n"
-    ).encode()

@@ -19,13 +19,14 @@ from jobs import asking, storage
 from jobs.models import Job, Quarantine, Who
 from jobs.reasons import cleaned_reason
 from jobs.text import listed
-from runner.executors.base import Executor, ExecutorUnavailable, Status
+from runner.executors.base import Executor, ExecutorUnavailable, Phase, Status
 from runner.plan import STAGING
 from runner.verifying import workspaces
 from runner.workspaces.removal import remove_tree
 
 CONTAINER, FOLDER, STAGED = "container", "folder", "staged outputs"
 GRACE = timedelta(minutes=10)
+UNKNOWN_JOB = "no job of this database has this identifier"
 _AT_ONCE = 500
 _ASKED = ("identifier", "state", "status_code", "attempt", "was_cleared")
 _NAME = re.compile(r"jobrunner-([a-z2-7]{16})-([1-9]\d{0,5})")
@@ -57,13 +58,33 @@ class Found:
 def look(executor: Executor) -> Found:
     """Changes nothing. Raises ExecutorUnavailable: without the engine's answer nothing can be told apart."""
     statuses = executor.statuses()
-    found = Found(missing=list(_missing(statuses)))
+    found = Found(missing=[*_missing(statuses), *_unknown_and_running(statuses)])
+    running = set(_running(statuses))
     for leftover in _without_a_job([*_containers(executor, statuses), *_folders(), *_staged()]):
+        container = f"jobrunner-{leftover.job}-{leftover.attempt}"
+        if leftover.why == UNKNOWN_JOB and container in running:
+            continue
         if leftover.since is not None and timezone.now() - leftover.since < GRACE:
             found.young += 1
         else:
             found.leftovers.append(leftover)
     return found
+
+
+def _unknown_and_running(statuses: Mapping[str, Status]) -> Iterator[str]:
+    """Whose database is this? What runs for a job that it does not know is somebody's work, and is never removed."""
+    running = {name: found[1] for name in _running(statuses) if (found := _NAME.fullmatch(name))}
+    known = _jobs_called(sorted(set(running.values())))
+    for name, job in sorted(running.items()):
+        if job not in known:
+            yield (
+                f"container {name} runs for a job that this database does not know, and is spared: is DATABASE_URL the "
+                f"right one? If nobody needs it: docker rm -f {name}"
+            )
+
+
+def _running(statuses: Mapping[str, Status]) -> list[str]:
+    return [name for name, status in statuses.items() if status.phase in (Phase.RUNNING, Phase.QUEUED)]
 
 
 def remove(leftover: Leftover, executor: Executor, who: Who, reason: str) -> str:
@@ -142,7 +163,7 @@ def _without_a_job(candidates: Iterable[Leftover]) -> Iterator[Leftover]:
     for candidate in candidates:
         job = jobs.get(candidate.job)
         if job is None:
-            yield replace(candidate, why="no job of this database has this identifier")
+            yield replace(candidate, why=UNKNOWN_JOB)
         elif job.is_active and job.attempt != candidate.attempt:
             yield replace(
                 candidate, why=f"of attempt {candidate.attempt} of a job that is now in attempt {job.attempt}"

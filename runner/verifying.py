@@ -19,7 +19,7 @@ from jobs.levels import MODERATELY_SENSITIVE, PRIVACY_LEVELS
 from jobs.models import JobOutput
 from jobs.names import ACTION_NAME
 from runner import manifest as manifests
-from runner.plan import STAGING
+from runner.plan import STAGING, note_of
 from runner.workspaces.copying import digest
 from runner.workspaces.files import NotOrdinary, ShouldStop, open_beneath, opened_folder, read_plain, why_not_opened
 
@@ -83,6 +83,18 @@ def workspaces() -> list[str]:
         if folder.is_dir():
             names |= {entry.name for entry in _entries(folder) if entry.is_dir(follow_symlinks=False)}
     return sorted(name for name in names if _is_name(name))
+
+
+def strangers() -> list[Finding]:
+    """What lies in medium privacy storage beside the folders of workspaces: none of it was ever released."""
+    base = storage.medium_privacy_workspace("x").parent
+    found = (
+        [f"{entry.name}" for entry in _entries(base.parent) if entry.name != base.name] if base.parent.is_dir() else []
+    )
+    for entry in _entries(base) if base.is_dir() and not base.is_symlink() else ():
+        if not (entry.is_dir(follow_symlinks=False) and _is_name(entry.name)):
+            found.append(f"{base.name}/{entry.name}")
+    return [Finding(LEAK, MEDIUM, path, "is no workspace of ours") for path in sorted(found)]
 
 
 def _is_name(name: str) -> bool:
@@ -234,8 +246,22 @@ def _not_released(medium: _Storage, high: _Storage) -> Iterator[Finding]:
             yield Finding(LEAK, MEDIUM, path, "did not pass the disclosure checks, and is here")
         elif inside is not None and inside.get("level") != MODERATELY_SENSITIVE:
             yield Finding(LEAK, MEDIUM, path, f"is {inside.get('level')} by the other storage's manifest, and is here")
-        elif output is None and path not in medium.files and not noted.get("excluded"):
+        elif output is None and noted.get("excluded"):
+            if not _is_note(medium.folder / path, path.removesuffix(".txt"), noted):
+                yield Finding(LEAK, MEDIUM, path, "has the name of a note of ours, and holds something else")
+        elif output is None and path not in medium.files:
             yield Finding(LEAK, MEDIUM, path, "is in no manifest: nothing says that it was released")
+        elif output is None and not high.faults and path not in high.files:
+            yield Finding(LEAK, MEDIUM, path, "is in the manifest beside it only, not in the other storage's")
+
+
+def _is_note(path: Path, about: str, output: dict) -> bool:
+    """Whether it says what we write in place of an output that is withheld, and nothing more."""
+    expected = note_of(about, str(output.get("message", "")))
+    try:
+        return read_plain(path, len(expected)) == expected
+    except (OSError, NotOrdinary):
+        return False
 
 
 def _beside_database(workspace: str, high: _Storage) -> Iterator[Finding]:

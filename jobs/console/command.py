@@ -14,6 +14,8 @@ from jobs.reasons import NoReason
 from jobs.service import check_database
 
 INTERRUPTED = 130
+# What SQLite says of a file that is no database, or not a whole one.
+_DAMAGED = ("not a database", "malformed", "disk image")
 
 
 class Refused(Exception):
@@ -25,6 +27,8 @@ class OperatorCommand(BaseCommand):
 
     # They look at what is there; whether the settings are sensible `check` and the long-running commands say.
     requires_system_checks: list[str] = []
+    # Whether it can say anything without one that is whole.
+    needs_database = True
     # When there is no answer at all.
     failure_code = 1
 
@@ -37,7 +41,8 @@ class OperatorCommand(BaseCommand):
 
     def handle(self, **options) -> None:
         try:
-            check_database()
+            if self.needs_database:
+                check_database()
             code = self.answer(**options)
             sys.stdout.flush()
         except CommandError as error:
@@ -46,7 +51,9 @@ class OperatorCommand(BaseCommand):
         except (Refused, NoReason, Overtaken) as error:
             raise CommandError(str(error), returncode=self.failure_code) from error
         except DatabaseError as error:
-            sentence = f"The database cannot be used now: {error}. See who holds it, then try again."
+            is_damaged = any(word in str(error) for word in _DAMAGED)
+            what = "Put a snapshot back: docs/operations.md" if is_damaged else "See who holds it, then try again"
+            sentence = f"The database cannot be used now: {error}. {what}."
             raise CommandError(sentence, returncode=self.failure_code) from error
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None

@@ -17,6 +17,8 @@ from jobs.states import State
 from jobs.text import duration_in_words
 
 _WHOLE, _SHORT, _TIME = 16, 11, 7
+# A name may have hundreds of letters; the others have to be seen beside it.
+_MOST_WIDE = 40
 
 
 def show_jobs(filters: JobFilters, *, as_json: bool) -> None:
@@ -37,7 +39,7 @@ def jobs_table(jobs: list[Job]) -> Table:
     table, now = Table(box=None, padding=(0, 2, 0, 0), header_style="dim"), timezone.now()
     # What is copied or compared is never cut; a narrow terminal cuts sentences and names.
     for name, least in (("state", 1), ("job", _WHOLE), ("workspace", 10), ("action", 12), ("request", _SHORT)):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=least)
+        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=least, max_width=_MOST_WIDE)
     table.add_column("time", justify="right", no_wrap=True, min_width=_TIME)
     table.add_column("why", overflow="ellipsis", no_wrap=True, ratio=1)
     for job in jobs:

@@ -228,13 +228,14 @@ def selftest(run: str, *, kills: bool, keeps: bool, as_json: bool) -> int:
     above.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="canary-", dir=above))
     canary = SelfTest(folder, run, kills=kills)
-    for phase in canary.phases():
-        phases.append(phase)
-        if not as_json:
-            sign, style = ("✗", "bold red") if phase.trouble else ("✓", "green")
-            said = f": {phase.trouble}" if phase.trouble else ""
-            line = f"{sign} {phase.name} ({phase.seconds:.1f} s){said}"
-            console.print(Text(escape(line), style), soft_wrap=True)
+    try:
+        for phase in canary.phases():
+            phases.append(phase)
+            if not as_json:
+                console.print(_in_words(phase), soft_wrap=True)
+    except KeyboardInterrupt:
+        _tell_what_is_kept(folder, canary.instance)
+        raise
     is_well = not phases[-1].trouble
     is_kept = keeps or not is_well
     if not is_kept:
@@ -245,6 +246,12 @@ def selftest(run: str, *, kills: bool, keeps: bool, as_json: bool) -> int:
     elif is_kept:
         _tell_what_is_kept(folder, canary.instance)
     return 0 if is_well else 1
+
+
+def _in_words(phase: Phase) -> Text:
+    sign, style = ("✗", "bold red") if phase.trouble else ("✓", "green")
+    said = f": {phase.trouble}" if phase.trouble else ""
+    return Text(escape(f"{sign} {phase.name} ({phase.seconds:.1f} s){said}"), style)
 
 
 def _tell_what_is_kept(folder: Path, instance: str) -> None:

@@ -47,7 +47,7 @@ def switch(
 ) -> None:
     """`at` is for a reboot: not now, but then. Raises Refused, NoReason, and Overtaken if somebody was faster."""
     turns_on = turn == "on"
-    end, due = (moment_of(text) if text else None for text in (until, at))
+    end, due = (None if text is None else moment_of(text) for text in (until, at))
     if (end or due) and not turns_on:
         raise Refused(f"{'--until' if end else '--at'} goes with `on` only.")
     if end and due and end <= due:

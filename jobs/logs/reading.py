@@ -70,6 +70,8 @@ def opened(path: Path, *, is_complete: bool) -> Iterator["LogReader"]:
         descriptor, status = _unpacked(packed_path(path))
     try:
         yield LogReader(descriptor, path, status, is_complete)
+    except BrokenPipeError:  # of whoever reads what the reader says
+        raise
     except OSError as error:
         raise _trouble(error) from error
     finally:

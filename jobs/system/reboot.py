@@ -60,7 +60,8 @@ def readiness(flags: Mapping[str, Flag], signs: Signs) -> Readiness:
     said = signs.run.reboot
     is_heard = said is not None and said.flag == flag.pk
     if not number and is_heard and said.running == 0 and said.containers == 0:
-        return Readiness(SAFE, "no job is at work, and none starts before this is switched off.")
+        end = f"{flag.expires_at:%Y-%m-%d %H:%M} UTC, when this ends" if flag.expires_at else "this is switched off"
+        return Readiness(SAFE, f"no job is at work, and none starts before {end}.")
     if not signs.run.is_fresh:
         known = f"{_are(number)} at work by the last that is known" if number else "containers may still run"
         text = f"the runner {signs.run.last_heard}, and {known}. Start `manage.py run`; it stops them and looks."

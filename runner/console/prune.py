@@ -22,7 +22,10 @@ def prune_outputs(
     there = workspaces()
     if workspace not in there:
         raise Refused(f"There is no workspace {escape(workspace)} in storage. There are: {', '.join(there) or 'none'}.")
-    found = [each for each in outdated(workspace) if action in (None, each.action)]
+    try:
+        found = [each for each in outdated(workspace) if action in (None, each.action)]
+    except Busy as error:
+        raise Refused(escape(str(error))) from error
     if not as_json:
         _print(workspace, found)
     if dry_run or not found:

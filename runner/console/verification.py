@@ -10,7 +10,7 @@ from jobs.console.command import Refused, print_json
 from jobs.log import escape
 from jobs.results import terminal
 from jobs.text import counted, size_in_words
-from runner.verifying import LEAK, UNKNOWN, Verified, verify, workspaces
+from runner.verifying import LEAK, UNKNOWN, Verified, strangers, verify, workspaces
 
 MOST_TOLD = 200
 _WORDS = {LEAK: "may be a leak", UNKNOWN: "not ours"}
@@ -26,11 +26,15 @@ def verify_workspaces(names: list[str], *, all_of_them: bool, quick: bool, as_js
         if name not in there:
             raise Refused(f"There is no workspace {escape(name)} in storage. There are: {', '.join(there) or 'none'}.")
     found = [_verify(name, reads_contents=not quick) for name in (there if all_of_them else names)]
+    beside = strangers() if all_of_them else []
     if as_json:
-        print_json({"workspaces": [_told(each) for each in found]})
+        print_json({"workspaces": [_told(each) for each in found], "beside": [vars(finding) for finding in beside]})
     else:
         _print(found, quick=quick)
-    return 0 if all(each.is_sound for each in found) else 1
+        for finding in beside[:MOST_TOLD]:
+            line = f"✗ {_WORDS[LEAK]}: medium privacy storage holds {finding.path}, which {finding.text}"
+            terminal().print(Text(escape(line), _STYLES[LEAK]), soft_wrap=True)
+    return 0 if not beside and all(each.is_sound for each in found) else 1
 
 
 def _verify(name: str, *, reads_contents: bool) -> Verified:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobs import snapshots as module
-from jobs.snapshots import NoSnapshot, snapshots, take
+from jobs.snapshots import NoSnapshot, Snapshot, snapshots, take
 from tests.site import Site
 
 pytestmark = pytest.mark.django_db
@@ -154,3 +154,28 @@ def test_the_command_makes_one_that_can_be_put_back(tmp_path):
             Path(f"{database}{end}").unlink(missing_ok=True)
         flags = json.loads(site.manage("flags", "--json"))["flags"]
     assert [flag["on"] for flag in flags if flag["name"] == "paused"] == [True]
+
+
+def test_one_of_a_day_to_come_or_without_content_takes_no_other_ones_place(database, settings):
+    settings.SNAPSHOTS_KEPT = 1
+    take()
+    (settings.SNAPSHOT_DIR / "db-20300101T000000Z.sqlite3").write_bytes(b"")
+    made = take_a_second_later(settings)
+    assert made.path.is_file() and [each.path for each in snapshots()] == [made.path]
+
+
+def take_a_second_later(settings) -> Snapshot:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.timezone, "now", lambda: datetime.now(UTC) + timedelta(seconds=2))
+        return take()
+
+
+def test_two_installations_with_one_folder_never_replace_each_others(database, monkeypatch):
+    monkeypatch.setattr(module.timezone, "now", lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    first = take()
+    before = first.path.read_bytes()
+    with pytest.raises(NoSnapshot):
+        take()
+    assert first.path.read_bytes() == before and [path.name for path in first.path.parent.iterdir()] == [
+        first.path.name
+    ]

@@ -1,8 +1,10 @@
 """What the database says of its maintenance switches the flag; what a person switches has the last word."""
 
 import threading
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from jobs.models import AuditEntry, Flag, Heartbeat
 from jobs.signs import Signs
@@ -59,6 +61,27 @@ def test_what_a_person_has_switched_off_stays_off_until_the_database_begins_anew
     act_on(False)
     act_on(True)
     assert is_on()
+
+
+@pytest.mark.parametrize("before", [[], [True]], ids=["began while hidden", "began before"])
+def test_a_maintenance_that_goes_on_when_a_persons_switch_lapses_is_not_forgotten(before):
+    for said in before:
+        act_on(said)
+    hides = make_flag(Flag.Name.DB_MAINTENANCE, expires_at=timezone.now() + timedelta(hours=1))
+    act_on(True)
+    act_on(True)
+    Flag.objects.filter(pk=hides.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    act_on(True)
+    assert is_on() and flag().value == "scheduled"
+
+
+def test_a_persons_off_in_the_middle_has_the_last_word_also_after_their_on():
+    make_flag(Flag.Name.DB_MAINTENANCE)
+    act_on(True)
+    make_flag(Flag.Name.DB_MAINTENANCE, value="")
+    act_on(True)
+    act_on(True)
+    assert not is_on()
 
 
 def test_a_restart_of_the_runner_is_no_beginning():
@@ -122,6 +145,11 @@ def test_its_last_line_is_the_answer(site, log, is_maintained):
     said, executor = asked(site, FakeRun(log=log))
     assert said["maintenance"] is is_maintained and is_on() is is_maintained
     assert executor.statuses() == {}
+
+
+def test_what_it_says_on_standard_error_is_no_answer(site):
+    said, _ = asked(site, FakeRun(log=b"db-maintenance\n", errors=b"WARNING: slow\n"))
+    assert said["maintenance"] is True
 
 
 def test_it_gets_the_database_and_nothing_of_a_job(site):

@@ -35,6 +35,14 @@ def paths() -> list[str]:
     return [each.path for each in outdated("study")]
 
 
+def test_a_manifest_that_cannot_be_read_is_left_as_it_is(twice):
+    storage.manifest(high()).write_text("{broken")
+    before = files_in(high())
+    with pytest.raises(Busy, match="cannot be read"):
+        outdated("study")
+    assert files_in(high()) == before
+
+
 def test_what_the_action_no_longer_makes_is_deleted_with_its_released_copy(twice):
     assert paths() == OUTDATED and medium("tables/y.csv").exists()
     gone = prune("study", OUTDATED, OLIVE, "disk is full")

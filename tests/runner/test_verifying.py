@@ -78,6 +78,45 @@ def test_a_link_in_place_of_a_folder_is_not_followed(tmp_path):
 # Medium privacy storage
 
 
+def test_what_lies_beside_the_folders_of_workspaces_was_never_released(manage, tmp_path):
+    base = medium().parent
+    (base / "loose.csv").write_bytes(b"x")
+    (base / "a bad name").mkdir()
+    os.symlink("/etc", base / "link")
+    (base.parent / "elsewhere").mkdir()
+    assert [finding.path for finding in verifying.strangers()] == [
+        "elsewhere", "workspaces/a bad name", "workspaces/link", "workspaces/loose.csv",
+    ]  # fmt: skip
+    called = manage("verify_workspace", "--all")
+    assert called.code == 1 and "medium privacy storage holds workspaces/loose.csv" in called.out
+    assert len(json.loads(manage("verify_workspace", "--all", "--json").out)["beside"]) == 4
+    assert manage("verify_workspace", "study").code == 0
+
+
+def test_where_nothing_was_ever_released_there_are_no_strangers(settings, tmp_path):
+    settings.MEDIUM_PRIVACY_STORAGE_BASE = tmp_path / "none"
+    assert verifying.strangers() == []
+
+
+def test_what_bears_the_name_of_a_note_and_holds_something_else_may_be_a_leak(settings):
+    settings.LEVEL4_MAX_CSV_ROWS = 2
+    publish(make_publisher(), FILES | {"output/table.csv": b"n\n" + b"10\n" * 50})
+    assert verify("study").is_sound and medium("output/table.csv.txt").exists()
+    medium("output/table.csv.txt").write_bytes(b"n\n" + b"10\n" * 50)
+    assert told(verify("study")) == [(LEAK, "medium", "output/table.csv.txt")]
+    medium("output/table.csv.txt").unlink()
+    os.symlink("/etc/passwd", medium("output/table.csv.txt"))
+    assert told(verify("study")) == [(LEAK, "medium", "output/table.csv.txt")]
+
+
+def test_the_manifest_beside_a_file_alone_releases_nothing():
+    medium("output/leak.csv").write_bytes(b"x")
+    manifest = manifest_of(medium())
+    manifest["files"]["output/leak.csv"] = {"created_by_action": "make", "privacy_level": "moderately_sensitive"}
+    storage.manifest(medium()).write_text(json.dumps(manifest))
+    assert told(verify("study")) == [(LEAK, "medium", "output/leak.csv")]
+
+
 @pytest.mark.parametrize(
     "name",
     ["output/rows.csv", "output/extra.csv", "extra.csv.txt", "a/b/c", "metadata/rows.csv", "metadata/a\n.log"],

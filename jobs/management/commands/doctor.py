@@ -5,6 +5,7 @@ from jobs.console.doctor import consult
 
 
 class Command(OperatorCommand):
+    needs_database = False  # what is wrong with it is a finding
     help = (
         "Look at the database, folders and disks, git and its hosts, Docker with its images, the job-server and the "
         "clock, and say what to do about what is not well. Changes nothing. Exit code 0: all well; 1: somebody should "

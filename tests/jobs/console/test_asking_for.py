@@ -262,6 +262,10 @@ def test_a_reboot_can_be_planned(manage):
     assert " at 2" in AuditEntry.objects.get().after
     assert manage("prepare_for_reboot", "status").code == 1
     assert "--until has to come after" in manage("prepare_for_reboot", "on", "--at", "2h", "--until", "1h").refusal
+    assert (
+        manage("prepare_for_reboot", "on", "--at", "", "--reason", REASON).code == 1
+    )  # an empty variable is not "now"
+    assert manage("pause", "on", "--until", "", "--reason", REASON).code == 1
     assert manage("prepare_for_reboot", "off", "--at", "2h").refusal == "--at goes with `on` only."
 
 

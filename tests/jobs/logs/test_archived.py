@@ -42,6 +42,12 @@ def test_a_compressed_log_is_read_as_the_plain_one_was(path):
         assert (reader.size, reader.last(3), reader.around(2500, 5), reader.start_of(4000)) == plain
 
 
+def test_an_end_of_whoever_reads_is_no_trouble_of_the_storage(path):
+    path.write_bytes(TEXT)
+    with pytest.raises(BrokenPipeError), opened(path):
+        raise BrokenPipeError
+
+
 def test_people_are_told_where_it_lies_now(path, monkeypatch):
     monkeypatch.setattr(logs, "path_of", lambda job: path)
     assert logs.place_of(None) == path
