@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError
 from django.utils import timezone
 
 from jobs import doctor
@@ -389,3 +390,15 @@ def test_a_webhook_is_not_called_and_its_address_not_shown(settings):
     found = found_by(beside.examine_notices)
     assert found["Webhook"].state == OK and "secret" not in str(found)
     assert found["Notices"].state == WARN and "DASHBOARD_URL" in found["Notices"].what
+
+
+def test_a_damaged_database_is_examined_and_the_other_commands_say_what_to_do(manage, only, monkeypatch):
+    def damaged() -> None:
+        raise DatabaseError("file is not a database")
+
+    monkeypatch.setattr("jobs.console.command.check_database", damaged)
+    only(database=lambda: [Finding("Database", BAD, "it is damaged")])
+    assert manage("doctor").code == 2
+    assert manage("jobs").refusal == (
+        "The database cannot be used now: file is not a database. Put a snapshot back: docs/operations.md."
+    )
