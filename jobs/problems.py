@@ -183,6 +183,10 @@ def _of_flags(flags: Mapping[str, Flag]) -> Iterator[Problem]:
         if flag := flags.get(name):
             if not flag.has_come:
                 words, what = f"A reboot is planned for {flag.due_at:%Y-%m-%d %H:%M} UTC. Set", _PLANNED
+            elif flag.due_at:
+                what = "the System page says when it is safe; it goes off by itself after the reboot."
+            elif flag.value == Flag.SCHEDULED:
+                what = "it ends by itself when the database says that it is over."
             yield Problem(
                 str(name), f"{words} by {flag.set_by}: {flag.reason}", what, flag.set_at, str(name), flag.expires_at
             )

@@ -25,7 +25,7 @@ from runner.executors.base import ContainerSpec, Executor, ExecutorUnavailable, 
 log = logging.getLogger(__name__)
 
 NAME = "jobrunner-database-status"
-SCHEDULED = "scheduled"  # as a job-server knows it
+SCHEDULED = Flag.SCHEDULED
 IN_MAINTENANCE = "db-maintenance"
 LONGEST_ANSWER_SECONDS = 120.0
 LOOK_SECONDS = 0.5

@@ -13,6 +13,7 @@ from jobs.signs import Signs
 from jobs.system.reboot import OFF, PLANNED, SAFE, UNKNOWN, Readiness, readiness
 
 LOOK_EVERY_SECONDS = 0.5
+COUNTDOWN_SECONDS = 60.0
 _LOOK = {SAFE: ("✓", "green"), OFF: ("-", "dim"), PLANNED: ("-", "yellow"), UNKNOWN: ("?", "yellow")}
 
 
@@ -39,10 +40,12 @@ def show(found: Readiness, *, as_json: bool) -> int:
 
 def wait_until_safe(*, as_json: bool) -> int:
     """Tell each change until it is safe; 1 if it is switched off meanwhile. Ctrl-C ends the wait only."""
-    notes, said = terminal(stderr=True), ""
+    notes, said, told_at = terminal(stderr=True), "", 0.0
     while (found := look()).state not in (SAFE, OFF):
-        if found.sentence != said:
-            said = found.sentence
+        # A countdown is another sentence each second.
+        is_due = found.state != PLANNED or time.monotonic() - told_at >= COUNTDOWN_SECONDS
+        if found.sentence != said and (is_due or not said):
+            said, told_at = found.sentence, time.monotonic()
             notes.print(Text(escape(said)), soft_wrap=True)
         time.sleep(LOOK_EVERY_SECONDS)
     return show(found, as_json=as_json)

@@ -40,6 +40,9 @@ class Flag(models.Model):
         DB_MAINTENANCE = "db-maintenance"
         REBOOT = "reboot"
 
+    # The value of what was switched by what the database itself says, as a job-server knows it; else a value is "on".
+    SCHEDULED = "scheduled"
+
     name = models.CharField(max_length=32, choices=Name)
     value = models.CharField(max_length=255, blank=True, help_text="empty means off")
     set_by = models.CharField(max_length=255)

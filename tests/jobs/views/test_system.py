@@ -398,3 +398,12 @@ def test_without_a_job_server_the_page_says_whether_anybody_plans(settings):
     assert "only needed to run jobs again" in client.get(reverse("system")).content.decode()
     Heartbeat.beat("sync")
     assert "plans what is asked for here" in client.get(reverse("system")).content.decode()
+
+
+def test_a_switch_that_goes_off_by_itself_is_not_to_be_switched_off():
+    all_well()
+    make_flag("db-maintenance", value="scheduled", set_by="runner")
+    make_flag("reboot", due_at=ago(minutes=1))
+    shown = page().content.decode()
+    assert "it ends by itself when the database says that it is over" in shown.lower()
+    assert "it goes off by itself after the reboot" in shown
