@@ -21,7 +21,7 @@ def chore_checks(run: Run, last: Iterable[ChoreRun], faulty: list[StorageCheck],
     elif failed := sorted(each.chore for each in last if each.is_trouble and each.chore not in _WITH_A_CHECK):
         yield Check(
             "Chores", WARN, f"failed: {listed(failed)}", "all done",
-            what="See below what each says; it is tried again at its next time, or asked for on its page.",
+            what="Its page, and `manage.py chores`, say why. It is tried again at its next time, or ask for it there.",
         )  # fmt: skip
     elif late:
         yield Check(

@@ -97,6 +97,8 @@ def prune_outputs(run: ChoreRun) -> Done:
         raise ChoreFailed(str(error)) from error
     except OSError as error:
         raise ChoreFailed(f"They could not be deleted: {error.strerror or error}.") from error
+    if not gone:
+        return Done("no output was out of date", {"outputs": 0})
     size = sum(each.size for each in gone)
     return Done(f"{counted(len(gone), 'output')} deleted, {size_in_words(size)} freed", {"outputs": len(gone)})
 
