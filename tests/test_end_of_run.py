@@ -117,7 +117,9 @@ def test_a_stopped_runner_leaves_its_containers_to_be_adopted_by_the_next(tmp_pa
         assert "running containers go on" in output
         assert status_of(site) == ("executing", 1)
         (workspace,) = (site.work_dir / "jobs").glob("*/1/workspace")
-        (workspace / "go").write_text("made after the stop")
+        # In one step: the container copies whatever the file holds as soon as it is there.
+        (workspace / "ready").write_text("made after the stop")
+        (workspace / "ready").rename(workspace / "go")
         site.manage("run", "--until-idle")
         assert status_of(site) == ("succeeded", 1)
         assert (site.high / "workspaces" / "study" / "output" / "done.txt").read_text() == "made after the stop"
