@@ -42,7 +42,7 @@ def answering_first(get_response: Callable[[HttpRequest], HttpResponse]) -> Call
 
 
 def health() -> dict:
-    """What there is to know: `problems` (sentences; none means well), and figures. Five queries. Raises DatabaseError.
+    """What there is to know: `problems` (sentences; none means well), and figures. Six queries. Raises DatabaseError.
 
     `run` and `sync`: `at` (the last sign of life) and `age_seconds`, both null if it was never heard; sync also with
     what it says of itself. `docker`, `disks`: as the runner has last said; how many containers are in quarantine

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Count, Min
 
-from jobs.models import Flag, JobRequest, Quarantine
+from jobs.models import Flag, JobRequest, Quarantine, StorageCheck
 from jobs.models.flag import is_recent
 from jobs.said import Disk
 from jobs.signs import Signs, Sync
@@ -41,12 +41,13 @@ class Problem:
 
 
 def problems(signs: Signs) -> list[Problem]:
-    """Worst first; none means well. Two queries. Raises DatabaseError."""
+    """Worst first; none means well. Three queries. Raises DatabaseError."""
     return [
         *_of_runner(signs),
         *_of_job_server(signs.sync),
         *_of_engine(signs),
         *_of_containers(),
+        *_of_storage(),
         *_of_plans_and_posts(signs.sync),
     ]
 
@@ -87,6 +88,16 @@ def _of_containers() -> Iterator[Problem]:
             f"{found['since']:%Y-%m-%d %H:%M:%S} UTC, so {its} not go on; the others do",
             "see on the System page which, and whether `docker inspect` answers; mend that, then release it there.",
             found["since"],
+        )
+
+
+def _of_storage() -> Iterator[Problem]:
+    """Only what may be a leak: whatever else differs is a check of the system page."""
+    if number := StorageCheck.objects.with_leaks().count():
+        yield Problem(
+            "storage",
+            f"Something that was not released may lie in medium privacy storage, of {counted(number, 'workspace')}",
+            "see on the System page where, take it away, and find out who put it there: docs/operations.md.",
         )
 
 

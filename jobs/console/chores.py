@@ -18,7 +18,7 @@ from jobs.signs import Signs
 from jobs.text import duration_in_words
 from jobs.wire import moment
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS, MOST_SILENT_LOOKS = 0.5, 20
 _STYLES = {"done": "green", "failed": "bold red"}
 
 
@@ -55,14 +55,25 @@ def ask(name: str, argument: str, *, reason: str | None, yes: bool, wait: bool, 
     if not (sign.is_fresh and sign.chores_are_on):
         why = "CHORES is off" if sign.is_fresh else f"the runner {sign.last_heard}"
         terminal(stderr=True).print(Text(f"It waits: {why}.", "yellow"), soft_wrap=True)
-    while wait and run.ended_at is None:
-        time.sleep(LOOK_SECONDS)
-        run.refresh_from_db()
+    if wait:
+        _wait_for(run)
     if as_json:
         print_json(_result(run) | {"is_new": is_new})
     else:
         terminal().print(_in_words(run), soft_wrap=True)
     return 1 if run.failed else 0
+
+
+def _wait_for(run: ChoreRun) -> None:
+    """Until it has ended. Raises Refused once the runner is silent for good: then nobody does it."""
+    silent = 0
+    while run.ended_at is None:
+        time.sleep(LOOK_SECONDS)
+        run.refresh_from_db()
+        sign = Signs.read().run
+        silent = 0 if sign.is_fresh else silent + 1
+        if run.ended_at is None and silent >= MOST_SILENT_LOOKS:
+            raise Refused(f"Nobody does it now: the runner {sign.last_heard}. It stays asked for, and is done later.")
 
 
 def _told(chore: chores.Chore, last: ChoreRun | None, next_at) -> dict:

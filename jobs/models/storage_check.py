@@ -25,6 +25,10 @@ class StorageCheckQuerySet(models.QuerySet):
     def with_faults(self) -> "StorageCheckQuerySet":
         return self.filter(is_sound=False)
 
+    def with_leaks(self) -> "StorageCheckQuerySet":
+        """Leaks come first among the findings that are kept."""
+        return self.filter(is_sound=False, findings__0__kind="leak")
+
 
 class StorageCheck(models.Model):
     workspace = models.CharField(max_length=128, primary_key=True)

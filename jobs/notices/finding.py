@@ -89,7 +89,7 @@ def _disks(signs: Signs) -> Iterator[Notice]:
 def _problems(signs: Signs) -> Iterator[Notice]:
     """Each container in quarantine is news of its own."""
     for problem in problems(signs):
-        if problem.kind != "quarantine":
+        if problem.kind not in ("quarantine", "storage"):
             yield _of_system("problem", f"problem {problem.kind}", problem.sentence)
     for held in Quarantine.objects.all()[:MOST_JOBS]:
         text = f"Docker does not answer about container {held.name}, so its job does not go on"

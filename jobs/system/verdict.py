@@ -9,7 +9,7 @@ from jobs.system.check import BAD, OK, WARN
 from jobs.system.reboot import OFF, PLANNED, Readiness
 
 # Problems in spite of which jobs start and end.
-JOBS_GO_ON = ("job-server", "plans", "posts", "quarantine")
+JOBS_GO_ON = ("job-server", "plans", "posts", "quarantine", "storage")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Banner:
 
 
 class Frame:
-    """Made once a request, and asked for nothing before somebody needs it. Four queries at most."""
+    """Made once a request, and asked for nothing before somebody needs it. Five queries at most."""
 
     def __init__(self, request: HttpRequest):
         self._request = request

@@ -9,6 +9,7 @@ from jobs.console.asker import at_this_terminal, reason_of
 from jobs.console.command import Refused, print_json
 from jobs.log import escape
 from jobs.models import AuditEntry
+from jobs.reasons import cleaned_reason
 from jobs.results import terminal
 from jobs.text import counted, size_in_words
 from runner.exporting import Export, NoExport, export
@@ -20,7 +21,7 @@ def export_workspace(workspace: str, *, reason: str | None, as_json: bool) -> No
     there = workspaces()
     if workspace not in there:
         raise Refused(f"There is no workspace {escape(workspace)} in storage. There are: {', '.join(there) or 'none'}.")
-    why = reason_of(reason)
+    why = cleaned_reason(reason_of(reason))
     try:
         made = _export(workspace)
     except NoExport as error:

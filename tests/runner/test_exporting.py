@@ -186,7 +186,8 @@ def test_the_command_refuses_what_it_cannot_do(manage, settings):
     assert manage("export_workspace", "nothing", "--reason", "x").refusal == (
         "There is no workspace nothing in storage. There are: study."
     )
-    assert manage("export_workspace", "study").code == 1 and left(settings) == []
+    for reason in ([], ["--reason", ""], ["--reason", "  "]):
+        assert manage("export_workspace", "study", *reason).code == 1 and left(settings) == []
     medium("output/more.csv").write_bytes(b"x")
     called = manage("export_workspace", "study", "--reason", "x")
     assert called.code == 1 and "nothing says that it was released" in called.refusal

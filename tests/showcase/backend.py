@@ -266,8 +266,8 @@ def _the_chores() -> None:
     StorageCheck.objects.create(
         workspace=DIABETES, at=now - timedelta(minutes=24), read_at=now - timedelta(days=2), is_sound=False, files=41,
         number=2, findings=[
-            {"kind": "leak", "storage": "medium", "path": "output/notes_of_dr_x.csv",
-             "text": "is in no manifest: nothing says that it was released"},
+            {"kind": "missing", "storage": "high", "path": "output/models/unadjusted.csv",
+             "text": "is in the manifest and not here"},
             {"kind": "changed", "storage": "high", "path": "output/models/adjusted.csv",
              "text": "has another content than when it was stored"},
         ],

@@ -127,7 +127,7 @@ def test_a_call_takes_as_many_queries_with_many_rows_as_with_few(caller, path):
     queries()
     few = queries()
     fill(15)
-    assert queries() == few <= 8
+    assert queries() == few <= 9
 
 
 def test_a_job_is_found_by_a_beginning_that_no_other_has(caller):

@@ -94,6 +94,13 @@ def test_what_removes_something_is_asked_about_at_a_terminal(manage):
     assert called.code == 0 and ChoreRun.objects.get().argument == "study"
 
 
+def test_waiting_ends_when_the_runner_does(manage, monkeypatch):
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: Heartbeat.objects.all().delete())
+    called = manage("chores", "snapshot", "--wait", "--reason", "x")
+    assert called.code == 1 and "Nobody does it now: the runner was never heard" in called.refusal
+    assert ChoreRun.objects.open().exists()
+
+
 @pytest.mark.parametrize(("outcome", "code"), [("done", 0), ("failed", 1)])
 @pytest.mark.django_db(transaction=True)
 def test_waiting_ends_with_the_result(manage, monkeypatch, outcome, code):

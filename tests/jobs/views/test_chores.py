@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from jobs.chores import chores
 from jobs.chores.queueing import keep_schedules
+from jobs.health import health
 from jobs.models import AuditEntry, ChoreRun, Heartbeat, StorageCheck
 from jobs.people.roles import ADMINISTRATOR, OPERATOR, VIEWER
 from tests.factories import make_request
@@ -81,7 +82,11 @@ def test_a_failed_chore_and_faults_in_storage_are_checks_with_what_to_do():
         "bad",
         "something may have leaked in study",
     )
+    said = client_of(OPERATOR).get("/system/").context["verdict"]
+    assert (said.state, said.word) == ("bad", "Needs attention") and "may lie in medium privacy storage" in said.text
+    assert any("was not released" in each for each in health()["problems"])
     StorageCheck.objects.update(findings=[{"kind": "changed"}])
+    assert not any("was not released" in each for each in health()["problems"])
     found = {each.name: each for each in client_of(OPERATOR).get("/system/").context["checks"]}
     assert (found["What is stored"].state, found["What is stored"].value) == ("warn", "not as it was stored: study")
 

@@ -183,13 +183,13 @@ def test_folders_on_one_full_disk_are_told_together_and_the_fullest_first(rf, se
     assert "3.0 GiB is free for the jobs' folders and high privacy storage" in second.text
 
 
-def test_with_nothing_wrong_there_is_no_banner_and_it_takes_four_queries(rf, settings, django_assert_num_queries):
+def test_with_nothing_wrong_there_is_no_banner_and_it_takes_five_queries(rf, settings, django_assert_num_queries):
     settings.JOB_SERVER_ENDPOINT = "https://jobs.example.org/"
     well()
     Heartbeat.beat("sync", last_poll_at=f"{timezone.now():%Y-%m-%dT%H:%M:%SZ}")
     request = rf.get("/")
     request.user = client_of(OPERATOR).person
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         assert Frame(request).banner is None
 
 
