@@ -7,6 +7,7 @@ from django.conf import settings
 from jobs.doctor import BAD, OFF, OK, WARN, Finding
 from jobs.signs import Signs
 from jobs.text import counted, listed
+from runner.executors import engine_of_site
 from runner.executors.base import ExecutorUnavailable
 from runner.executors.docker.engine import Engine
 from runner.executors.docker.facts import Facts, facts, has_network, tags_of
@@ -27,7 +28,7 @@ def examine_engine() -> Iterator[Finding]:
     if settings.EXECUTOR != "docker":
         yield Finding("Docker engine", OFF, "EXECUTOR is fake: nothing runs in containers")
         return
-    engine = Engine(settings.DOCKER_HOST, settings.DOCKER_TIMEOUT_SECONDS)
+    engine = engine_of_site()
     try:
         found = facts(engine)
         yield from _engine(found)

@@ -31,7 +31,22 @@ def from_settings() -> Executor:
         host_path=_on_the_engines_host,
         limits=Limits(pids=settings.JOB_PIDS_LIMIT, fsize_bytes=settings.JOB_MAX_FILE_BYTES),
         call_timeout_seconds=settings.DOCKER_TIMEOUT_SECONDS,
+        access=access(),
     )
+
+
+def engine_of_site():
+    """The site's engine, for whoever asks it about something else than containers. Making it never fails."""
+    from runner.executors.docker.engine import Engine
+
+    return Engine(settings.DOCKER_HOST, settings.DOCKER_TIMEOUT_SECONDS, access())
+
+
+def access():
+    """What the site has for reaching an engine on another machine."""
+    from runner.executors.docker.engine import Access
+
+    return Access(settings.DOCKER_CERT_PATH, settings.SSH_KEY_FILE, settings.SSH_KNOWN_HOSTS_FILE)
 
 
 def _on_the_engines_host(path: Path) -> Path:

@@ -13,15 +13,16 @@ from datetime import datetime
 from pathlib import Path
 
 from docker import APIClient
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, NotFound
 
 from jobs.errors import JobError
 from jobs.text import listed
-from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status, Usage
+from runner.executors.base import ContainerSpec, ExecutorUnavailable, LogStream, Phase, Status, Usage
 from runner.executors.docker import life
 from runner.executors.docker import logs as docker_logs
 from runner.executors.docker import status as docker_status
-from runner.executors.docker.engine import Engine, understanding
+from runner.executors.docker.creation import create, says
+from runner.executors.docker.engine import Access, Engine, understanding
 from runner.executors.docker.events import EventWatcher
 from runner.executors.docker.profile import (
     ATTEMPT_LABEL,
@@ -34,14 +35,13 @@ from runner.executors.docker.profile import (
     redacted,
 )
 from runner.executors.docker.stats import usage_of
+from runner.executors.docker.volumes import Volumes, is_for_files
 
 log = logging.getLogger(__name__)
 
 # What an engine that was killed while it started a container says to every later start of it (fact F3).
 _WEDGED = ("already exists", "id already in use")
 _WEDGED_REASON = "the Docker engine went down while it started the container and can never start it again"
-# Refusals of "create" that come from what the study asks for; all others come from this site's configuration.
-_STUDY_ASKED = ("invalid reference format", "no command specified")
 _NOT_RUNNING = "not running"
 # A process that waits for a disk that does not answer cannot be killed by anybody (fact F6).
 _CANNOT_END = (
@@ -68,12 +68,14 @@ class DockerExecutor:
         limits: Limits | None = None,
         read_only_root: bool = False,
         call_timeout_seconds: float = 15,
+        access: Access | None = None,
     ):
         self.instance = instance
         self._profile = Profile(instance, uid, gid, limits or Limits(), read_only_root)
         self._host_path = host_path
         self._timeout_seconds = call_timeout_seconds
-        self._engine = Engine(base_url, call_timeout_seconds)
+        self._engine = Engine(base_url, call_timeout_seconds, access)
+        self.volumes = Volumes(self._engine, self._profile)
         # Ids of containers that an event has told dead. The list shows it only when the engine has tidied up:
         # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured). One that somebody starts again
         # stays among them, for it is to be looked at closely.
@@ -90,18 +92,23 @@ class DockerExecutor:
         In 3 of 140 cases its command runs on although the engine knows nothing of it (fact F3), in the same folder.
         """
         with self._engine.asked(f"to start {spec.name}") as client:
-            container_id = self._create(client, spec) or self._adopt(client, spec)
+            if spec.workspace_volume and not self.volumes.is_there(spec.workspace_volume):
+                # The engine would make a new one by itself, with nothing in it.
+                self._given_up[spec.name] = "the volume with the job's files has disappeared from the engine"
+                return
+            body = create_body(self._profile, spec, self._host_path(spec.workspace_folder))
+            container_id = create(client, body, spec.name) or self._adopt(client, spec)
             if container_id is None:
                 return
             self._refuse_covered_workspace(client, container_id, spec)
             try:
                 client.start(container_id)
             except APIError as error:
-                if not _says(error, _WEDGED):
+                if not says(error, _WEDGED):
                     # It never ran. Made anew by the next try, its start follows its creation again (see `life`).
                     with contextlib.suppress(APIError):
                         client.remove_container(container_id, v=True)
-                    if spec.network and _says(error, (f"network {spec.network} not found",)):
+                    if spec.network and says(error, (f"network {spec.network} not found",)):
                         raise ExecutorUnavailable(
                             f"There is no Docker network {spec.network}; run: docker network create {spec.network}"
                         ) from error
@@ -110,28 +117,11 @@ class DockerExecutor:
                 client.remove_container(container_id, v=True, force=True)
                 self._given_up[spec.name] = _WEDGED_REASON
 
-    def _create(self, client: APIClient, spec: ContainerSpec) -> str | None:
-        """The new container's id; None if the name is in use."""
-        body = create_body(self._profile, spec, self._host_path(spec.workspace_folder))
-        try:
-            created = client.create_container_from_config(body, spec.name)
-        except ImageNotFound as error:
-            raise ImageMissing(
-                f"The image {spec.image} is not on this machine; an operator can run: docker pull {spec.image}"
-            ) from error
-        except APIError as error:
-            if error.status_code == 409:
-                return None
-            if error.status_code == 400 and _says(error, _STUDY_ASKED):
-                raise JobError(f"The engine refuses the image {spec.image}: {error.explanation}") from error
-            raise
-        with understanding(f"to create {spec.name}"):
-            return created["Id"]
-
     def _refuse_covered_workspace(self, client: APIClient, container_id: str, spec: ContainerSpec) -> None:
         """What is written to a volume of the image's goes away with the container. Raises JobError."""
         with understanding(f"about {spec.name}"):
-            places = covered_places(self._engine.description(client, container_id, spec.name))
+            description = self._engine.description(client, container_id, spec.name)
+            places = covered_places(description, spec.workspace_volume)
         if places:
             client.remove_container(container_id, v=True, force=True)
             raise JobError(
@@ -170,7 +160,7 @@ class DockerExecutor:
         with self._engine.asked(what) as client:
             entries = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={self.instance}"]})
         with understanding(what):
-            readable = docker_status.entries_of(entries)
+            readable = [entry for entry in docker_status.entries_of(entries) if not is_for_files(entry)]
         self._died &= {entry["Id"] for entry in readable}
         return {(name := docker_status.name_of(entry)): self._of_list_entry(entry, name) for entry in readable}
 
@@ -281,7 +271,7 @@ class DockerExecutor:
             except NotFound:
                 return
             except APIError as error:
-                if error.status_code != 409 or not _says(error, (_NOT_RUNNING,)):
+                if error.status_code != 409 or not says(error, (_NOT_RUNNING,)):
                     raise ExecutorUnavailable(_CANNOT_END.format(name=name, why=error.explanation or error)) from error
 
     def remove(self, name: str) -> None:
@@ -292,7 +282,3 @@ class DockerExecutor:
                 with contextlib.suppress(NotFound):
                     client.remove_container(container["Id"], v=True, force=True)
         self._given_up.pop(name, None)
-
-
-def _says(error: APIError, phrases: tuple[str, ...]) -> bool:
-    return any(phrase in str(error.explanation).lower() for phrase in phrases)

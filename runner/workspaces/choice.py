@@ -1,0 +1,15 @@
+"""Which kind of workspace this site's jobs have: by where its engine is, unless a setting says otherwise."""
+
+from django.conf import settings
+
+from runner.executors.base import Executor
+from runner.workspaces import Workspaces, folder
+
+
+def workspaces_for(executor: Executor) -> Workspaces:
+    """`executor` is the site's, as `runner.executors.from_settings` makes it."""
+    if settings.EXECUTOR == "docker" and settings.WORKSPACE_KIND == "volume":
+        from runner.workspaces.volume import VolumeWorkspaces
+
+        return VolumeWorkspaces(executor.volumes)
+    return folder
