@@ -10,7 +10,7 @@ everything is as with a folder. No status is written here, and no container of a
 
 import time
 from collections.abc import Container, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -109,6 +109,8 @@ class VolumeWorkspaces:
                 f"{folder} cannot be removed. Nothing is lost: make that disk writable again, or remove the folder by "
                 "hand; the job then continues automatically."
             )
+        with suppress(OSError):  # other jobs are publishing, or there was nothing
+            folder.parent.rmdir()
 
     def remove(self, job: Job) -> list[Path]:
         self._volumes.remove_of(job.identifier)

@@ -205,6 +205,7 @@ class Engine:
                 f"{client.base_url}/v{client.api_version}{path}",
                 params=parameters,
                 stream=True,
+                headers={"Accept-Encoding": "identity"},  # blocks are handed on as they come
                 timeout=(self.timeout_seconds, None if patient else self.timeout_seconds),
             )
             client._raise_for_status(response)

@@ -76,12 +76,14 @@ class OpenVolume:
                     params={"path": str(Path(WORKSPACE).parent)},
                     data=iter(watched),
                     timeout=(self._engine.timeout_seconds, self._engine.timeout_seconds * _PATIENCE),
+                    stream=True,  # the whole would have to be over within one call's time otherwise
                 )
             except Exception as error:
                 if watched.error is not None:
                     raise watched.error from error
                 raise
-            client._raise_for_status(answer)
+            with contextlib.closing(answer):
+                client._raise_for_status(answer)
 
     def look(self, path: bytes) -> Look | None:
         """What stands there; None if nothing does. Links on the way are followed: look at each part before the next."""
