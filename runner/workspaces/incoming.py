@@ -189,7 +189,7 @@ class _Members:
 
     def __init__(self, stream: Stream, at: bytes):
         self._stream, self._at = stream, at
-        # Names begin with the last part of what was asked for.
+        # Names begin with the last part of what was asked for; Podman leaves it out.
         self._prefix = at.rpartition(b"/")[2] or b"workspace"
         self._archive: tarfile.TarFile | None = None
 
@@ -211,11 +211,8 @@ class _Members:
 
     def path_of(self, name: str) -> bytes:
         """Raises ArrivalBroken if the name is none of what was asked for."""
-        text = os.fsencode(name).rstrip(b"/")
-        rest = text.removeprefix(self._prefix)
-        is_below = text.startswith(self._prefix) and (not rest or rest.startswith(b"/"))
-        parts = rest[1:].split(b"/") if rest else []
-        if not is_below or any(part in (b"", b".", b"..") for part in parts):
+        first, *parts = os.fsencode(name).rstrip(b"/").split(b"/")
+        if first not in (self._prefix, b"") or any(part in (b"", b".", b"..") for part in parts):
             raise ArrivalBroken("The engine sent a file that was not asked for.", detail=repr(name))
         return b"/".join([*([self._at] if self._at else []), *parts])
 

@@ -14,7 +14,6 @@ from runner.workspaces.code import Member, no_file_for_folder
 from runner.workspaces.copying import pieces_of
 from runner.workspaces.files import ShouldStop
 
-_ROOT = "workspace"
 _SENT_AT_ONCE = 256 * 1024
 _BLOCK = tarfile.BLOCKSIZE
 
@@ -50,7 +49,6 @@ class Outgoing:
         return _in_large_pieces(self._all(code, rows, opened, output_folders, should_stop))
 
     def _all(self, code, rows, opened, output_folders, should_stop) -> Iterator[bytes]:
-        yield self._header("", is_folder=True)
         inputs = _Places([row.path for row in rows])
         for member in code:
             if member.is_link:
@@ -105,7 +103,7 @@ class Outgoing:
         yield bytes(-size % _BLOCK)
 
     def _header(self, path: str, *, is_folder: bool, mode: int = 0o755, size: int = 0) -> bytes:
-        info = tarfile.TarInfo(f"{_ROOT}/{path}" if path else _ROOT)
+        info = tarfile.TarInfo(path)
         info.type = tarfile.DIRTYPE if is_folder else tarfile.REGTYPE
         info.mode, info.size, info.mtime = mode, size, self.given_at
         info.uid, info.gid = self.uid, self.gid

@@ -63,6 +63,7 @@ class VolumeWorkspaces:
             )
             try:
                 with self._volumes.opened(self.volume_of(job), full_image_name(job.image)) as volume:
+                    volume.give_to(settings.JOB_USER_ID, settings.JOB_GROUP_ID)
                     volume.put(pieces)
             except Shrunk as error:
                 raise InputChanged("An input was cut short while it was sent; the preparation starts again.") from error

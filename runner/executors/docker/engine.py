@@ -211,6 +211,15 @@ class Engine:
             client._raise_for_status(response)
             return Stream(response, what, live=patient)
 
+    def close(self) -> None:
+        """Let go of the connections, and of the SSH client if there is one. The next call would make new ones."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+            if self._tunnel is not None:
+                self._tunnel.close()
+
     def _connected(self) -> _Client:
         """The version is negotiated once; after a failure the next call tries again."""
         with self._lock:

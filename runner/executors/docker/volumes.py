@@ -9,6 +9,8 @@ ours. Knows tar streams only as bytes: what is in them is `runner.workspaces`' a
 import base64
 import contextlib
 import json
+import tarfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -62,18 +64,30 @@ class OpenVolume:
     def __init__(self, engine: Engine, container_id: str, name: str):
         self._engine, self._id, self._name = engine, container_id, name
 
+    def give_to(self, uid: int, gid: int) -> None:
+        """The workspace itself becomes somebody's; a new volume is root's. Raises ExecutorUnavailable.
+
+        It has to be unpacked above: an entry for "." changes nothing (fact F16).
+        """
+        root = tarfile.TarInfo(WORKSPACE.strip("/"))
+        root.type, root.mode, root.uid, root.gid, root.mtime = tarfile.DIRTYPE, 0o755, uid, gid, time.time()
+        self._unpack("/", [root.tobuf(tarfile.GNU_FORMAT) + bytes(2 * tarfile.BLOCKSIZE)])
+
     def put(self, pieces: Iterable[bytes]) -> None:
-        """Unpack a tar stream, whose members' names begin with `workspace`. Raises ExecutorUnavailable.
+        """Unpack a tar stream in the workspace. Raises ExecutorUnavailable.
 
         An exception of the pieces' own breaks it off and comes out as it is.
         """
+        self._unpack(WORKSPACE, pieces)
+
+    def _unpack(self, at: str, pieces: Iterable[bytes]) -> None:
         what = f"to take the files of {self._name}"
         watched = _Watched(pieces)
         with self._engine.asked(what) as client:
             try:
                 answer = client.put(
                     self._address(client),
-                    params={"path": str(Path(WORKSPACE).parent)},
+                    params={"path": at},
                     data=iter(watched),
                     timeout=(self._engine.timeout_seconds, self._engine.timeout_seconds * _PATIENCE),
                     stream=True,  # the whole would have to be over within one call's time otherwise
