@@ -105,6 +105,7 @@ def prune_outputs(run: ChoreRun) -> Done:
 
 _NOUNS = (
     (reconciling.CONTAINER, "container"),
+    (reconciling.VOLUME, "volume"),
     (reconciling.FOLDER, "folder"),
     (reconciling.STAGED, "staging folder"),
 )

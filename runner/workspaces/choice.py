@@ -3,6 +3,7 @@
 from django.conf import settings
 
 from runner.executors.base import Executor
+from runner.executors.docker.volumes import Volumes
 from runner.workspaces import Workspaces, folder
 
 
@@ -13,3 +14,8 @@ def workspaces_for(executor: Executor) -> Workspaces:
 
         return VolumeWorkspaces(executor.volumes)
     return folder
+
+
+def volumes_on(executor: Executor) -> Volumes | None:
+    """The installation's volumes on the engine, which it may have from a time when it was set up otherwise."""
+    return getattr(executor, "volumes", None)
