@@ -28,7 +28,7 @@ def from_settings() -> Executor:
         base_url=settings.DOCKER_HOST,
         uid=settings.JOB_USER_ID,
         gid=settings.JOB_GROUP_ID,
-        host_path=_on_the_engines_host,
+        host_path=on_the_engines_host,
         limits=Limits(pids=settings.JOB_PIDS_LIMIT, fsize_bytes=settings.JOB_MAX_FILE_BYTES),
         call_timeout_seconds=settings.DOCKER_TIMEOUT_SECONDS,
         access=access(),
@@ -49,6 +49,6 @@ def access():
     return Access(settings.DOCKER_CERT_PATH, settings.SSH_KEY_FILE, settings.SSH_KNOWN_HOSTS_FILE)
 
 
-def _on_the_engines_host(path: Path) -> Path:
+def on_the_engines_host(path: Path) -> Path:
     """A path below WORK_DIR as the engine sees it; they differ when the runner itself runs in a container."""
     return settings.HOST_WORK_DIR / path.relative_to(settings.WORK_DIR)

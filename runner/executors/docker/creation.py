@@ -4,7 +4,7 @@ from docker import APIClient
 from docker.errors import APIError, ImageNotFound
 
 from jobs.errors import JobError
-from runner.executors.base import ImageMissing
+from runner.executors.base import ExecutorUnavailable, ImageMissing
 from runner.executors.docker.engine import understanding
 
 # Refusals that come from what the study asks for; all others come from this site's configuration.
@@ -12,7 +12,10 @@ _STUDY_ASKED = ("invalid reference format", "no command specified")
 
 
 def create(client: APIClient, body: dict, name: str) -> str | None:
-    """The new container's id; None if the name is in use. Raises ImageMissing, JobError, APIError."""
+    """The new container's id; None if the name is in use.
+
+    Raises ImageMissing, JobError, ExecutorUnavailable, APIError.
+    """
     image = body["Image"]
     try:
         created = client.create_container_from_config(body, name)
@@ -23,6 +26,12 @@ def create(client: APIClient, body: dict, name: str) -> str | None:
     except APIError as error:
         if error.status_code == 409:
             return None
+        if error.status_code == 400 and says(error, ("bind source path does not exist",)):
+            raise ExecutorUnavailable(
+                "The engine sees no folder of the job runner's where it should: HOST_WORK_DIR must be WORK_DIR's path "
+                "on the engine's own host (docs/engines.md; manage.py doctor checks it)",
+                detail=str(error.explanation),
+            ) from error
         if error.status_code == 400 and says(error, _STUDY_ASKED):
             raise JobError(f"The engine refuses the image {image}: {error.explanation}") from error
         raise
