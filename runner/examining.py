@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from jobs.doctor import BAD, OFF, OK, WARN, Finding
+from jobs.errors import JobError
 from jobs.signs import Signs
 from jobs.text import counted, listed
 from runner.executors import engine_of_site, on_the_engines_host
@@ -97,9 +98,12 @@ def _workspaces(engine: Engine) -> Finding:
     images = tags_of(engine, settings.DOCKER_REGISTRY)
     if not images:
         return Finding("Workspaces", OFF, "cannot be tried without an image")
-    with tempfile.TemporaryDirectory(dir=settings.WORK_DIR, prefix=".seen-by-the-engine-") as name:
-        (Path(name) / "mark").touch()
-        is_seen = sees_mark(engine, images[0], on_the_engines_host(Path(name)), "mark")
+    try:
+        with tempfile.TemporaryDirectory(dir=settings.WORK_DIR, prefix=".seen-by-the-engine-") as name:
+            (Path(name) / "mark").touch()
+            is_seen = sees_mark(engine, images[0], on_the_engines_host(Path(name)), "mark")
+    except (OSError, JobError) as error:
+        return Finding("Workspaces", OFF, f"could not be tried: {error}")
     if is_seen:
         return Finding("Workspaces", OK, f"the engine sees {settings.WORK_DIR} as {settings.HOST_WORK_DIR}")
     what = (
