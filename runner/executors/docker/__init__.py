@@ -18,11 +18,12 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from jobs.errors import JobError
 from jobs.text import listed
 from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status, Usage
-from runner.executors.docker import life
+from runner.executors.docker import life, refusals
 from runner.executors.docker import logs as docker_logs
 from runner.executors.docker import status as docker_status
 from runner.executors.docker.engine import Engine, understanding
 from runner.executors.docker.events import EventWatcher
+from runner.executors.docker.facts import Kind, kind_of
 from runner.executors.docker.profile import (
     ATTEMPT_LABEL,
     INSTANCE_LABEL,
@@ -33,16 +34,12 @@ from runner.executors.docker.profile import (
     create_body,
     redacted,
 )
+from runner.executors.docker.refusals import says
 from runner.executors.docker.stats import usage_of
 
 log = logging.getLogger(__name__)
 
-# What an engine that was killed while it started a container says to every later start of it (fact F3).
-_WEDGED = ("already exists", "id already in use")
 _WEDGED_REASON = "the Docker engine went down while it started the container and can never start it again"
-# Refusals of "create" that come from what the study asks for; all others come from this site's configuration.
-_STUDY_ASKED = ("invalid reference format", "no command specified")
-_NOT_RUNNING = "not running"
 # A process that waits for a disk that does not answer cannot be killed by anybody (fact F6).
 _CANNOT_END = (
     "The Docker engine cannot end container {name} now: {why}. If this stays so, a disk or network folder that the job "
@@ -74,6 +71,7 @@ class DockerExecutor:
         self._host_path = host_path
         self._timeout_seconds = call_timeout_seconds
         self._engine = Engine(base_url, call_timeout_seconds)
+        self._known_kind: Kind | None = None
         # Ids of containers that an event has told dead. The list shows it only when the engine has tidied up:
         # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured). One that somebody starts again
         # stays among them, for it is to be looked at closely.
@@ -97,14 +95,11 @@ class DockerExecutor:
             try:
                 client.start(container_id)
             except APIError as error:
-                if not _says(error, _WEDGED):
+                if not says(error, refusals.WEDGED):
                     # It never ran. Made anew by the next try, its start follows its creation again (see `life`).
                     with contextlib.suppress(APIError):
                         client.remove_container(container_id, v=True)
-                    if spec.network and _says(error, (f"network {spec.network} not found",)):
-                        raise ExecutorUnavailable(
-                            f"There is no Docker network {spec.network}; run: docker network create {spec.network}"
-                        ) from error
+                    _refuse_missing_network(error, spec)
                     raise
                 log.warning("container %s cannot be started any more and is removed: %s", spec.name, error)
                 client.remove_container(container_id, v=True, force=True)
@@ -112,7 +107,8 @@ class DockerExecutor:
 
     def _create(self, client: APIClient, spec: ContainerSpec) -> str | None:
         """The new container's id; None if the name is in use."""
-        body = create_body(self._profile, spec, self._host_path(spec.workspace_folder))
+        profile = replace(self._profile, log_driver=self._kind(client).log_driver)
+        body = create_body(profile, spec, self._host_path(spec.workspace_folder))
         try:
             created = client.create_container_from_config(body, spec.name)
         except ImageNotFound as error:
@@ -120,10 +116,11 @@ class DockerExecutor:
                 f"The image {spec.image} is not on this machine; an operator can run: docker pull {spec.image}"
             ) from error
         except APIError as error:
-            if error.status_code == 409:
+            if says(error, refusals.NAME_TAKEN):
                 return None
-            if error.status_code == 400 and _says(error, _STUDY_ASKED):
+            if says(error, refusals.STUDY_ASKED):
                 raise JobError(f"The engine refuses the image {spec.image}: {error.explanation}") from error
+            _refuse_missing_network(error, spec)
             raise
         with understanding(f"to create {spec.name}"):
             return created["Id"]
@@ -239,8 +236,10 @@ class DockerExecutor:
         what = f"what {name} uses"
         with self._engine.asked(what) as client:
             container = self._find(client, name)
+            with understanding(what):
+                runs = container is not None and docker_status.of_inspect(container).phase is Phase.RUNNING
             try:
-                answer = client.stats(container["Id"], stream=False, one_shot=True) if container else None
+                answer = client.stats(container["Id"], stream=False, one_shot=True) if runs else None
             except NotFound:
                 return None
         with understanding(what):
@@ -255,7 +254,13 @@ class DockerExecutor:
         with self._engine.asked("its version") as client:
             version = client.version()
             with understanding("its version"):
-                return f"Docker {version['Version']} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
+                name = f"{self._kind(client).name} {version['Version']}"
+                return f"{name} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
+
+    def _kind(self, client: APIClient) -> Kind:
+        """Asked once, like the API's version."""
+        self._known_kind = self._known_kind or kind_of(client)
+        return self._known_kind
 
     def _find(self, client: APIClient, name: str) -> Mapping | None:
         """What the engine knows of our container of this name; None if there is none or it is another's."""
@@ -281,7 +286,7 @@ class DockerExecutor:
             except NotFound:
                 return
             except APIError as error:
-                if error.status_code != 409 or not _says(error, (_NOT_RUNNING,)):
+                if not says(error, refusals.NOT_RUNNING):
                     raise ExecutorUnavailable(_CANNOT_END.format(name=name, why=error.explanation or error)) from error
 
     def remove(self, name: str) -> None:
@@ -294,5 +299,8 @@ class DockerExecutor:
         self._given_up.pop(name, None)
 
 
-def _says(error: APIError, phrases: tuple[str, ...]) -> bool:
-    return any(phrase in str(error.explanation).lower() for phrase in phrases)
+def _refuse_missing_network(error: APIError, spec: ContainerSpec) -> None:
+    if spec.network and says(error, refusals.no_network(spec.network)):
+        raise ExecutorUnavailable(
+            f"There is no Docker network {spec.network}; run: docker network create {spec.network}"
+        ) from error

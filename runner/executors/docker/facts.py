@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from docker import APIClient
 from docker.errors import NotFound
 
 from runner.executors.docker.engine import Engine, understanding
+from runner.executors.docker.profile import LOG_DRIVERS
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,26 @@ class Facts:
     is_live_restore: bool
     ahead_seconds: float
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one has to know of an engine to speak with it. The only place that asks who it is."""
+
+    name: str  # "Docker" or "Podman"
+    log_driver: str
+    # Containers belong to nobody that is restarted: they end with the host alone, and so does the memory of events.
+    ends_with_host_only: bool
+
+
+def kind_of(client: APIClient) -> Kind:
+    """For use inside `Engine.asked`, whose errors it raises."""
+    told, info = client.version(), client.info()
+    with understanding("about itself"):
+        is_podman = any("podman" in part["Name"].lower() for part in told.get("Components") or ())
+        has = (info.get("Plugins") or {}).get("Log") or ()
+        driver = next((driver for driver in LOG_DRIVERS if driver in has), LOG_DRIVERS[0])
+        return Kind("Podman" if is_podman else "Docker", driver, is_podman)
 
 
 def facts(engine: Engine) -> Facts:

@@ -18,6 +18,11 @@ _PHASES = {
     "removing": Phase.LOST,
     "exited": Phase.EXITED,
     "dead": Phase.INTERRUPTED,
+    # Podman's own: made ready but not started; told to end; ended but not tidied up.
+    "configured": Phase.STARTING,
+    "initialized": Phase.STARTING,
+    "stopping": Phase.RUNNING,
+    "stopped": Phase.EXITED,
 }
 _REASONS = {
     "paused": "The container is paused; let it go on with: docker unpause {name}",
