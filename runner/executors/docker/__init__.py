@@ -18,7 +18,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from jobs.errors import JobError
 from jobs.text import listed
 from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status, Usage
-from runner.executors.docker import life, refusals
+from runner.executors.docker import daemonless, life, refusals
 from runner.executors.docker import logs as docker_logs
 from runner.executors.docker import status as docker_status
 from runner.executors.docker.engine import Engine, understanding
@@ -99,7 +99,7 @@ class DockerExecutor:
                     # It never ran. Made anew by the next try, its start follows its creation again (see `life`).
                     with contextlib.suppress(APIError):
                         client.remove_container(container_id, v=True)
-                    _refuse_missing_network(error, spec)
+                    refusals.refuse_missing_network(error, spec.network)
                     raise
                 log.warning("container %s cannot be started any more and is removed: %s", spec.name, error)
                 client.remove_container(container_id, v=True, force=True)
@@ -120,7 +120,7 @@ class DockerExecutor:
                 return None
             if says(error, refusals.STUDY_ASKED):
                 raise JobError(f"The engine refuses the image {spec.image}: {error.explanation}") from error
-            _refuse_missing_network(error, spec)
+            refusals.refuse_missing_network(error, spec.network)
             raise
         with understanding(f"to create {spec.name}"):
             return created["Id"]
@@ -191,23 +191,24 @@ class DockerExecutor:
     def status(self, name: str) -> Status:
         what = f"how {name} is doing"
         with self._engine.asked(what) as client:
-            container = self._find(client, name)
+            container, kind = self._find(client, name), self._kind(client)
         if container is None:
             return Status(Phase.ABSENT, reason=self._given_up.get(name, ""))
         with understanding(what):
             container_id, status = container["Id"], docker_status.of_inspect(container)
             created_at, has_run_before = docker_status.created_at(container), docker_status.has_run_before(container)
         if status.phase is Phase.EXITED:
-            return self._judged(container_id, status, created_at)
+            return self._judged(kind, container_id, status, created_at)
         if status.phase is Phase.RUNNING:
             self._died.discard(container_id)
         return replace(status, phase=Phase.INTERRUPTED, reason=life.STARTED_AGAIN) if has_run_before else status
 
-    def _judged(self, container_id: str, status: Status, created_at: datetime) -> Status:
-        if why := life.why_the_end_does_not_count(self._engine, container_id, status, created_at):
+    def _judged(self, kind: Kind, container_id: str, status: Status, created_at: datetime) -> Status:
+        judge = daemonless if kind.ends_with_host_only else life
+        if why := judge.why_the_end_does_not_count(self._engine, container_id, status, created_at):
             return replace(status, phase=Phase.INTERRUPTED, exit_code=None, reason=why)
         if status.exit_code == _KILLED and not status.out_of_memory:
-            return replace(status, out_of_memory=life.ran_out_of_memory(self._engine, container_id, status))
+            return replace(status, out_of_memory=judge.ran_out_of_memory(self._engine, container_id, status))
         return status
 
     def logs(self, name: str, *, since: str = "", follow: bool = False) -> LogStream:
@@ -297,10 +298,3 @@ class DockerExecutor:
                 with contextlib.suppress(NotFound):
                     client.remove_container(container["Id"], v=True, force=True)
         self._given_up.pop(name, None)
-
-
-def _refuse_missing_network(error: APIError, spec: ContainerSpec) -> None:
-    if spec.network and says(error, refusals.no_network(spec.network)):
-        raise ExecutorUnavailable(
-            f"There is no Docker network {spec.network}; run: docker network create {spec.network}"
-        ) from error

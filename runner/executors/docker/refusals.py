@@ -5,6 +5,8 @@ The status code alone does not tell: Podman answers 500 where Docker answers 400
 
 from docker.errors import APIError
 
+from runner.executors.base import ExecutorUnavailable
+
 # The name is in use. Docker: 409; Podman: 500.
 NAME_TAKEN = ("is already in use",)
 # What an engine that was killed while it started a container says to every later start of it (fact F3).
@@ -14,9 +16,12 @@ STUDY_ASKED = ("invalid reference format", "no command specified", "no command o
 NOT_RUNNING = ("not running", "can only kill running containers")
 
 
-def no_network(name: str) -> tuple[str, ...]:
-    name = name.lower()
-    return (f"network {name} not found", f"network with name or id {name}: network not found")
+def refuse_missing_network(error: APIError, name: str) -> None:
+    """Raises ExecutorUnavailable if that is what the engine says: Docker of "start", Podman of "create"."""
+    lower = name.lower()
+    phrases = (f"network {lower} not found", f"network with name or id {lower}: network not found")
+    if name and says(error, phrases):
+        raise ExecutorUnavailable(f"There is no Docker network {name}; run: docker network create {name}") from error
 
 
 def says(error: APIError, phrases: tuple[str, ...]) -> bool:
