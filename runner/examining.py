@@ -16,7 +16,7 @@ from runner.executors.docker.engine import Engine
 from runner.executors.docker.facts import Facts, facts, has_network, sees_mark, tags_of
 
 _MOST_AHEAD_SECONDS = 5.0
-_LEAST_VERSION = (20, 10)
+_LEAST_VERSIONS = {"Docker": (20, 10), "Podman": (4, 3)}
 
 
 def examine_runner() -> Iterator[Finding]:
@@ -47,15 +47,17 @@ def examine_engine() -> Iterator[Finding]:
 def _engine(found: Facts) -> Iterator[Finding]:
     is_here = settings.DOCKER_HOST.startswith("unix:")
     version = tuple(int(part) for part in found.version.split(".")[:2] if part.isdigit())
-    if version and version < _LEAST_VERSION:
-        yield Finding("Docker engine", BAD, f"version {found.version} is too old", "Install Docker 20.10 or later.")
+    least, said = _LEAST_VERSIONS[found.name], f"{found.name} {found.version}"
+    if version and version < least:
+        what = f"Install {found.name} {'.'.join(map(str, least))} or later."
+        yield Finding("Docker engine", BAD, f"{said} is too old", what)
     else:
         where = "" if is_here else f" at {settings.DOCKER_HOST}"
-        yield Finding("Docker engine", OK, f"version {found.version}{where}, its files are in {found.root}")
+        yield Finding("Docker engine", OK, f"{said}{where}, its files are in {found.root}")
     if is_here and settings.DOCKER_ROOT_DIR and found.root.rstrip("/") != settings.DOCKER_ROOT_DIR.rstrip("/"):
         what = f"Set DOCKER_ROOT_DIR={found.root}: jobs wait while that disk is full."
         yield Finding("Docker's own files", WARN, f"DOCKER_ROOT_DIR is {settings.DOCKER_ROOT_DIR}", what)
-    if not found.is_live_restore:
+    if not found.survives_restart:
         what = 'Set "live-restore": true in its daemon.json: then a restart of the engine alone ends no job.'
         yield Finding("Live restore", WARN, "off", what)
     for warning in found.warnings:

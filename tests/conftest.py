@@ -13,6 +13,7 @@ import pytest
 
 from tests import git_repositories
 from tests.ports import hold_port, port_of
+from tests.private_podman import podman_trouble
 
 
 @functools.cache
@@ -44,6 +45,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     if item.get_closest_marker("needs_network") and github_trouble():
         pytest.skip(f"github.com cannot be reached ({github_trouble()}); neither can it in CI, which has no network")
+    if item.get_closest_marker("needs_podman") and podman_trouble():
+        report = pytest.fail if os.environ.get("CI") else pytest.skip
+        report(f"no tests against Podman: {podman_trouble()}")
     if item.get_closest_marker("needs_docker") and engine_trouble():
         report = pytest.fail if os.environ.get("CI") else pytest.skip
         report(f"no Docker engine answers ({engine_trouble()}); `make engine` starts one")

@@ -30,6 +30,8 @@ _NO_NETWORKS = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-
 class PrivateEngine:
     """Made by `private_engine`, with its images and started. All verbs return when what they say has happened."""
 
+    _init_program = "docker-init"
+
     def __init__(self, folder: Path, options: tuple[str, ...], listener: socket.socket | None = None):
         """`listener`: a bound socket of the test's own network, on which the engine is to listen as well."""
         self.address = f"unix://{folder / 'd.sock'}"
@@ -41,7 +43,7 @@ class PrivateEngine:
     # --- what a test does to it
 
     def start(self) -> None:
-        self._daemon = self._begin([*self._inside(), *self._given_listener(), "dockerd", *self._arguments()])
+        self._daemon = self._begin([*self._inside(), *self._given_listener(), *self._command()])
         wait_until(self._listens, what="the private engine's socket")
         with self.client() as client:
             client.ping()
@@ -83,10 +85,11 @@ class PrivateEngine:
         wait_until(lambda: _remove_cgroups(self._folder.name), what="the end of the private engine's processes")
 
     def _make_namespaces(self) -> None:
-        endless = ["docker-init", "-s", "--", "sleep", "infinity"]
+        endless = [self._init_program, "--", "sleep", "infinity"]
         self._namespaces = self._begin(["setpriv", "--pdeathsig", "KILL", "unshare", *_NAMESPACES, *endless])
         self._init = wait_until(lambda: _child_of(self._namespaces.pid), what="the first process of the namespaces")
-        wait_until(lambda: b"docker-init" in Path(f"/proc/{self._init}/cmdline").read_bytes(), what="the namespaces")
+        program = self._init_program.encode()
+        wait_until(lambda: program in Path(f"/proc/{self._init}/cmdline").read_bytes(), what="the namespaces")
         subprocess.run([*self._inside(), "ip", "link", "set", "lo", "up"], check=True)
 
     def _begin(self, command: list[str]) -> subprocess.Popen:
@@ -104,10 +107,11 @@ class PrivateEngine:
     def _inside(self) -> list[str]:
         return ["nsenter", "--target", str(self._init), "--mount", "--pid", "--net", "--"]
 
-    def _arguments(self) -> list[str]:
+    def _command(self) -> list[str]:
         configuration = self._folder / "daemon.json"
         configuration.write_text("{}")  # not the machine's
         return [
+            "dockerd",
             f"--config-file={configuration}",
             f"--data-root={self._folder / 'data'}",
             f"--exec-root={self._folder / 'exec'}",

@@ -292,10 +292,11 @@ def told(settings, monkeypatch) -> dict:
     settings.DATABASE_URLS, settings.DOCKER_ROOT_DIR = {"default": "x"}, "/var/lib/docker/"
     settings.DOCKER_HOST = "unix:///var/run/docker.sock"
     found = {
-        "version": "28.1.0", "root": "/var/lib/docker", "is_live_restore": True, "ahead_seconds": 0.1, "warnings": (),
+        "name": "Docker", "version": "28.1.0", "root": "/var/lib/docker", "survives_restart": True,
+        "ahead_seconds": 0.1, "warnings": (),
         "tags": ["ghcr.io/os/python:v2", "ghcr.io/os/r:v2"], "network": True,
     }  # fmt: skip
-    of_engine = ("version", "root", "is_live_restore", "ahead_seconds", "warnings")
+    of_engine = ("name", "version", "root", "survives_restart", "ahead_seconds", "warnings")
     monkeypatch.setattr(engine, "facts", lambda _: Facts(**{name: found[name] for name in of_engine}))
     monkeypatch.setattr(engine, "tags_of", lambda *_: found["tags"])
     monkeypatch.setattr(engine, "has_network", lambda *_: found["network"])
@@ -311,7 +312,8 @@ def test_an_engine_that_is_well(told):
     ("change", "name", "state"),
     [
         ({"version": "19.03.1"}, "Docker engine", BAD),
-        ({"is_live_restore": False}, "Live restore", WARN),
+        ({"name": "Podman", "version": "3.4.4"}, "Docker engine", BAD),
+        ({"survives_restart": False}, "Live restore", WARN),
         ({"root": "/srv/docker"}, "Docker's own files", WARN),
         ({"ahead_seconds": 61.0}, "Clock", BAD),
         ({"ahead_seconds": -61.0}, "Clock", BAD),

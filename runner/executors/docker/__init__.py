@@ -18,12 +18,13 @@ from docker.errors import APIError, NotFound
 from jobs.errors import JobError
 from jobs.text import listed
 from runner.executors.base import ContainerSpec, ExecutorUnavailable, LogStream, Phase, Status, Usage
-from runner.executors.docker import life
+from runner.executors.docker import daemonless, life, refusals
 from runner.executors.docker import logs as docker_logs
 from runner.executors.docker import status as docker_status
-from runner.executors.docker.creation import create, says
+from runner.executors.docker.creation import create
 from runner.executors.docker.engine import Access, Engine, understanding
 from runner.executors.docker.events import EventWatcher
+from runner.executors.docker.facts import Kind, kind_of
 from runner.executors.docker.profile import (
     ATTEMPT_LABEL,
     INSTANCE_LABEL,
@@ -34,15 +35,13 @@ from runner.executors.docker.profile import (
     create_body,
     redacted,
 )
+from runner.executors.docker.refusals import says
 from runner.executors.docker.stats import usage_of
 from runner.executors.docker.volumes import Volumes, is_for_files
 
 log = logging.getLogger(__name__)
 
-# What an engine that was killed while it started a container says to every later start of it (fact F3).
-_WEDGED = ("already exists", "id already in use")
 _WEDGED_REASON = "the Docker engine went down while it started the container and can never start it again"
-_NOT_RUNNING = "not running"
 # A process that waits for a disk that does not answer cannot be killed by anybody (fact F6).
 _CANNOT_END = (
     "The Docker engine cannot end container {name} now: {why}. If this stays so, a disk or network folder that the job "
@@ -76,6 +75,7 @@ class DockerExecutor:
         self._timeout_seconds = call_timeout_seconds
         self._engine = Engine(base_url, call_timeout_seconds, access)
         self.volumes = Volumes(self._engine, self._profile)
+        self._known_kind: Kind | None = None
         # Ids of containers that an event has told dead. The list shows it only when the engine has tidied up:
         # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured). One that somebody starts again
         # stays among them, for it is to be looked at closely.
@@ -96,7 +96,8 @@ class DockerExecutor:
                 # The engine would make a new one by itself, with nothing in it.
                 self._given_up[spec.name] = "the volume with the job's files has disappeared from the engine"
                 return
-            body = create_body(self._profile, spec, self._host_path(spec.workspace_folder))
+            profile = replace(self._profile, log_driver=self._kind(client).log_driver)
+            body = create_body(profile, spec, self._host_path(spec.workspace_folder))
             container_id = create(client, body, spec.name) or self._adopt(client, spec)
             if container_id is None:
                 return
@@ -104,14 +105,11 @@ class DockerExecutor:
             try:
                 client.start(container_id)
             except APIError as error:
-                if not says(error, _WEDGED):
+                if not says(error, refusals.WEDGED):
                     # It never ran. Made anew by the next try, its start follows its creation again (see `life`).
                     with contextlib.suppress(APIError):
                         client.remove_container(container_id, v=True)
-                    if spec.network and says(error, (f"network {spec.network} not found",)):
-                        raise ExecutorUnavailable(
-                            f"There is no Docker network {spec.network}; run: docker network create {spec.network}"
-                        ) from error
+                    refusals.refuse_missing_network(error, spec.network)
                     raise
                 log.warning("container %s cannot be started any more and is removed: %s", spec.name, error)
                 client.remove_container(container_id, v=True, force=True)
@@ -184,23 +182,24 @@ class DockerExecutor:
     def status(self, name: str) -> Status:
         what = f"how {name} is doing"
         with self._engine.asked(what) as client:
-            container = self._find(client, name)
+            container, kind = self._find(client, name), self._kind(client)
         if container is None:
             return Status(Phase.ABSENT, reason=self._given_up.get(name, ""))
         with understanding(what):
             container_id, status = container["Id"], docker_status.of_inspect(container)
             created_at, has_run_before = docker_status.created_at(container), docker_status.has_run_before(container)
         if status.phase is Phase.EXITED:
-            return self._judged(container_id, status, created_at)
+            return self._judged(kind, container_id, status, created_at)
         if status.phase is Phase.RUNNING:
             self._died.discard(container_id)
         return replace(status, phase=Phase.INTERRUPTED, reason=life.STARTED_AGAIN) if has_run_before else status
 
-    def _judged(self, container_id: str, status: Status, created_at: datetime) -> Status:
-        if why := life.why_the_end_does_not_count(self._engine, container_id, status, created_at):
+    def _judged(self, kind: Kind, container_id: str, status: Status, created_at: datetime) -> Status:
+        judge = daemonless if kind.ends_with_host_only else life
+        if why := judge.why_the_end_does_not_count(self._engine, container_id, status, created_at):
             return replace(status, phase=Phase.INTERRUPTED, exit_code=None, reason=why)
         if status.exit_code == _KILLED and not status.out_of_memory:
-            return replace(status, out_of_memory=life.ran_out_of_memory(self._engine, container_id, status))
+            return replace(status, out_of_memory=judge.ran_out_of_memory(self._engine, container_id, status))
         return status
 
     def logs(self, name: str, *, since: str = "", follow: bool = False) -> LogStream:
@@ -229,8 +228,10 @@ class DockerExecutor:
         what = f"what {name} uses"
         with self._engine.asked(what) as client:
             container = self._find(client, name)
+            with understanding(what):
+                runs = container is not None and docker_status.of_inspect(container).phase is Phase.RUNNING
             try:
-                answer = client.stats(container["Id"], stream=False, one_shot=True) if container else None
+                answer = client.stats(container["Id"], stream=False, one_shot=True) if runs else None
             except NotFound:
                 return None
         with understanding(what):
@@ -245,7 +246,13 @@ class DockerExecutor:
         with self._engine.asked("its version") as client:
             version = client.version()
             with understanding("its version"):
-                return f"Docker {version['Version']} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
+                name = f"{self._kind(client).name} {version['Version']}"
+                return f"{name} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
+
+    def _kind(self, client: APIClient) -> Kind:
+        """Asked once, like the API's version."""
+        self._known_kind = self._known_kind or kind_of(client)
+        return self._known_kind
 
     def _find(self, client: APIClient, name: str) -> Mapping | None:
         """What the engine knows of our container of this name; None if there is none or it is another's."""
@@ -271,7 +278,7 @@ class DockerExecutor:
             except NotFound:
                 return
             except APIError as error:
-                if error.status_code != 409 or not says(error, (_NOT_RUNNING,)):
+                if not says(error, refusals.NOT_RUNNING):
                     raise ExecutorUnavailable(_CANNOT_END.format(name=name, why=error.explanation or error)) from error
 
     def remove(self, name: str) -> None:

@@ -5,10 +5,9 @@ from docker.errors import APIError, ImageNotFound
 
 from jobs.errors import JobError
 from runner.executors.base import ExecutorUnavailable, ImageMissing
+from runner.executors.docker import refusals
 from runner.executors.docker.engine import understanding
-
-# Refusals that come from what the study asks for; all others come from this site's configuration.
-_STUDY_ASKED = ("invalid reference format", "no command specified")
+from runner.executors.docker.refusals import says
 
 
 def create(client: APIClient, body: dict, name: str) -> str | None:
@@ -24,21 +23,17 @@ def create(client: APIClient, body: dict, name: str) -> str | None:
             f"The image {image} is not on this machine; an operator can run: docker pull {image}"
         ) from error
     except APIError as error:
-        if error.status_code == 409:
+        if says(error, refusals.NAME_TAKEN):
             return None
-        if error.status_code == 400 and says(error, ("bind source path does not exist",)):
+        if says(error, refusals.NO_SUCH_FOLDER):
             raise ExecutorUnavailable(
                 "The engine sees no folder of the job runner's where it should: HOST_WORK_DIR must be WORK_DIR's path "
                 "on the engine's own host (docs/engines.md; manage.py doctor checks it)",
                 detail=str(error.explanation),
             ) from error
-        if error.status_code == 400 and says(error, _STUDY_ASKED):
+        if says(error, refusals.STUDY_ASKED):
             raise JobError(f"The engine refuses the image {image}: {error.explanation}") from error
+        refusals.refuse_missing_network(error, body["HostConfig"]["NetworkMode"])
         raise
     with understanding(f"to create {name}"):
         return created["Id"]
-
-
-def says(error: APIError, phrases: tuple[str, ...]) -> bool:
-    """Whether an error of the engine's holds one of these, in small letters."""
-    return any(phrase in str(error.explanation).lower() for phrase in phrases)

@@ -5,46 +5,78 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from docker import APIClient
 from docker.errors import NotFound
 
 from runner.executors.base import ExecutorUnavailable
 from runner.executors.docker.creation import create
 from runner.executors.docker.engine import Engine, understanding
-from runner.executors.docker.profile import WORKSPACE
+from runner.executors.docker.profile import LOG_DRIVERS, WORKSPACE
+
+_UNSAID_PLACES = ("docker.io/library/", "docker.io/", "localhost/")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """`ahead_seconds`: by how much the engine's clock is before ours. `warnings` are the engine's own."""
+    """`ahead_seconds`: by how much the engine's clock is before ours. `warnings` are the engine's own.
 
+    `survives_restart`: whether a restart of the engine alone ends no container.
+    """
+
+    name: str
     version: str
     root: str
-    is_live_restore: bool
+    survives_restart: bool
     ahead_seconds: float
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one has to know of an engine to speak with it. The only place that asks who it is."""
+
+    name: str  # "Docker" or "Podman"
+    log_driver: str
+    # Containers belong to nobody that is restarted: they end with the host alone, and so does the memory of events.
+    ends_with_host_only: bool
+
+
+def kind_of(client: APIClient) -> Kind:
+    """For use inside `Engine.asked`, whose errors it raises."""
+    told, info = client.version(), client.info()
+    with understanding("about itself"):
+        is_podman = any("podman" in part["Name"].lower() for part in told.get("Components") or ())
+        has = (info.get("Plugins") or {}).get("Log") or ()
+        driver = next((driver for driver in LOG_DRIVERS if driver in has), LOG_DRIVERS[0])
+        return Kind("Podman" if is_podman else "Docker", driver, is_podman)
 
 
 def facts(engine: Engine) -> Facts:
     """Raises ExecutorUnavailable."""
     with engine.asked("about itself") as client:
-        info, now = client.info(), datetime.now(UTC)
+        kind, info, now = kind_of(client), client.info(), datetime.now(UTC)
         with understanding("about itself"):
             return Facts(
+                name=kind.name,
                 version=str(info["ServerVersion"]),
                 root=str(info["DockerRootDir"]),
-                is_live_restore=bool(info.get("LiveRestoreEnabled")),
+                survives_restart=kind.ends_with_host_only or bool(info.get("LiveRestoreEnabled")),
                 ahead_seconds=(datetime.fromisoformat(info["SystemTime"]) - now).total_seconds(),
                 warnings=tuple(str(warning) for warning in info.get("Warnings") or ()),
             )
 
 
 def tags_of(engine: Engine, registry: str) -> list[str]:
-    """Full names with tags of the images of a registry that are there. Raises ExecutorUnavailable."""
+    """Full names with tags of the images of a registry that are there. Raises ExecutorUnavailable.
+
+    Podman writes out which registry a name without one belongs to: both are the same name.
+    """
     with engine.asked("for its images") as client:
         images = client.images()
         with understanding("for its images"):
             tags = [tag for image in images for tag in image.get("RepoTags") or ()]
-    return sorted(tag for tag in tags if tag.startswith(f"{registry}/"))
+    short = {tag.removeprefix(next((place for place in _UNSAID_PLACES if tag.startswith(place)), "")) for tag in tags}
+    return sorted(tag for tag in {*tags, *short} if tag.startswith(f"{registry}/"))
 
 
 def sees_mark(engine: Engine, image: str, folder: Path, mark: str) -> bool:

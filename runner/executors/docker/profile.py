@@ -19,6 +19,9 @@ ATTEMPT_LABEL = LABEL + "attempt"
 WORKSPACE = "/workspace"
 SCRATCH = "/tmp"  # inside the container
 HOSTNAME = "job"
+# Log drivers that bound a log and can be read, best first: Docker's, then Podman's.
+LOG_DRIVERS = ("local", "k8s-file")
+SINGLE_FILE_LOG_DRIVERS = ("k8s-file",)
 
 # Under memory pressure the kernel ends a job before the engine or the runner (-1000 to 1000).
 _OOM_SCORE = 500
@@ -52,6 +55,7 @@ class Profile:
     gid: int
     limits: Limits
     read_only_root: bool = False
+    log_driver: str = "local"
 
 
 def labels(profile: Profile, spec: ContainerSpec) -> dict[str, str]:
@@ -123,10 +127,7 @@ def _host_config(profile: Profile, spec: ContainerSpec, workspace_source: Path) 
         "PidsLimit": limits.pids,
         "ShmSize": limits.shm_bytes,
         "Ulimits": _ulimits(limits),
-        "LogConfig": {
-            "Type": "local",
-            "Config": {"max-size": limits.log_max_size, "max-file": str(limits.log_max_file)},
-        },
+        "LogConfig": _log_config(profile),
         "Mounts": [_workspace(spec, workspace_source)],
         "ReadonlyRootfs": profile.read_only_root,
         "Tmpfs": _scratch(limits) if profile.read_only_root else {},
@@ -139,6 +140,14 @@ def _workspace(spec: ContainerSpec, source: Path) -> dict:
         options = {"NoCopy": True}
         return {"Type": "volume", "Source": spec.workspace_volume, "Target": WORKSPACE, "VolumeOptions": options}
     return {"Type": "bind", "Source": str(source), "Target": WORKSPACE}
+
+
+def _log_config(profile: Profile) -> dict:
+    """Podman keeps one file, and begins it anew when it is full: so that gets the room of all."""
+    size, files = profile.limits.log_max_size, profile.limits.log_max_file
+    if profile.log_driver in SINGLE_FILE_LOG_DRIVERS:
+        return {"Type": profile.log_driver, "Config": {"max-size": f"{int(size[:-1]) * files}{size[-1]}"}}
+    return {"Type": profile.log_driver, "Config": {"max-size": size, "max-file": str(files)}}
 
 
 def _ulimits(limits: Limits) -> list[dict]:

@@ -201,6 +201,8 @@ class Volumes:
         """As strict as a job's own, although it never runs."""
         spec = ContainerSpec(_opener_name(name), "", 0, image, ("never-started",), Path("/"), workspace_volume=name)
         body = create_body(replace(self._profile, read_only_root=False), spec, Path("/"))
+        # The log of what never runs; which drivers there are depends on the engine.
+        del body["HostConfig"]["LogConfig"]
         return body | {"Labels": {INSTANCE_LABEL: self._profile.instance, _ROLE_LABEL: _FILES}}
 
     def _close(self, client: APIClient, name: str) -> None:
