@@ -247,7 +247,8 @@ class DockerExecutor:
             version = client.version()
             with understanding("its version"):
                 name = f"{self._kind(client).name} {version['Version']}"
-                return f"{name} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
+                where = "" if self._engine.address.startswith("unix:") else f", {self._engine.address}"
+                return f"{name} (API {client.api_version}) on {version['Os']}/{version['Arch']}{where}"
 
     def _kind(self, client: APIClient) -> Kind:
         """Asked once, like the API's version."""

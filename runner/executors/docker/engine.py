@@ -161,7 +161,7 @@ class Engine:
     """One engine. Safe to use from several threads."""
 
     def __init__(self, base_url: str, timeout_seconds: float, access: Access | None = None):
-        self._base_url = base_url
+        self.address = base_url
         self.timeout_seconds = timeout_seconds
         self._access = access or Access()
         is_by_ssh = base_url.startswith("ssh:")
@@ -232,7 +232,7 @@ class Engine:
             return self._client
 
     def _new_client(self, version: str) -> _Client:
-        address = f"unix://{self._tunnel.socket}" if self._tunnel else self._base_url
+        address = f"unix://{self._tunnel.socket}" if self._tunnel else self.address
         client = _Client(base_url=address, version=version, timeout=self.timeout_seconds, tls=self._tls())
         client.trust_env = False  # no proxy of the environment stands between us and the engine
         if address.startswith("unix:"):
@@ -241,7 +241,7 @@ class Engine:
 
     def _tls(self) -> TLSConfig | bool:
         folder = Path(self._access.certificates)
-        if not self._access.certificates or not self._base_url.startswith(("tcp:", "https:")):
+        if not self._access.certificates or not self.address.startswith(("tcp:", "https:")):
             return False
         pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
         return TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
@@ -253,11 +253,11 @@ class Engine:
             return _not_understood(what)
         causes = list(_causes(error))
         if self._tunnel and (words := next((str(cause) for cause in causes if isinstance(cause, NoTunnel)), "")):
-            return f"No connection to {self._base_url}: {words}. See docs/engines.md. It was asked {what}."
+            return f"No connection to {self.address}: {words.rstrip('.')}. See docs/engines.md. It was asked {what}."
         if any(isinstance(cause, PermissionError) for cause in causes):
-            return f"The job runner may not use {self._base_url}; its user must be in that socket's group."
+            return f"The job runner may not use {self.address}; its user must be in that socket's group."
         if any(isinstance(cause, (FileNotFoundError, ConnectionRefusedError)) for cause in causes):
-            return f"No Docker engine answers at {self._base_url}; is it running? It was asked {what}."
+            return f"No Docker engine answers at {self.address}; is it running? It was asked {what}."
         if _is_timeout(error):
             return f"The Docker engine did not answer within {self.timeout_seconds:g} s when asked {what}."
         return f"The connection to the Docker engine broke when it was asked {what}: {error}"
