@@ -16,13 +16,15 @@ _UNSAID_PLACES = ("docker.io/library/", "docker.io/", "localhost/")
 class Facts:
     """`ahead_seconds`: by how much the engine's clock is before ours. `warnings` are the engine's own.
 
-    `survives_restart`: whether a restart of the engine alone ends no container.
+    `survives_restart`: whether a restart of the engine alone ends no container. `is_rootless`: it is an ordinary
+    user's, and a user inside its containers is another one outside.
     """
 
     name: str
     version: str
     root: str
     survives_restart: bool
+    is_rootless: bool
     ahead_seconds: float
     warnings: tuple[str, ...]
 
@@ -57,6 +59,7 @@ def facts(engine: Engine) -> Facts:
                 version=str(info["ServerVersion"]),
                 root=str(info["DockerRootDir"]),
                 survives_restart=kind.ends_with_host_only or bool(info.get("LiveRestoreEnabled")),
+                is_rootless="name=rootless" in (info.get("SecurityOptions") or ()),
                 ahead_seconds=(datetime.fromisoformat(info["SystemTime"]) - now).total_seconds(),
                 warnings=tuple(str(warning) for warning in info.get("Warnings") or ()),
             )
