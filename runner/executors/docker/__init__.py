@@ -71,7 +71,6 @@ class DockerExecutor:
         self._host_path = host_path
         self._timeout_seconds = call_timeout_seconds
         self._engine = Engine(base_url, call_timeout_seconds)
-        self._known_kind: Kind | None = None
         # Ids of containers that an event has told dead. The list shows it only when the engine has tidied up:
         # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured). One that somebody starts again
         # stays among them, for it is to be looked at closely.
@@ -107,7 +106,7 @@ class DockerExecutor:
 
     def _create(self, client: APIClient, spec: ContainerSpec) -> str | None:
         """The new container's id; None if the name is in use."""
-        profile = replace(self._profile, log_driver=self._kind(client).log_driver)
+        profile = replace(self._profile, log_driver=kind_of(client.told).log_driver)
         body = create_body(profile, spec, self._host_path(spec.workspace_folder))
         try:
             created = client.create_container_from_config(body, spec.name)
@@ -116,7 +115,7 @@ class DockerExecutor:
                 f"The image {spec.image} is not on this machine; an operator can run: docker pull {spec.image}"
             ) from error
         except APIError as error:
-            if says(error, refusals.NAME_TAKEN):
+            if refusals.is_name_taken(error):
                 return None
             if says(error, refusals.STUDY_ASKED):
                 raise JobError(f"The engine refuses the image {spec.image}: {error.explanation}") from error
@@ -191,7 +190,7 @@ class DockerExecutor:
     def status(self, name: str) -> Status:
         what = f"how {name} is doing"
         with self._engine.asked(what) as client:
-            container, kind = self._find(client, name), self._kind(client)
+            container, kind = self._find(client, name), kind_of(client.told)
         if container is None:
             return Status(Phase.ABSENT, reason=self._given_up.get(name, ""))
         with understanding(what):
@@ -255,13 +254,8 @@ class DockerExecutor:
         with self._engine.asked("its version") as client:
             version = client.version()
             with understanding("its version"):
-                name = f"{self._kind(client).name} {version['Version']}"
+                name = f"{kind_of(client.told).name} {version['Version']}"
                 return f"{name} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
-
-    def _kind(self, client: APIClient) -> Kind:
-        """Asked once, like the API's version."""
-        self._known_kind = self._known_kind or kind_of(client)
-        return self._known_kind
 
     def _find(self, client: APIClient, name: str) -> Mapping | None:
         """What the engine knows of our container of this name; None if there is none or it is another's."""
@@ -287,7 +281,7 @@ class DockerExecutor:
             except NotFound:
                 return
             except APIError as error:
-                if not says(error, refusals.NOT_RUNNING):
+                if not refusals.is_not_running(error):
                     raise ExecutorUnavailable(_CANNOT_END.format(name=name, why=error.explanation or error)) from error
 
     def remove(self, name: str) -> None:
