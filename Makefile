@@ -15,17 +15,17 @@ demo: ## set everything up and run the demo study in real containers
 demo-server: ## a fake job-server, sync, run and the web pages: watch a request (RAP=1: it calls us; PORT=8000 SERVER_PORT=8001)
 	@scripts/demo_server.sh
 
-test: setup-dev engine images browser ## set everything up and run every check and test, as CI does
+test: setup-dev engine images browser podman ## set everything up and run every check and test, as CI does
 	@scripts/checks.sh all
 
-coverage: setup-dev engine images browser ## as test, and what of the code the tests reach
+coverage: setup-dev engine images browser podman ## as test, and what of the code the tests reach
 	@scripts/checks.sh coverage
 
 check: setup-dev ## format, lint, migrations, Django's checks; no tests
 	@scripts/checks.sh lint
 
 fast: setup-dev ## the tests that need no engine and take under 2 s each
-	@$(PYTHON_HERE) -m pytest -m "not slow_test and not needs_docker"
+	@$(PYTHON_HERE) -m pytest -m "not slow_test and not needs_docker and not needs_podman"
 
 format: setup-dev ## let ruff format the code and mend what it can
 	@$(PYTHON_HERE) -m ruff check --fix-only --quiet .
@@ -60,7 +60,7 @@ clean: ## remove what can be made again: caches, reports, demo/repo (not .venv, 
 	@rm -rf .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles demo/repo
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: setup-dev images browser
+.PHONY: setup-dev images browser podman
 setup-dev:
 	@scripts/setup.sh dev
 
@@ -69,3 +69,6 @@ images: engine
 
 browser:
 	@scripts/browser.sh
+
+podman:
+	@scripts/podman.sh

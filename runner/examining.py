@@ -60,6 +60,9 @@ def _engine(found: Facts) -> Iterator[Finding]:
     if not found.survives_restart:
         what = 'Set "live-restore": true in its daemon.json: then a restart of the engine alone ends no job.'
         yield Finding("Live restore", WARN, "off", what)
+    if found.is_rootless:
+        what = "Its jobs cannot write to their folders: let the runner use a rootful engine (docs/podman.md)."
+        yield Finding("Docker engine", BAD, f"this {found.name} is rootless", what)
     for warning in found.warnings:
         yield Finding(
             "Docker engine", WARN, warning, "Its limits for jobs may not hold here: see Docker's documentation."

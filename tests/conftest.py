@@ -13,7 +13,7 @@ import pytest
 
 from tests import git_repositories
 from tests.ports import hold_port, port_of
-from tests.private_podman import podman_trouble
+from tests.private_podman import PrivatePodman, podman_trouble, private_podman
 
 
 @functools.cache
@@ -62,6 +62,13 @@ def django_db_setup(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         for verb in ("update", "delete"):
             cursor.execute(f"DROP TRIGGER IF EXISTS audit_refuses_{verb}")
+
+
+@pytest.fixture(scope="session")
+def podman() -> Iterator[PrivatePodman]:
+    """One for all tests, which leave it as they found it; a test that breaks it makes its own."""
+    with private_podman() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

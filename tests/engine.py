@@ -84,7 +84,7 @@ def remove_all(instance: str, base_url: str = BASE_URL) -> list[str]:
 def create_only(instance: str, spec: ContainerSpec, base_url: str = BASE_URL) -> None:
     """What a runner leaves that is killed between creating a container and starting it."""
     with sdk(base_url) as client:
-        profile = Profile(instance, UID, GID, Limits(), log_driver=kind_of(client).log_driver)
+        profile = Profile(instance, UID, GID, Limits(), log_driver=kind_of(client.version()).log_driver)
         body = create_body(profile, spec, spec.workspace_folder)
         client.create_container_from_config(body, spec.name)
 

@@ -24,20 +24,21 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _SYS_RESOURCE = 1 << 24
 # Podman gives each container higher limits than this machine may allow its root to give.
 _LOWERING_RUNTIME = """\
-#!{python} -IS
+#!/bin/sh
+case " $* " in *" create "*) {python} -IS {lower} "$@" || exit 1 ;; esac
+exec {runtime} "$@"
+"""
+_LOWER = """\
 import json, os, resource, sys
-arguments = sys.argv[1:]
-if "create" in arguments:
-    path = os.path.join(arguments[arguments.index("--bundle") + 1], "config.json")
-    with open(path) as file:
-        config = json.load(file)
-    for limit in config["process"].get("rlimits", ()):
-        most = resource.getrlimit(getattr(resource, limit["type"]))[1]
-        if most != resource.RLIM_INFINITY:
-            limit.update({{name: min(limit[name], most) for name in ("hard", "soft")}})
-    with open(path, "w") as file:
-        json.dump(config, file)
-os.execv({runtime!r}, [{runtime!r}, *arguments])
+path = os.path.join(sys.argv[sys.argv.index("--bundle") + 1], "config.json")
+with open(path) as file:
+    config = json.load(file)
+for limit in config["process"].get("rlimits", ()):
+    most = resource.getrlimit(getattr(resource, limit["type"]))[1]
+    if most != resource.RLIM_INFINITY:
+        limit.update({name: min(limit[name], most) for name in ("hard", "soft")})
+with open(path, "w") as file:
+    json.dump(config, file)
 """
 
 
@@ -64,7 +65,7 @@ class PrivatePodman(PrivateEngine):
     def _command(self) -> list[str]:
         data, run = self._folder / "data", "/run/own-podman"
         (self._folder / "containers.conf").write_text("")  # not the machine's
-        storage = f'[storage]\ndriver = "vfs"\ngraphroot = "{data}"\nrunroot = "{run}"\n'
+        storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{data}"\nrunroot = "{run}"\n'
         (self._folder / "storage.conf").write_text(storage)
         return [
             "env",
@@ -75,7 +76,7 @@ class PrivatePodman(PrivateEngine):
             f"--runroot={run}",
             "--tmpdir=/run/own-libpod",
             f"--network-config-dir={self._folder / 'networks'}",
-            "--storage-driver=vfs",
+            "--storage-driver=overlay",
             "--cgroup-manager=cgroupfs",
             "--events-backend=file",
             f"--runtime={self._runtime()}",
@@ -92,8 +93,9 @@ class PrivatePodman(PrivateEngine):
         status = Path("/proc/self/status").read_text()
         if int(status.partition("CapEff:")[2].split()[0], 16) & _SYS_RESOURCE:
             return runtime
-        lowering = self._folder / Path(runtime).name
-        lowering.write_text(_LOWERING_RUNTIME.format(python=sys.executable, runtime=runtime))
+        lowering, lower = self._folder / Path(runtime).name, self._folder / "lower.py"
+        lower.write_text(_LOWER)
+        lowering.write_text(_LOWERING_RUNTIME.format(python=sys.executable, lower=lower, runtime=runtime))
         lowering.chmod(0o755)
         return str(lowering)
 
@@ -104,7 +106,7 @@ class PrivatePodman(PrivateEngine):
 
     def end(self) -> None:
         super().end()
-        for container in (self._folder / "data" / "vfs-containers").glob("*/"):
+        for container in (self._folder / "data" / "overlay-containers").glob("*/"):
             for cgroup in _CGROUPS.glob(f"*/libpod_parent/libpod-{container.name}"):
                 for each in sorted([cgroup, *cgroup.rglob("*/")], reverse=True):
                     with contextlib.suppress(OSError):
@@ -125,9 +127,14 @@ def private_podman(*options: str) -> Iterator[PrivatePodman]:
     made = PrivatePodman(folder, options)
     try:
         made.start()
-        script = [sys.executable, engine.ROOT / "scripts" / "images.py", engine.TINY_IMAGE]
-        subprocess.run(script, check=True, env=os.environ | {"DOCKER_HOST": made.address})
+        make_images(made, engine.TINY_IMAGE)
         yield made
     finally:
         made.end()
         shutil.rmtree(folder)
+
+
+def make_images(podman: PrivatePodman, *names: str) -> None:
+    """As `tests.engine` does it for Docker."""
+    script = [sys.executable, engine.ROOT / "scripts" / "images.py", *names]
+    subprocess.run(script, check=True, env=os.environ | {"DOCKER_HOST": podman.address})

@@ -293,10 +293,10 @@ def told(settings, monkeypatch) -> dict:
     settings.DOCKER_HOST = "unix:///var/run/docker.sock"
     found = {
         "name": "Docker", "version": "28.1.0", "root": "/var/lib/docker", "survives_restart": True,
-        "ahead_seconds": 0.1, "warnings": (),
+        "is_rootless": False,        "ahead_seconds": 0.1, "warnings": (),
         "tags": ["ghcr.io/os/python:v2", "ghcr.io/os/r:v2"], "network": True,
     }  # fmt: skip
-    of_engine = ("name", "version", "root", "survives_restart", "ahead_seconds", "warnings")
+    of_engine = ("name", "version", "root", "survives_restart", "is_rootless", "ahead_seconds", "warnings")
     monkeypatch.setattr(engine, "facts", lambda _: Facts(**{name: found[name] for name in of_engine}))
     monkeypatch.setattr(engine, "tags_of", lambda *_: found["tags"])
     monkeypatch.setattr(engine, "has_network", lambda *_: found["network"])
@@ -314,6 +314,7 @@ def test_an_engine_that_is_well(told):
         ({"version": "19.03.1"}, "Docker engine", BAD),
         ({"name": "Podman", "version": "3.4.4"}, "Docker engine", BAD),
         ({"survives_restart": False}, "Live restore", WARN),
+        ({"is_rootless": True}, "Docker engine", BAD),
         ({"root": "/srv/docker"}, "Docker's own files", WARN),
         ({"ahead_seconds": 61.0}, "Clock", BAD),
         ({"ahead_seconds": -61.0}, "Clock", BAD),

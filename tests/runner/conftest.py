@@ -8,7 +8,6 @@ import pytest
 from runner.executors.guarded import GuardedExecutor
 from tests import engine
 from tests.executor_rigs import DockerRig, FakeRig, PodmanRig, Rig
-from tests.private_podman import PrivatePodman, private_podman
 
 SIDES = [
     "fake",
@@ -16,13 +15,6 @@ SIDES = [
     pytest.param("docker", marks=pytest.mark.needs_docker),
     pytest.param("podman", marks=pytest.mark.needs_podman),
 ]
-
-
-@pytest.fixture(scope="session")
-def podman() -> Iterator[PrivatePodman]:
-    """One for all tests, which leave it as they found it; a test that breaks it makes its own."""
-    with private_podman() as made:
-        yield made
 
 
 @pytest.fixture(params=SIDES)

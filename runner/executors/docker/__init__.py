@@ -75,7 +75,6 @@ class DockerExecutor:
         self._timeout_seconds = call_timeout_seconds
         self._engine = Engine(base_url, call_timeout_seconds, access)
         self.volumes = Volumes(self._engine, self._profile)
-        self._known_kind: Kind | None = None
         # Ids of containers that an event has told dead. The list shows it only when the engine has tidied up:
         # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured). One that somebody starts again
         # stays among them, for it is to be looked at closely.
@@ -96,7 +95,7 @@ class DockerExecutor:
                 # The engine would make a new one by itself, with nothing in it.
                 self._given_up[spec.name] = "the volume with the job's files has disappeared from the engine"
                 return
-            profile = replace(self._profile, log_driver=self._kind(client).log_driver)
+            profile = replace(self._profile, log_driver=kind_of(client.told).log_driver)
             body = create_body(profile, spec, self._host_path(spec.workspace_folder))
             container_id = create(client, body, spec.name) or self._adopt(client, spec)
             if container_id is None:
@@ -182,7 +181,7 @@ class DockerExecutor:
     def status(self, name: str) -> Status:
         what = f"how {name} is doing"
         with self._engine.asked(what) as client:
-            container, kind = self._find(client, name), self._kind(client)
+            container, kind = self._find(client, name), kind_of(client.told)
         if container is None:
             return Status(Phase.ABSENT, reason=self._given_up.get(name, ""))
         with understanding(what):
@@ -246,14 +245,9 @@ class DockerExecutor:
         with self._engine.asked("its version") as client:
             version = client.version()
             with understanding("its version"):
-                name = f"{self._kind(client).name} {version['Version']}"
+                name = f"{kind_of(client.told).name} {version['Version']}"
                 where = "" if self._engine.address.startswith("unix:") else f", {self._engine.address}"
                 return f"{name} (API {client.api_version}) on {version['Os']}/{version['Arch']}{where}"
-
-    def _kind(self, client: APIClient) -> Kind:
-        """Asked once, like the API's version."""
-        self._known_kind = self._known_kind or kind_of(client)
-        return self._known_kind
 
     def _find(self, client: APIClient, name: str) -> Mapping | None:
         """What the engine knows of our container of this name; None if there is none or it is another's."""
@@ -279,7 +273,7 @@ class DockerExecutor:
             except NotFound:
                 return
             except APIError as error:
-                if not says(error, refusals.NOT_RUNNING):
+                if not refusals.is_not_running(error):
                     raise ExecutorUnavailable(_CANNOT_END.format(name=name, why=error.explanation or error)) from error
 
     def remove(self, name: str) -> None:

@@ -23,7 +23,7 @@ def create(client: APIClient, body: dict, name: str) -> str | None:
             f"The image {image} is not on this machine; an operator can run: docker pull {image}"
         ) from error
     except APIError as error:
-        if says(error, refusals.NAME_TAKEN):
+        if refusals.is_name_taken(error):
             return None
         if says(error, refusals.NO_SUCH_FOLDER):
             raise ExecutorUnavailable(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import requests
 import urllib3
@@ -91,7 +92,12 @@ class _OnePool(UnixHTTPAdapter):
 
 
 class _Client(APIClient):
-    """The SDK's client, except that its timeout bounds the whole answer and not only each read of it (fact F7)."""
+    """The SDK's client, except that its timeout bounds the whole answer and not only each read of it (fact F7).
+
+    `told` is what the engine has said of itself when the version was negotiated.
+    """
+
+    told: Mapping = MappingProxyType({})
 
     def send(self, request: requests.PreparedRequest, **options: object) -> requests.Response:
         if options.get("stream"):
@@ -170,7 +176,7 @@ class Engine:
         self._client: _Client | None = None
 
     @contextlib.contextmanager
-    def asked(self, what: str) -> Iterator[APIClient]:
+    def asked(self, what: str) -> Iterator[_Client]:
         """A connected client for calls that are described by `what` ("to start jobrunner-1").
 
         Raises ExecutorUnavailable for every trouble that the calls inside do not handle themselves.
@@ -229,6 +235,7 @@ class Engine:
                 with understanding("its version"):
                     version = ".".join(str(int(part)) for part in told["ApiVersion"].split("."))
                 self._client = self._new_client(version)
+                self._client.told = told
             return self._client
 
     def _new_client(self, version: str) -> _Client:

@@ -1,17 +1,17 @@
 """What an operator wants to know of the engine besides containers: its own state, images and networks. Only looks."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from docker import APIClient
 from docker.errors import NotFound
 
 from runner.executors.base import ExecutorUnavailable
 from runner.executors.docker.creation import create
 from runner.executors.docker.engine import Engine, understanding
-from runner.executors.docker.profile import LOG_DRIVERS, WORKSPACE
+from runner.executors.docker.profile import WORKSPACE
 
 _UNSAID_PLACES = ("docker.io/library/", "docker.io/", "localhost/")
 
@@ -20,47 +20,51 @@ _UNSAID_PLACES = ("docker.io/library/", "docker.io/", "localhost/")
 class Facts:
     """`ahead_seconds`: by how much the engine's clock is before ours. `warnings` are the engine's own.
 
-    `survives_restart`: whether a restart of the engine alone ends no container.
+    `survives_restart`: whether a restart of the engine alone ends no container. `is_rootless`: it is an ordinary
+    user's, and a user inside its containers is another one outside.
     """
 
     name: str
     version: str
     root: str
     survives_restart: bool
+    is_rootless: bool
     ahead_seconds: float
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What one has to know of an engine to speak with it. The only place that asks who it is."""
+    """What one has to know of an engine to speak with it. `kind_of` is the only place that asks who it is."""
 
-    name: str  # "Docker" or "Podman"
-    log_driver: str
-    # Containers belong to nobody that is restarted: they end with the host alone, and so does the memory of events.
+    name: str
+    log_driver: str  # bounds a log, and lets it be read
+    # Its containers are no daemon's children: they end with the host alone.
     ends_with_host_only: bool
 
 
-def kind_of(client: APIClient) -> Kind:
-    """For use inside `Engine.asked`, whose errors it raises."""
-    told, info = client.version(), client.info()
-    with understanding("about itself"):
-        is_podman = any("podman" in part["Name"].lower() for part in told.get("Components") or ())
-        has = (info.get("Plugins") or {}).get("Log") or ()
-        driver = next((driver for driver in LOG_DRIVERS if driver in has), LOG_DRIVERS[0])
-        return Kind("Podman" if is_podman else "Docker", driver, is_podman)
+DOCKER = Kind("Docker", "local", ends_with_host_only=False)
+PODMAN = Kind("Podman", "k8s-file", ends_with_host_only=True)
+
+
+def kind_of(told: Mapping) -> Kind:
+    """By the answer of GET /version. Raises ExecutorUnavailable."""
+    with understanding("its version"):
+        parts = [str(part["Name"]) for part in told.get("Components") or ()]
+    return PODMAN if any("podman" in part.lower() for part in parts) else DOCKER
 
 
 def facts(engine: Engine) -> Facts:
     """Raises ExecutorUnavailable."""
     with engine.asked("about itself") as client:
-        kind, info, now = kind_of(client), client.info(), datetime.now(UTC)
+        kind, info, now = kind_of(client.told), client.info(), datetime.now(UTC)
         with understanding("about itself"):
             return Facts(
                 name=kind.name,
                 version=str(info["ServerVersion"]),
                 root=str(info["DockerRootDir"]),
                 survives_restart=kind.ends_with_host_only or bool(info.get("LiveRestoreEnabled")),
+                is_rootless=bool(info.get("Rootless")) or "name=rootless" in (info.get("SecurityOptions") or ()),
                 ahead_seconds=(datetime.fromisoformat(info["SystemTime"]) - now).total_seconds(),
                 warnings=tuple(str(warning) for warning in info.get("Warnings") or ()),
             )

@@ -19,9 +19,7 @@ ATTEMPT_LABEL = LABEL + "attempt"
 WORKSPACE = "/workspace"
 SCRATCH = "/tmp"  # inside the container
 HOSTNAME = "job"
-# Log drivers that bound a log and can be read, best first: Docker's, then Podman's.
-LOG_DRIVERS = ("local", "k8s-file")
-SINGLE_FILE_LOG_DRIVERS = ("k8s-file",)
+_SINGLE_FILE_LOG_DRIVERS = ("k8s-file",)
 
 # Under memory pressure the kernel ends a job before the engine or the runner (-1000 to 1000).
 _OOM_SCORE = 500
@@ -145,7 +143,7 @@ def _workspace(spec: ContainerSpec, source: Path) -> dict:
 def _log_config(profile: Profile) -> dict:
     """Podman keeps one file, and begins it anew when it is full: so that gets the room of all."""
     size, files = profile.limits.log_max_size, profile.limits.log_max_file
-    if profile.log_driver in SINGLE_FILE_LOG_DRIVERS:
+    if profile.log_driver in _SINGLE_FILE_LOG_DRIVERS:
         return {"Type": profile.log_driver, "Config": {"max-size": f"{int(size[:-1]) * files}{size[-1]}"}}
     return {"Type": profile.log_driver, "Config": {"max-size": size, "max-file": str(files)}}
 

@@ -7,15 +7,22 @@ from docker.errors import APIError
 
 from runner.executors.base import ExecutorUnavailable
 
-# The name is in use. Docker: 409; Podman: 500.
-NAME_TAKEN = ("is already in use",)
 # What an engine that was killed while it started a container says to every later start of it (fact F3).
 WEDGED = ("already exists", "id already in use")
 # Refusals of "create" that come from what the study asks for; all others come from this site's configuration.
 STUDY_ASKED = ("invalid reference format", "no command specified", "no command or entrypoint provided")
 # Podman: "statfs …: no such file or directory".
 NO_SUCH_FOLDER = ("bind source path does not exist", "statfs")
-NOT_RUNNING = ("not running", "can only kill running containers")
+
+
+def is_name_taken(error: APIError) -> bool:
+    return error.status_code == 409 or says(error, ("is already in use",))
+
+
+def is_not_running(error: APIError) -> bool:
+    """Docker says so of a failed kill, too, with another code."""
+    conflict = error.status_code == 409 and says(error, ("not running",))
+    return conflict or says(error, ("can only kill running containers",))
 
 
 def refuse_missing_network(error: APIError, name: str) -> None:
