@@ -86,12 +86,12 @@ class WorkspaceRig:
 
 
 @contextlib.contextmanager
-def workspace_rig(kind: str) -> Iterator[WorkspaceRig]:
-    """On the machine's engine."""
+def workspace_rig(kind: str, address: str = engine.BASE_URL) -> Iterator[WorkspaceRig]:
+    """On the machine's engine, or another that has the demo's images."""
     engine.demo_images()
-    with engine.docker_executor() as executor:
+    with engine.docker_executor(base_url=address) as executor:
         workspaces = VolumeWorkspaces(executor.volumes) if kind == "volume" else folder
-        rig = WorkspaceRig(executor, workspaces)
+        rig = WorkspaceRig(executor, workspaces, address)
         try:
             yield rig
         finally:

@@ -13,7 +13,7 @@ folder; they can be nothing but files of the volume itself.
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,10 @@ _DEVICE_OF_NOBODY = os.makedev(0, 0)
 
 class ArrivalBroken(Unavailable):
     """The stream from the engine broke off or is none that a volume can give; everything is fetched again."""
+
+
+class _NotAskedFor(ArrivalBroken):
+    """A name that does not begin with the last part of what was asked for, or leads elsewhere."""
 
 
 class Stream(Protocol):
@@ -101,8 +105,11 @@ class _Fetch:
             self.folder(path, [node for node in reached if node.children])
         elif found.kind == "file" and any(node.ends for node in reached):
             with closing(_Members(self._source.read(path), path)) as members:
-                for member, _ in members:
-                    self._arrive(member, path, members)
+                try:
+                    for member, _ in members:
+                        self._arrive(member, path, members)
+                except _NotAskedFor:  # Podman sends, under its own name, what is behind a link
+                    self._special(path, "link")
         elif found.kind != "file":
             self._special(path, found.kind, found.target)
 
@@ -188,17 +195,18 @@ class _Members:
     """The members of one stream with their paths in the workspace; `at` is what was asked for. Close it."""
 
     def __init__(self, stream: Stream, at: bytes):
-        self._stream, self._at = stream, at
+        self._stream, self._at, self._blocks = stream, at, _Blocks(stream)
         # Names begin with the last part of what was asked for; Podman leaves it out.
         self._prefix = at.rpartition(b"/")[2] or b"workspace"
         self._archive: tarfile.TarFile | None = None
 
     def close(self) -> None:
         self._stream.close()
+        self._blocks.close()
 
     def __iter__(self) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
         how = {"mode": "r|", "encoding": "utf-8", "errors": "surrogateescape"}
-        with _understood(), tarfile.open(fileobj=_Blocks(self._stream), **how) as self._archive:
+        with _understood(), tarfile.open(fileobj=self._blocks, **how) as self._archive:
             for member in self._archive:
                 self._archive.members = []  # it would keep all of them
                 yield member, self.path_of(member.name)
@@ -213,7 +221,7 @@ class _Members:
         """Raises ArrivalBroken if the name is none of what was asked for."""
         first, *parts = os.fsencode(name).rstrip(b"/").split(b"/")
         if first not in (self._prefix, b"") or any(part in (b"", b".", b"..") for part in parts):
-            raise ArrivalBroken("The engine sent a file that was not asked for.", detail=repr(name))
+            raise _NotAskedFor("The engine sent a file that was not asked for.", detail=repr(name))
         return b"/".join([*([self._at] if self._at else []), *parts])
 
 
@@ -225,6 +233,11 @@ class _Blocks:
 
     def read(self, _: int) -> bytes:
         return next(self._blocks, b"")
+
+    def close(self) -> None:
+        """A generator that is given up in the middle lets go of its connection only when it is closed."""
+        if isinstance(self._blocks, Generator):
+            self._blocks.close()
 
 
 @contextmanager

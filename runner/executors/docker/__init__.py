@@ -95,12 +95,15 @@ class DockerExecutor:
                 # The engine would make a new one by itself, with nothing in it.
                 self._given_up[spec.name] = "the volume with the job's files has disappeared from the engine"
                 return
-            profile = replace(self._profile, log_driver=kind_of(client.told).log_driver)
+            kind = kind_of(client.told)
+            profile = replace(self._profile, log_driver=kind.log_driver)
             body = create_body(profile, spec, self._host_path(spec.workspace_folder))
             container_id = create(client, body, spec.name) or self._adopt(client, spec)
             if container_id is None:
                 return
             self._refuse_covered_workspace(client, container_id, spec)
+            if spec.workspace_volume and kind.gives_volumes_away:
+                self.volumes.keep_owner(container_id, spec.workspace_volume)
             try:
                 client.start(container_id)
             except APIError as error:

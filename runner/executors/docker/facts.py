@@ -41,10 +41,12 @@ class Kind:
     log_driver: str  # bounds a log, and lets it be read
     # Its containers are no daemon's children: they end with the host alone.
     ends_with_host_only: bool
+    # The first container that starts with a volume makes the volume's root belong to whom the image's folder belongs.
+    gives_volumes_away: bool
 
 
-DOCKER = Kind("Docker", "local", ends_with_host_only=False)
-PODMAN = Kind("Podman", "k8s-file", ends_with_host_only=True)
+DOCKER = Kind("Docker", "local", ends_with_host_only=False, gives_volumes_away=False)
+PODMAN = Kind("Podman", "k8s-file", ends_with_host_only=True, gives_volumes_away=True)
 
 
 def kind_of(told: Mapping) -> Kind:

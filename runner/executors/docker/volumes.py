@@ -110,7 +110,10 @@ class OpenVolume:
         with understanding(what):
             told = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
             kinds = [kind for bit, kind in _GO_KINDS.items() if told["mode"] & bit]
-            return Look(kinds[0] if kinds else "file", int(told["size"]), str(told["linkTarget"]))
+            target = str(told["linkTarget"])
+            if target and target.encode() != self._path(path):
+                kinds = ["link"]  # Docker names a target for links alone, Podman for everything
+            return Look(kinds[0] if kinds else "file", int(told["size"]), target)
 
     def read(self, path: bytes) -> Stream:
         """What stands there with all that is below it, as a tar stream; names begin with the path's last part.
@@ -196,6 +199,10 @@ class Volumes:
             # What cannot be removed now is met by the next opening, or goes with the volume.
             with contextlib.suppress(ExecutorUnavailable), self._engine.asked("to close a volume") as client:
                 self._close(client, name)
+
+    def keep_owner(self, container_id: str, name: str) -> None:
+        """Before a container is started that has the volume: see `Kind.gives_volumes_away`."""
+        OpenVolume(self._engine, container_id, name).give_to(self._profile.uid, self._profile.gid)
 
     def _opener(self, name: str, image: str) -> dict:
         """As strict as a job's own, although it never runs."""
