@@ -242,19 +242,17 @@ def test_the_promised_files_are_matched_and_staged(rig):
 
 
 def test_what_is_no_plain_file_is_refused_by_name(rig):
-    job = job_that_promises("output/*", "link", "folder", "pipe", "behind/passwd", "fine.csv")
+    job = job_that_promises("output/*", "link", "folder", "pipe", "fine.csv")
     rig.prepare(job)
 
     rig.run(
         job,
         "cd output; ln -s /etc/passwd link; mkfifo pipe; echo x > one; ln one two; ln -s /etc etc; echo y > fine;"
-        "cd ..; echo z > fine.csv; ln -s output/fine link; mkdir folder; mkfifo pipe;"
-        "rmdir behind; ln -s output behind; echo z > output/passwd",
+        "cd ..; echo z > fine.csv; ln -s output/fine link; mkdir folder; mkfifo pipe",
     )
     matched, plan = rig.collect(job)
 
     assert [str(each) for each in matched.refused] == [
-        "behind is a symbolic link",
         "folder is a folder; only files can be outputs",
         "link is a symbolic link",
         "output/etc is a symbolic link",
@@ -264,8 +262,8 @@ def test_what_is_no_plain_file_is_refused_by_name(rig):
         "output/two is a hard link: the same file exists under another name",
         "pipe is a named pipe (FIFO)",
     ]
-    assert [file.path for file in matched.files] == [b"fine.csv", b"output/fine", b"output/passwd"]
-    assert matched.unmatched == ["link", "folder", "pipe", "behind/passwd"] and plan is None
+    assert [file.path for file in matched.files] == [b"fine.csv", b"output/fine"]
+    assert matched.unmatched == ["link", "folder", "pipe"] and plan is None
 
 
 def test_nothing_behind_a_link_is_reached(rig):
