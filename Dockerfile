@@ -44,6 +44,7 @@ RUN PYTHONDONTWRITEBYTECODE= python3 -m compileall -q --invalidation-mode unchec
         HIGH_PRIVACY_STORAGE_BASE=/tmp/build/high MEDIUM_PRIVACY_STORAGE_BASE=/tmp/build/medium \
         SECRET_KEY="$(head -c 60 /dev/urandom | base64 -w 0)" \
         python manage.py collectstatic --no-input --verbosity 0 \
+    && find staticfiles -name '*.map*' -delete \
     && rm -rf /tmp/build
 # Secrets are files there, one a setting, if the service has them at all.
 ENV SECRETS_DIR=/run/secrets

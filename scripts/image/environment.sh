@@ -9,3 +9,6 @@ python3 -m venv /opt/venv
 /opt/venv/bin/python -m pip check --disable-pip-version-check
 if [ "${2:-}" = keep-pip ]; then exit 0; fi
 /opt/venv/bin/python -m pip uninstall -q -y --disable-pip-version-check setuptools pip 2>/dev/null
+# Nothing here is shown in another language than English, and padding is no code.
+find /opt/venv/lib -type d -name LC_MESSAGES -prune -exec rm -rf {} +
+python3 /run/image/smaller_libraries.py /opt/venv/lib
