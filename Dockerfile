@@ -5,10 +5,10 @@
 # Debian's Python has to be 3.11 or newer: 12 (bookworm) or later. scripts/base_image.sh makes it where no registry answers.
 ARG BASE_IMAGE=debian:bookworm-slim
 
-# --- base: Python, git, and ssh for engines on other machines
+# --- base: Python, git, ssh for engines on other machines, and what Graphviz in its wheel expects to find
 FROM ${BASE_IMAGE} AS base
 RUN --mount=type=secret,id=machine --mount=type=bind,source=scripts/image,target=/run/image \
-    sh /run/image/as_the_machine.sh sh /run/image/packages.sh python3 git openssh-client ca-certificates
+    sh /run/image/as_the_machine.sh sh /run/image/packages.sh python3 git openssh-client ca-certificates libglib2.0-0
 ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
@@ -31,7 +31,7 @@ RUN groupadd --gid "$USER_ID" jobrunner \
 COPY --from=builder /opt/venv /opt/venv
 WORKDIR /srv/jobrunner
 COPY manage.py LICENSE ./
-COPY scripts/image/service.sh scripts/image/sign_of_life.py scripts/image/wait_for_database.py scripts/image/
+COPY scripts/container scripts/container
 COPY static static
 COPY templates templates
 COPY jobrunner_site jobrunner_site
@@ -51,10 +51,10 @@ ENV SECRETS_DIR=/run/secrets
 ARG REVISION=unknown
 RUN echo "$REVISION" >REVISION
 USER jobrunner
-ENTRYPOINT ["/srv/jobrunner/scripts/image/service.sh"]
+ENTRYPOINT ["/srv/jobrunner/scripts/container/service.sh"]
 CMD ["bash"]
 # For the pages, which is what most would start alone; compose.yaml has one for each service.
-HEALTHCHECK --interval=60s --timeout=10s --start-period=60s CMD ["python", "scripts/image/sign_of_life.py"]
+HEALTHCHECK --interval=60s --timeout=10s --start-period=60s CMD ["python", "scripts/container/sign_of_life.py"]
 ARG CREATED=unknown
 ARG VERSION=unknown
 LABEL org.jobrunner.user=$USER_ID \
@@ -75,9 +75,9 @@ RUN --mount=type=secret,id=machine --mount=type=bind,source=scripts/image,target
 ARG USER_ID=10001
 RUN groupadd --gid "$USER_ID" jobrunner && useradd --uid "$USER_ID" --gid "$USER_ID" --no-log-init --create-home jobrunner
 ENV SECRETS_DIR=/run/secrets
-COPY scripts/image/service.sh scripts/image/sign_of_life.py scripts/image/wait_for_database.py /srv/jobrunner/scripts/image/
+COPY scripts/container scripts/container
 USER jobrunner
-ENTRYPOINT ["/srv/jobrunner/scripts/image/service.sh"]
+ENTRYPOINT ["/srv/jobrunner/scripts/container/service.sh"]
 CMD ["bash"]
 ARG REVISION=unknown
 ARG CREATED=unknown

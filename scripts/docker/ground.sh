@@ -5,6 +5,7 @@
 BASE_IMAGE=${BASE_IMAGE:-debian:bookworm-slim}
 PROJECT=${COMPOSE_PROJECT_NAME:-jobrunner}
 CHECKOUT=$PWD
+SSH_FOLDER=$PWD/.docker-over-ssh
 # Which image: of production, with the code in it, or of development, where this checkout is mounted.
 ENV=${ENV:-prod}
 case $ENV in prod | dev) ;; *) stop "ENV is $ENV, but there are the images prod and dev only: ENV=prod or ENV=dev." ;; esac
@@ -51,6 +52,7 @@ find_compose() {
         stop "Neither 'docker compose' nor docker-compose is here. Debian, Ubuntu: 'sudo apt-get install docker-compose'."
     fi
     COMPOSE+=(--project-name "$PROJECT" --project-directory "$CHECKOUT" -f "$CHECKOUT/compose.yaml")
+    if [ -f compose.override.yaml ]; then COMPOSE+=(-f "$CHECKOUT/compose.override.yaml"); fi
     if ! is_production; then COMPOSE+=(-f "$CHECKOUT/compose.development.yaml"); fi
 }
 
@@ -132,6 +134,12 @@ find_engine_of_jobs() {
     esac
 }
 
+# find_user: USER_OF_IMAGE, whom the services are.
+find_user() {
+    USER_OF_IMAGE=$(docker image inspect "$IMAGE" --format '{{index .Config.Labels "org.jobrunner.user"}}')
+    export JOB_RUNNER_USER=$USER_OF_IMAGE
+}
+
 # for_services COMMAND…: as whoever may give files to the user of the image: root here, or root of the engine's host, which
 # is this machine, through a container that sees PLACES.
 for_services() {
@@ -151,7 +159,6 @@ secret_file() {
 # Folders and secrets of the services, for the user that the image runs as.
 have_places() {
     local name
-    USER_OF_IMAGE=$(docker image inspect "$IMAGE" --format '{{index .Config.Labels "org.jobrunner.user"}}')
     PLACES=("$WORK_DIR" "$HIGH_PRIVACY_STORAGE_BASE" "$MEDIUM_PRIVACY_STORAGE_BASE" "$SECRETS")
     for name in "${PLACES[@]}" "$WORK_DIR/database" "$WORK_DIR/repos"; do
         for_services sh -c '[ -d "$1" ] || install -d -m 700 -o "$2" -g "$2" "$1"' sh "$name" "$USER_OF_IMAGE"

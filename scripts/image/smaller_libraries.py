@@ -28,10 +28,11 @@ def smaller(content: bytes) -> bytes:
     # type, flags, offset, address, physical, in the file, in memory, alignment
     programs = [list(_PROGRAM.unpack_from(content, first + number * size)) for number in range(count)]
     loaded = sorted((each for each in programs if each[0] == _LOAD), key=lambda each: each[2])
+    if any(each[7] <= PAGE for each in loaded):
+        return content  # made for small pages: there is little padding, and less room in memory than is assumed here
     made, moved = bytearray(), []
     for segment in loaded:
         begin, length = segment[2], segment[5]
-        # What the file holds between segments that touch one another is part of both pages.
         place = len(made) + (segment[3] - len(made)) % PAGE if made else 0
         made.extend(bytes(place - len(made)))
         made += content[begin : begin + length]

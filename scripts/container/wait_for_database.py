@@ -24,7 +24,7 @@ def main() -> str:
             connection.ensure_connection()
             return ""
         except OperationalError as error:
-            if time.monotonic() > deadline:
+            if connection.vendor == "sqlite" or time.monotonic() > deadline:
                 return f"The database takes no connection: {str(error).strip()}"
         time.sleep(0.5)
 
