@@ -152,8 +152,9 @@ for_services() {
     docker run --rm --interactive --user 0 --network none --entrypoint "" "${mounts[@]}" "$IMAGE" "$@"
 }
 
+# secret_file NAME: what comes on standard input.
 secret_file() {
-    printf '%s' "$2" | for_services sh -c 'umask 077; cat >"$1"; chown "$2:$2" "$1"' sh "$SECRETS/$1" "$USER_OF_IMAGE"
+    for_services sh -c 'umask 077; cat >"$1"; chown "$2:$2" "$1"; chmod 600 "$1"' sh "$SECRETS/$1" "$USER_OF_IMAGE"
 }
 
 # Folders and secrets of the services, for the user that the image runs as.
@@ -164,11 +165,16 @@ have_places() {
         for_services sh -c '[ -d "$1" ] || install -d -m 700 -o "$2" -g "$2" "$1"' sh "$name" "$USER_OF_IMAGE"
     done
     for name in $(sed -nE 's/^  ([A-Z_]+): .file: .*SECRETS.*/\1/p' compose.yaml); do
-        for_services test -e "$SECRETS/$name" || secret_file "$name" ""
+        for_services test -e "$SECRETS/$name" || secret_file "$name" </dev/null
     done
     if ! for_services test -s "$SECRETS/SECRET_KEY" && [ -z "$(setting SECRET_KEY)" ]; then
         say "Making a SECRET_KEY: $SECRETS/SECRET_KEY"
-        secret_file SECRET_KEY "$(random 48)"
+        random 48 | secret_file SECRET_KEY
+    fi
+    # Copies that belong to the services: ssh takes no key that others may read.
+    if [[ $JOBS_ENGINE = ssh://* ]]; then
+        [ ! -f "$(setting SSH_KEY_FILE)" ] || secret_file SSH_KEY <"$(setting SSH_KEY_FILE)"
+        [ ! -f "$(setting SSH_KNOWN_HOSTS_FILE)" ] || secret_file SSH_KNOWN_HOSTS <"$(setting SSH_KNOWN_HOSTS_FILE)"
     fi
     local mode owner
     read -r mode owner <<<"$(stat -c '%a %u' "$DOTENV")"
