@@ -2,7 +2,6 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 PYTHON_HERE := .venv/bin/python
-export ENV ARGS SERVICE PORT USER_ID BASE_IMAGE SSH_USER SSH_HOST SSH_PORT SSH_KEY SSH_SOCKET
 DEMO_IMAGES := jobrunner-demo/python:v2 jobrunner-demo/r:v2
 
 .PHONY: help demo demo-server test coverage check fast format setup engine serve static run bench screenshots requirements clean

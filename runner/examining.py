@@ -1,6 +1,8 @@
 """The runner's part of `manage.py doctor`: the engine, its images and networks, its clock, and the runner itself."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from django.conf import settings
 
@@ -9,7 +11,7 @@ from jobs.signs import Signs
 from jobs.text import counted, listed
 from runner.executors.base import ExecutorUnavailable
 from runner.executors.docker.engine import Engine
-from runner.executors.docker.facts import Facts, facts, has_network, tags_of
+from runner.executors.docker.facts import Facts, facts, has_network, sees_folder, tags_of
 
 _MOST_AHEAD_SECONDS = 5.0
 _LEAST_VERSION = (20, 10)
@@ -32,7 +34,9 @@ def examine_engine() -> Iterator[Finding]:
         found = facts(engine)
         yield from _engine(found)
         yield _clock(found)
-        yield from _images(engine)
+        tags = tags_of(engine, settings.DOCKER_REGISTRY)
+        yield from _images(tags)
+        yield from _folders(engine, tags)
         yield _network(engine)
     except ExecutorUnavailable as error:
         what = "See whether `docker info` answers for this user, and DOCKER_HOST."
@@ -67,9 +71,8 @@ def _clock(found: Facts) -> Finding:
     return Finding("Clock", BAD, said, "Let both keep time (NTP): who stopped what is told by times.")
 
 
-def _images(engine: Engine) -> Iterator[Finding]:
+def _images(tags: list[str]) -> Iterator[Finding]:
     registry = settings.DOCKER_REGISTRY
-    tags = tags_of(engine, registry)
     there = {name: [tag for tag in tags if tag.startswith(f"{registry}/{name}:")] for name in settings.ALLOWED_IMAGES}
     found = [tag for tags in there.values() for tag in tags]
     missing = [name for name, tags in there.items() if not tags]
@@ -83,6 +86,23 @@ def _images(engine: Engine) -> Iterator[Finding]:
         yield Finding("Images", WARN, f"{said}; none of {listed(missing)}", what)
     else:
         yield Finding("Images", OK, said)
+
+
+def _folders(engine: Engine, tags: list[str]) -> Iterator[Finding]:
+    """A runner in a container has paths of its own, and the engine only knows the host's. Needs an image to ask with."""
+    if not tags or not settings.DOCKER_HOST.startswith("unix:"):
+        return
+    name, place = "Jobs' folders", settings.HOST_WORK_DIR
+    try:
+        with tempfile.TemporaryDirectory(dir=settings.WORK_DIR, prefix=".doctor-") as folder:
+            is_seen = sees_folder(engine, tags[0], place / Path(folder).name)
+    except OSError:
+        return  # what is wrong with the work directory is told where places are examined
+    if is_seen:
+        yield Finding(name, OK, f"the engine sees them in {place}")
+    else:
+        what = "Set HOST_WORK_DIR to the path that WORK_DIR has on the engine's host: no job can start."
+        yield Finding(name, BAD, f"the engine does not see them in {place}", what)
 
 
 def _network(engine: Engine) -> Finding:

@@ -39,11 +39,12 @@ add_line='set -eu; umask 077; file=$1; mkdir -p "$(dirname "$file")"; [ ! -L "$f
 [ "$(id -u)" != 0 ] || chown -h "$3" "$(dirname "$file")" "$file"'
 # shellcheck disable=SC2016
 remove_line='set -eu; file=$1; [ -e "$file" ] || exit 0; umask 077
-sed "/ $2\$/d" "$file" >"$file.without-jobrunner"; cat "$file.without-jobrunner" >"$file"; rm "$file.without-jobrunner"'
+sed "/ $2\$/d" "$file" >"$file.without-jobrunner"; cat "$file.without-jobrunner" >"$file"; rm "$file.without-jobrunner"
+[ -s "$file" ] || rm "$file"'
 
 authorise() {
     local line
-    line="restrict,port-forwarding,permitopen=\"127.0.0.1:1\",permitlisten=\"127.0.0.1:1\",command=\"echo This key is for"
+    line="restrict,port-forwarding,permitopen=\"[$socket]:*\",permitlisten=\"127.0.0.1:1\",command=\"echo This key is for"
     line+=" the Docker engine only.\" $(cut -d' ' -f1,2 "$folder/key.pub") $MARK"
     if is_this_machine "$SSH_HOST"; then
         sh -c "$add_line" sh "$(authorized_keys "$SSH_USER")" "$line" "$SSH_USER" ||
@@ -120,7 +121,7 @@ enable() {
         authorise
     fi
     if ! engine_answers; then
-        cat "$folder/said" >&2
+        sort -u "$folder/said" >&2
         disable
         stop "No Docker engine answers at $SSH_USER@$SSH_HOST through its socket $socket: ssh's words are above, if it said" \
             "any. May $SSH_USER use the engine there ('docker version'), and does its sshd allow AllowStreamLocalForwarding?" \

@@ -293,12 +293,13 @@ def told(settings, monkeypatch) -> dict:
     settings.DOCKER_HOST = "unix:///var/run/docker.sock"
     found = {
         "version": "28.1.0", "root": "/var/lib/docker", "is_live_restore": True, "ahead_seconds": 0.1, "warnings": (),
-        "tags": ["ghcr.io/os/python:v2", "ghcr.io/os/r:v2"], "network": True,
+        "tags": ["ghcr.io/os/python:v2", "ghcr.io/os/r:v2"], "network": True, "sees_folder": True,
     }  # fmt: skip
     of_engine = ("version", "root", "is_live_restore", "ahead_seconds", "warnings")
     monkeypatch.setattr(engine, "facts", lambda _: Facts(**{name: found[name] for name in of_engine}))
     monkeypatch.setattr(engine, "tags_of", lambda *_: found["tags"])
     monkeypatch.setattr(engine, "has_network", lambda *_: found["network"])
+    monkeypatch.setattr(engine, "sees_folder", lambda *_: found["sees_folder"])
     return found
 
 
@@ -318,6 +319,7 @@ def test_an_engine_that_is_well(told):
         ({"tags": []}, "Images", BAD),
         ({"tags": ["ghcr.io/os/python:v2"]}, "Images", WARN),
         ({"network": False}, "Database network", BAD),
+        ({"sees_folder": False}, "Jobs' folders", BAD),
     ],
 )
 def test_what_is_not_well_with_the_engine_is_told_with_what_to_do(told, change, name, state):
@@ -348,6 +350,11 @@ def test_a_real_engine_is_understood(settings):
     found = found_by(engine.examine_engine)
     assert found["Clock"].state == OK and found["Images"].state == OK
     assert found["Database network"].state == BAD and "docker network create" in found["Database network"].what
+    assert found["Jobs' folders"].state == OK
+    settings.HOST_WORK_DIR = settings.WORK_DIR / "as-no-host-has-it"
+    found = found_by(engine.examine_engine)["Jobs' folders"]
+    assert found.state == BAD and "HOST_WORK_DIR" in found.what
+    assert not list(settings.WORK_DIR.glob(".doctor-*"))
 
 
 # Beside the jobs

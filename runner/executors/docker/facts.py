@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from runner.executors.docker.engine import Engine, understanding
 
@@ -49,4 +50,22 @@ def has_network(engine: Engine, name: str) -> bool:
             client.inspect_network(name)
         except NotFound:
             return False
+    return True
+
+
+def sees_folder(engine: Engine, image: str, folder: Path) -> bool:
+    """Whether a folder is there where the engine would mount it from. Raises ExecutorUnavailable.
+
+    It says so when a container is made that would have it. That one is never started, and removed at once.
+    """
+    mounts = [{"Type": "bind", "Source": str(folder), "Target": "/there", "ReadOnly": True}]
+    body = {"Image": image, "Cmd": ["none"], "HostConfig": {"Mounts": mounts, "NetworkMode": "none"}}
+    with engine.asked("whether it sees the jobs' folders") as client:
+        try:
+            made = client.create_container_from_config(body)
+        except APIError as error:
+            if "bind source path does not exist" in str(error):
+                return False
+            raise
+        client.remove_container(made["Id"], force=True)
     return True
