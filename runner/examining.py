@@ -89,7 +89,7 @@ def _images(tags: list[str]) -> Iterator[Finding]:
 
 
 def _folders(engine: Engine, tags: list[str]) -> Iterator[Finding]:
-    """A runner in a container has paths of its own, and the engine only knows the host's. Needs an image to ask with."""
+    """A runner in a container has paths of its own, and the engine knows the host's. Needs an image to ask with."""
     if not tags or not settings.DOCKER_HOST.startswith("unix:"):
         return
     name, place = "Jobs' folders", settings.HOST_WORK_DIR

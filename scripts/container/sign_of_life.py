@@ -1,7 +1,7 @@
 """Whether a service of ours lives, for Docker's health checks: exit code 0, or one sentence and 1.
 
-`sign_of_life.py` asks the pages' own process (/livez); `sign_of_life.py run` and `… sync` read when that process was last
-alive from the database. It is run each minute, so it reads the settings and starts nothing else of Django.
+`sign_of_life.py` asks the pages' own process (/livez); `sign_of_life.py run` and `… sync` read from the database when
+that process was last alive. It is run each minute, so it reads the settings and starts nothing else of Django.
 """
 
 import sys

@@ -21,6 +21,7 @@ APT = Path("/etc/apt")
 # What of pip's settings says where packages come from, and not how this machine likes to work.
 OF_PIP = ("index-url", "extra-index-url", "trusted-host", "proxy", "find-links", "timeout", "retries")
 OF_APT = re.compile(r'Acquire::(http|https|ftp|socks|Check-\w+|Retries|ForceIPv\d)\b[\w:.-]* "[^"]*";', re.IGNORECASE)
+OF_THIS_MACHINE = re.compile(r'Info|Cert|Key|Auto-Detect| "/', re.IGNORECASE)
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY", "HTTP_PROXY")
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
 
@@ -59,14 +60,15 @@ def pip_configuration(listed: str) -> str:
 def apt_configuration(dump: str) -> str:
     lines = (line for line in dump.splitlines() if OF_APT.fullmatch(line))
     # Certificates and keys at paths of this machine: the build has the certificates that follow.
-    return "".join(f"{line}\n" for line in lines if not re.search(r'Info|Cert|Key|Auto-Detect| "/', line, re.IGNORECASE))
+    return "".join(f"{line}\n" for line in lines if not OF_THIS_MACHINE.search(line))
 
 
 def sources() -> dict[str, str]:
     """Names in the archive -> contents, the keys that they are signed by among them."""
-    files = [APT / "sources.list", *sorted(APT.glob("sources.list.d/*.list")), *sorted(APT.glob("sources.list.d/*.sources"))]
     found = {}
-    for path in files:
+    for path in [APT / "sources.list", *sorted(APT.glob("sources.list.d/*"))]:
+        if path.suffix not in (".list", ".sources"):
+            continue
         if text := read(path):
             for key in re.findall(r"signed-by\s*[:=]\s*(/[^\s\]]+)", text, re.IGNORECASE):
                 found[f"keys/{Path(key).name}"] = key
@@ -117,5 +119,5 @@ def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 if __name__ == "__main__":
     made = archive()
     if len(made) > MOST_BYTES:
-        sys.exit(f"This machine's configuration takes {len(made)} bytes, more than a build may be given ({MOST_BYTES}).")
+        sys.exit(f"it takes {len(made)} bytes, and Docker gives a build no more than {MOST_BYTES}")
     sys.stdout.buffer.write(made)

@@ -1,7 +1,7 @@
 """Takes the padding out of shared libraries of wheels: `smaller_libraries.py FOLDER…`, in a build of the image.
 
-Why it exists: auditwheel moves parts of each library to new segments and puts those 2 MB apart in the file, for pages of
-a size that no machine of ours has. Graphviz's come to 108 MB of which 90 MB are zeros. Here the segments follow one
+Why it exists: auditwheel moves parts of each library to new segments and puts those 2 MB apart in the file, for pages
+of a size that no machine of ours has. Graphviz's come to 108 MB of which 90 MB are zeros. Here the segments follow one
 another with the distance that pages of 64 KB need at most; where they are in memory stays as it is, and nothing but
 the program headers says where they are in the file (section headers, which only debuggers read, are left out).
 """
