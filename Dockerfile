@@ -1,6 +1,6 @@
 # The job runner as an image: `make docker-build` (docs/containers.md). No "syntax" line and no base that only one registry
 # has: it must build where nothing but Debian's and Python's packages can be reached. What the building machine needs to
-# reach them comes as a secret (scripts/image/machine.py) and is in no layer.
+# reach them comes as a secret (scripts/docker/machine.py) and is in no layer.
 
 # Debian's Python has to be 3.11 or newer: 12 (bookworm) or later. scripts/base_image.sh makes it where no registry answers.
 ARG BASE_IMAGE=debian:bookworm-slim
@@ -8,7 +8,8 @@ ARG BASE_IMAGE=debian:bookworm-slim
 # --- base: Python, git, ssh for engines on other machines, and what Graphviz in its wheel expects to find
 FROM ${BASE_IMAGE} AS base
 RUN --mount=type=secret,id=machine --mount=type=bind,source=scripts/image,target=/run/image \
-    sh /run/image/as_the_machine.sh sh /run/image/packages.sh python3 git openssh-client ca-certificates libglib2.0-0
+    sh /run/image/as_the_machine.sh sh /run/image/packages.sh python3 git openssh-client ca-certificates \
+        libglib2.0-0 libx11-6 libxext6 libxrender1
 ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
@@ -75,6 +76,7 @@ RUN --mount=type=secret,id=machine --mount=type=bind,source=scripts/image,target
 ARG USER_ID=10001
 RUN groupadd --gid "$USER_ID" jobrunner && useradd --uid "$USER_ID" --gid "$USER_ID" --no-log-init --create-home jobrunner
 ENV SECRETS_DIR=/run/secrets
+WORKDIR /srv/jobrunner
 COPY scripts/container scripts/container
 USER jobrunner
 ENTRYPOINT ["/srv/jobrunner/scripts/container/service.sh"]

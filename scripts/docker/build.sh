@@ -22,7 +22,7 @@ revision() {
 gather() {
     local python
     for python in python3 /usr/bin/python3; do
-        if "$python" scripts/image/machine.py >"$1" 2>"$1.why"; then return; fi
+        if "$python" scripts/docker/machine.py >"$1" 2>"$1.why"; then return; fi
     done
     : >"$1"
     say "Building without this machine's own apt and pip configuration: $(tail -n 1 "$1.why")"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # In a build of the image: runs a command with the apt and pip configuration of the building machine, which
-# scripts/image/machine.py has packed. Nothing of it is left when the command is over, so no layer holds it. Without it
+# scripts/docker/machine.py has packed. Nothing of it is left when the command is over, so no layer holds it. Without it
 # (a plain `docker build`) the command runs with what the base image has.
 set -eu
 

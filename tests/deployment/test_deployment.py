@@ -128,7 +128,7 @@ def test_each_service_is_killed_while_a_study_runs_and_nothing_is_lost(built, tm
         wait_until(lambda: not site.query("SELECT 1 FROM jobs_job WHERE completed_at IS NULL"), 180, "the study's end")
         jobs = site.query("SELECT action, status_code FROM jobs_job")
         assert len(jobs) == 9 and {code for _, code in jobs} == {"succeeded"}
-        assert "as it was stored" in site.make("exec", ARGS="python manage.py verify_workspace demo")
+        assert "all as stored" in site.make("exec", ARGS="python manage.py verify_workspace demo")
         wait_until(lambda: site.answer("/healthz/").get("status") == "ok", 120, "all services at work again")
         for path in (tmp_path / "high", tmp_path / "medium", site.work / "database/db.sqlite3"):
             assert path.stat().st_uid == USER and not path.stat().st_mode & 0o077

@@ -1,4 +1,4 @@
-"""`make enable-docker-over-ssh` and back: against an sshd of the test's own, in a mount namespace with a home of its own."""
+"""`make enable-docker-over-ssh` and back: against an sshd of the test's own, in namespaces of its own."""
 
 import os
 import shutil
@@ -55,8 +55,8 @@ def in_machine(tmp_path):
             port = port_of(holder)
         configuration = CONFIGURATION.format(port=port, folder=tmp_path, forwards=forwards)
         (tmp_path / "sshd_config").write_text(configuration)
-        # `exec` would leave the trap behind.
-        command = ["unshare", "--mount", "bash", "-c", MACHINE + script, "bash", str(tmp_path), str(port)]
+        namespaces = ["unshare", "--fork", "--pid", "--mount-proc", "--mount", "--kill-child=KILL"]
+        command = [*namespaces, "bash", "-c", MACHINE + script, "bash", str(tmp_path), str(port)]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
 
     return run
@@ -66,6 +66,7 @@ ENABLE, DISABLE = "scripts/docker/over_ssh.sh enable", "scripts/docker/over_ssh.
 
 
 def test_it_is_enabled_with_a_key_that_opens_the_engine_only_and_undone_completely(in_machine, tmp_path):
+    (tmp_path / "ssh/authorized_keys").touch(mode=0o600)
     theirs = "ssh-ed25519 AAAA somebody else's, without a line break at the end"
     (tmp_path / "ssh/authorized_keys").write_text(theirs)
     dotenv = tmp_path / "checkout/.env"
@@ -77,7 +78,8 @@ def test_it_is_enabled_with_a_key_that_opens_the_engine_only_and_undone_complete
         stat -c '%a %n' .docker-over-ssh .docker-over-ssh/key ~/.ssh/authorized_keys
         key="-F none -i .docker-over-ssh/key -o UserKnownHostsFile=.docker-over-ssh/known_hosts -o BatchMode=yes -p $2"
         echo "shell: $(ssh $key root@localhost id)"
-        ssh $key -N -o ExitOnForwardFailure=yes -L "$PWD/other:/run/other.sock" -L 127.0.0.1:0:127.0.0.1:$2 root@localhost &
+        ssh $key -W 127.0.0.1:$2 root@localhost || echo "a port: refused"
+        ssh $key -N -L "$PWD/other:/run/other.sock" root@localhost &
         pid=$!
         until [ -S other ]; do sleep 0.1; done
         curl -s --max-time 5 --unix-socket other http://x/ || echo "another socket: refused"
@@ -96,7 +98,7 @@ def test_it_is_enabled_with_a_key_that_opens_the_engine_only_and_undone_complete
         "600",
     ]
     assert "shell: This key is for the Docker engine only." in done.stdout
-    assert "another socket: refused" in done.stdout
+    assert "a port: refused" in done.stdout and "another socket: refused" in done.stdout
     enabled = (tmp_path / ".env").read_text()
     assert enabled.startswith("BACKEND=mine\nDOCKER_HOST=ssh://root@localhost:") and "SSH_KEY_FILE=" in enabled
     assert dotenv.read_text() == "BACKEND=mine\n"

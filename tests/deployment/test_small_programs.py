@@ -24,7 +24,7 @@ def program(path: str):
     return module
 
 
-machine, libraries = program("scripts/image/machine.py"), program("scripts/image/smaller_libraries.py")
+machine, libraries = program("scripts/docker/machine.py"), program("scripts/image/smaller_libraries.py")
 
 # What a build gets of this machine
 
@@ -80,7 +80,7 @@ def test_the_keys_of_archives_go_along_with_their_sources(monkeypatch, tmp_path)
 
 
 def test_what_goes_to_the_build_is_no_larger_than_docker_takes():
-    made = subprocess.run([sys.executable, ROOT / "scripts/image/machine.py"], capture_output=True, check=True)
+    made = subprocess.run([sys.executable, ROOT / "scripts/docker/machine.py"], capture_output=True, check=True)
     assert len(made.stdout) <= machine.MOST_BYTES
     with tarfile.open(fileobj=BytesIO(made.stdout)) as tar:
         assert {"pip.conf", "apt/apt.conf", "proxies"} <= set(tar.getnames())
