@@ -16,10 +16,10 @@ demo: ## set everything up and run the demo study in real containers
 demo-server: ## a fake job-server, sync, run and the web pages: watch a request (RAP=1: it calls us; PORT=8000 SERVER_PORT=8001)
 	@scripts/demo_server.sh
 
-test: setup-dev engine images browser ## set everything up and run every check and test, as CI does
+test: setup-dev engine images browser deployment ## set everything up and run every check and test, as CI does
 	@scripts/checks.sh all
 
-coverage: setup-dev engine images browser ## as test, and what of the code the tests reach
+coverage: setup-dev engine images browser deployment ## as test, and what of the code the tests reach
 	@scripts/checks.sh coverage
 
 check: setup-dev ## format, lint, migrations, Django's checks; no tests
@@ -85,7 +85,7 @@ clean: ## remove what can be made again: caches, reports, demo/repo (not .venv, 
 	@rm -rf .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles demo/repo
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: setup-dev images browser
+.PHONY: setup-dev images browser deployment
 setup-dev:
 	@scripts/setup.sh dev
 
@@ -94,3 +94,6 @@ images: engine
 
 browser:
 	@scripts/browser.sh
+
+deployment:
+	@scripts/deployment.sh
