@@ -48,6 +48,17 @@ def byte_size(problems: list[str], name: str, text: str, least: int = 1) -> int:
     return size
 
 
+def file_in(folder: str, name: str) -> str:
+    """The path of a file of that name, if it holds something: an empty one counts as not set, as everywhere."""
+    path = Path(folder, name)
+    try:
+        return str(path) if folder and path.stat().st_size else ""
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return str(path)  # whoever reads it says what is wrong
+
+
 def words(problems: list[str], name: str, text: str) -> tuple[str, ...]:
     """A command's words, as a shell would part them."""
     try:
@@ -171,7 +182,8 @@ def _git_hosts(values: Mapping) -> Iterable[str]:
 def job_server(values: Mapping) -> Iterable[str]:
     """Whom sync asks, and that nobody else can read along."""
     address, token = values["JOB_SERVER_ENDPOINT"], values["JOB_SERVER_TOKEN"]
-    if bool(address) != bool(token):
+    is_elsewhere = not token and "JOB_SERVER_TOKEN" in values["SECRETS_ELSEWHERE"]
+    if bool(address) != bool(token) and not is_elsewhere:
         missing = "JOB_SERVER_TOKEN" if address else "JOB_SERVER_ENDPOINT"
         # Without a token the server would answer all the same, with the requests of all backends (contract §1.1).
         yield f"{missing}: JOB_SERVER_ENDPOINT and JOB_SERVER_TOKEN go together: set both, or none."

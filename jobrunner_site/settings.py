@@ -3,7 +3,8 @@
 Nothing else reads `os.environ`. All variables are looked at before anything is refused, so that one start shows every
 mistake in one message. With no variable set at all the result is a development installation beside manage.py; in
 production mode (`JOB_RUNNER_MODE=production`) what protects patients' data has no default. Names are the older
-system's where it had one. Each secret `X` may instead be given as `X_FILE`, the path of a file that holds it.
+system's where it had one. Each secret `X` may instead be given as `X_FILE`, the path of a file that holds it, or by a
+file `X` in SECRETS_DIR.
 """
 
 import os
@@ -39,9 +40,15 @@ elif DOTENV_FILE and Path(DOTENV_FILE).is_file():
         _problems.append(f"{DOTENV_FILE} cannot be read: {error.strerror}. Run this as the user whom it belongs to.")
 
 
+SECRETS_DIR = env.str("SECRETS_DIR", default="")
+# Of the other processes of this installation: here they are not there, and nothing is wrong with that.
+SECRETS_ELSEWHERE = env.list("SECRETS_ELSEWHERE", default=[])
+
+
 def secret(name: str, default: str = "") -> str:
-    """The value of NAME, or what stands in the file that NAME_FILE names; an unreadable file joins the problems."""
-    path = env.str(f"{name}_FILE", default="")
+    """The value of NAME, or what stands in the file that NAME_FILE names, or in SECRETS_DIR; an unreadable file joins
+    the problems."""
+    path = env.str(f"{name}_FILE", default="") or checking.file_in(SECRETS_DIR, name)
     if not path:
         return env.str(name, default=default)
     try:

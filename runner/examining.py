@@ -36,8 +36,9 @@ def examine_engine() -> Iterator[Finding]:
         found = facts(engine)
         yield from _engine(found)
         yield _clock(found)
-        yield from _images(engine)
-        yield _workspaces(engine)
+        tags = tags_of(engine, settings.DOCKER_REGISTRY)
+        yield from _images(tags)
+        yield _workspaces(engine, tags)
         yield _network(engine)
     except ExecutorUnavailable as error:
         what = "See whether `docker info` answers for this user, and DOCKER_HOST."
@@ -78,9 +79,8 @@ def _clock(found: Facts) -> Finding:
     return Finding("Clock", BAD, said, "Let both keep time (NTP): who stopped what is told by times.")
 
 
-def _images(engine: Engine) -> Iterator[Finding]:
+def _images(tags: list[str]) -> Iterator[Finding]:
     registry = settings.DOCKER_REGISTRY
-    tags = tags_of(engine, registry)
     there = {name: [tag for tag in tags if tag.startswith(f"{registry}/{name}:")] for name in settings.ALLOWED_IMAGES}
     found = [tag for tags in there.values() for tag in tags]
     missing = [name for name, tags in there.items() if not tags]
@@ -96,11 +96,10 @@ def _images(engine: Engine) -> Iterator[Finding]:
         yield Finding("Images", OK, said)
 
 
-def _workspaces(engine: Engine) -> Finding:
+def _workspaces(engine: Engine, images: list[str]) -> Finding:
     """A folder of ours that the engine looks for in vain, or finds to be another one, costs every job."""
     if settings.WORKSPACE_KIND == "volume":
         return Finding("Workspaces", OK, "volumes of the engine: it needs no folder of this machine")
-    images = tags_of(engine, settings.DOCKER_REGISTRY)
     if not images:
         return Finding("Workspaces", OFF, "cannot be tried without an image")
     try:

@@ -322,6 +322,7 @@ def test_an_engine_that_is_well(told):
         ({"tags": []}, "Images", BAD),
         ({"tags": ["ghcr.io/os/python:v2"]}, "Images", WARN),
         ({"network": False}, "Database network", BAD),
+        ({"sees": False}, "Workspaces", BAD),
     ],
 )
 def test_what_is_not_well_with_the_engine_is_told_with_what_to_do(told, change, name, state):
@@ -352,6 +353,11 @@ def test_a_real_engine_is_understood(settings):
     found = found_by(engine.examine_engine)
     assert found["Clock"].state == OK and found["Images"].state == OK
     assert found["Database network"].state == BAD and "docker network create" in found["Database network"].what
+    assert found["Workspaces"].state == OK
+    settings.HOST_WORK_DIR = settings.WORK_DIR / "as-no-host-has-it"
+    found = found_by(engine.examine_engine)["Workspaces"]
+    assert found.state == BAD and "HOST_WORK_DIR" in found.what
+    assert not list(settings.WORK_DIR.glob(".seen-*"))
 
 
 # Beside the jobs
