@@ -1,7 +1,8 @@
 """Only one process of a kind, `manage.py run` or `manage.py sync`, may work on a work directory or a database.
 
 A lock file beside each, held by flock: the kernel releases it when the process dies, however it dies. The file's text
-only serves the message that the second one shows.
+only serves the message that the second one shows. A database on PostgreSQL may be shared by many machines: there the
+server keeps the lock (`jobs.session_lock`).
 """
 
 import contextlib
@@ -13,6 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
+from django.db import connection
+
+from jobs.session_lock import HeldElsewhere, SessionLock
 
 
 class AlreadyRunning(Exception):
@@ -51,4 +55,20 @@ def only_one(command: str, why: str) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 os.ftruncate(file.fileno(), 0)
                 os.write(file.fileno(), holder.encode())
+        held.enter_context(_in_database(command, why))
+        yield
+
+
+@contextlib.contextmanager
+def _in_database(command: str, why: str) -> Iterator[None]:
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(SessionLock(command))
+        except HeldElsewhere as error:
+            raise AlreadyRunning(
+                f"Another `manage.py {command}` is already working with this database: {error}. Stop it first; {why}."
+            ) from None
         yield

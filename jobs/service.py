@@ -22,8 +22,11 @@ log = logging.getLogger(__name__)
 LONGEST_END_SECONDS = 8
 # In WORK_DIR: which executor runs its jobs. It is there once jobs have been run.
 USED_MARK = "executor"
-# What SQLite says when somebody else holds the database, or its disk has no room: both pass.
-_PASSING = ("database is locked", "database table is locked", "database or disk is full")
+# What the database says when somebody else holds it for too long, or its disk has no room: both pass.
+_PASSING = (
+    *("database is locked", "database table is locked", "database or disk is full"),
+    *("canceling statement due to lock timeout", "deadlock detected", "could not extend file"),
+)
 
 
 class DatabaseReplaced(Exception):
@@ -163,7 +166,7 @@ def let_go_of_database() -> None:
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether SQLite is only held by somebody else, or its disk is full."""
+    """Whether the database is only held by somebody else, or its disk is full."""
     return isinstance(error, OperationalError) and str(error).startswith(_PASSING)
 
 
