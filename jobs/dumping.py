@@ -66,8 +66,8 @@ def server_version() -> str:
 def _run(program: str, *arguments: str) -> str:
     try:
         done = subprocess.run(
-            [shutil.which(program) or program, *arguments], env=_environment(), capture_output=True, text=True, errors="replace", check=False,
-            timeout=SECONDS, stdin=subprocess.DEVNULL,
+            [shutil.which(program) or program, *arguments], env=_environment(), capture_output=True, text=True,
+            errors="replace", check=False, timeout=SECONDS, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise CannotDump(f"{program} has taken more than {SECONDS // 60} minutes and was ended.") from None

@@ -40,22 +40,29 @@ def only_one(command: str, why: str) -> Iterator[None]:
     """
     with contextlib.ExitStack() as held:
         for path in _paths(command):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = held.enter_context(path.open("a+"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read(200).strip() or "an unknown process"
-                raise AlreadyRunning(
-                    f"Another `manage.py {command}` is already driving {path.parent}: {holder}. Stop it first; {why}."
-                ) from None
-            holder = f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
-            # On a full disk the lock holds without its text, and the process comes up to say which disk is full.
-            with contextlib.suppress(OSError):
-                os.ftruncate(file.fileno(), 0)
-                os.write(file.fileno(), holder.encode())
+            held.enter_context(hold_file(path, command, why))
         held.enter_context(_in_database(command, why))
+        yield
+
+
+@contextlib.contextmanager
+def hold_file(path: Path, command: str, why: str) -> Iterator[None]:
+    """Hold one lock file while the block runs. Raises AlreadyRunning."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read(200).strip() or "an unknown process"
+            raise AlreadyRunning(
+                f"Another `manage.py {command}` is already driving {path.parent}: {holder}. Stop it first; {why}."
+            ) from None
+        holder = f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
+        # On a full disk the lock holds without its text, and the process comes up to say which disk is full.
+        with contextlib.suppress(OSError):
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), holder.encode())
         yield
 
 

@@ -81,8 +81,8 @@ class SessionLock:
             if self._over.is_set():
                 return
             log.critical(
-                "the session that holds the lock of the only `manage.py %s` is lost, so another one may begin now: this "
-                "one ends at once (exit code %d) and the next start goes on from there. %s",
+                "the session that holds the lock of the only `manage.py %s` is lost, so another one may begin now: "
+                "this one ends at once (exit code %d) and the next start goes on from there. %s",
                 self._command, LOCK_LOST, str(error).strip(),
             )  # fmt: skip
             logging.shutdown()

@@ -19,7 +19,7 @@ from jobrunner_site.settings import *  # noqa: E402, F403 - the variables above 
 
 _test = {"NAME": str(Path(_folder.name) / "test.sqlite3")}
 if _server := os.environ.get("TEST_POSTGRESQL"):
-    DATABASES["default"] = databases.database([], _server)
+    DATABASES["default"] = databases.database([], _server)  # noqa: F405
     _test = {"NAME": f"tests_{os.getpid()}"}  # the two halves of the tests run side by side
 DATABASES["default"]["TEST"] = _test  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -6,7 +6,6 @@ from jobs.chores import Chore
 from jobs.notices.telling import why_off
 from jobs.snapshots import why_not
 
-
 CHORES = (
     Chore(
         "notify",

@@ -26,7 +26,7 @@ def examine_database() -> Iterator[Finding]:
     if connection.vendor == "sqlite":
         yield from _sqlite()
     else:
-        yield _postgresql()
+        yield from _postgresql()
     yield _snapshots()
 
 
@@ -47,7 +47,7 @@ def _sqlite() -> Iterator[Finding]:
         yield Finding("Database", BAD, f"damaged: {said}", what)
 
 
-def _postgresql() -> Finding:
+def _postgresql() -> Iterator[Finding]:
     """Whether its files are whole only the server's own tools can tell (pg_amcheck, checksums)."""
     version, size = dumping.server_version(), size_in_words(dumping.size())
     with connection.cursor() as cursor:
@@ -56,8 +56,17 @@ def _postgresql() -> Finding:
         loses = [f"{name} is off" for name, value in values if value == "off"]
     if loses:
         what = "Have the server's administrator switch it on: after a power cut a job's state would be lost."
-        return Finding("Database settings", BAD, " and ".join(loses), what)
-    return Finding("Database", OK, f"PostgreSQL {version}, {size}")
+        yield Finding("Database settings", BAD, " and ".join(loses), what)
+    if not _sorts_by_code_points():
+        what = "Searches for the beginning of an identifier read whole tables. New databases: docs/postgresql.md."
+        yield Finding("Database settings", WARN, "names are not sorted by code points (C)", what)
+    yield Finding("Database", OK, f"PostgreSQL {version}, {size}")
+
+
+def _sorts_by_code_points() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT datcollate FROM pg_database WHERE datname = current_database()")
+        return cursor.fetchone()[0] in ("C", "POSIX", "C.UTF-8", "C.utf8")
 
 
 def _snapshots() -> Finding:

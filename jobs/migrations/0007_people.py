@@ -6,7 +6,7 @@ from jobs.people.roles import make_roles
 
 
 def refuse_replacing(apps, schema_editor):
-    """SQLite's INSERT OR REPLACE removes the old row without asking the trigger on DELETE; PostgreSQL has no such verb."""
+    """SQLite's INSERT OR REPLACE removes the old row without asking the trigger on DELETE; PostgreSQL has no such."""
     if schema_editor.connection.vendor != "sqlite":
         return
     schema_editor.execute(

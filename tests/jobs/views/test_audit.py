@@ -77,6 +77,7 @@ def test_pages_follow_each_other_without_gap_whatever_is_added_meanwhile():
     assert 'rel="next"' not in second.content.decode()
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     "address", ["", "?actor=alice", "?verb=cancel", "?kind=job", "?since=2020-01-01", "?before=99"]
 )
