@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
+from django.core.management import CommandError
 from django.db import connection
 
 from jobs.session_lock import HeldElsewhere, SessionLock
@@ -71,6 +72,8 @@ def _in_database(command: str, why: str) -> Iterator[None]:
     if connection.vendor != "postgresql":
         yield
         return
+    from jobrunner_site.postgresql.own import BehindPooler  # a site on SQLite does without
+
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(SessionLock(command))
@@ -78,4 +81,6 @@ def _in_database(command: str, why: str) -> Iterator[None]:
             raise AlreadyRunning(
                 f"Another `manage.py {command}` is already working with this database: {error}. Stop it first; {why}."
             ) from None
+        except BehindPooler as error:
+            raise CommandError(str(error)) from None
         yield

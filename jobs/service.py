@@ -37,9 +37,10 @@ def check_database() -> None:
     """Raises CommandError, with what to do, if the database lacks tables that this version of the code needs."""
     executor = MigrationExecutor(connection)
     if not executor.loader.applied_migrations and (settings.WORK_DIR / USED_MARK).exists():
+        what = "put the database's file back" if connection.vendor == "sqlite" else "restore it, or name the right one"
         raise CommandError(
             f"The database {connection.settings_dict['NAME']} is empty, but jobs have been run in {settings.WORK_DIR}: "
-            "put the database's file back. To begin with nothing, move the whole work directory away (by default all "
+            f"{what}. To begin with nothing, move the whole work directory away (by default all "
             "outputs are in it)."
         )
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):

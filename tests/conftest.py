@@ -61,7 +61,7 @@ def django_db_setup(django_db_setup, django_db_blocker):
 
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("DROP TRIGGER IF EXISTS audit_refuses_changes ON jobs_auditentry")
+            cursor.execute("DROP FUNCTION IF EXISTS audit_refuses() CASCADE")
         else:
             for verb in ("update", "delete"):
                 cursor.execute(f"DROP TRIGGER IF EXISTS audit_refuses_{verb}")
