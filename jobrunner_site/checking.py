@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-import dj_database_url
-
 # The engine refuses to make a container with less.
 LEAST_MEMORY = 6 * 1024**2
 _HOST = re.compile(r"[a-z0-9_.-]+(:\d+)?|\[[0-9a-f:.]+\](:\d+)?")
@@ -66,26 +64,6 @@ def words(problems: list[str], name: str, text: str) -> tuple[str, ...]:
     except ValueError as error:
         problems.append(f"{name}: cannot be parted into words: {error}.")
         return ()
-
-
-def database(problems: list[str], url: str) -> dict:
-    """Django's description of our own database. The address may hold a password, so it is not shown."""
-    try:
-        found = dj_database_url.parse(url, conn_health_checks=True)
-        kind = found["ENGINE"].rpartition(".")[2]
-    except (ValueError, KeyError):
-        kind = "unknown"
-    if kind == "postgresql":
-        problems.append("DATABASE_URL: PostgreSQL is not supported by this version yet; use sqlite:///… instead.")
-    elif kind != "sqlite3":
-        problems.append("DATABASE_URL: must begin with sqlite:/// (its value may hold a password: not shown).")
-    elif ":memory:" in str(found["NAME"]) or not found["NAME"]:
-        problems.append("DATABASE_URL: names no file, so everything would be lost: use sqlite:////path/to/db.sqlite3.")
-    elif not Path(found["NAME"]).is_absolute():
-        problems.append("DATABASE_URL: needs a full path (sqlite:////srv/…): each process may start elsewhere.")
-    else:
-        return found
-    return {}
 
 
 def storages(high: Path, medium: Path) -> Iterable[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from environs import Env, EnvError, ValidationError
 from environs import validate as check
 
-from jobrunner_site import checking, notifying
+from jobrunner_site import checking, databases, notifying
 from jobrunner_site.fixed import *  # noqa: F403 - Django wants all of its settings in one module
 from jobrunner_site.fixed import BASE_DIR
 from jobrunner_site.secret_values import secrets_in
@@ -226,7 +226,7 @@ try:
 except EnvError as error:
     for _name, _messages in getattr(error, "error_messages", {"": [str(error)]}).items():
         _problems += [f"{_name}: {_message}" for _message in _messages]
-DATABASES = {"default": checking.database(_problems, DATABASE_URL)}
+DATABASES = {"default": databases.database(_problems, DATABASE_URL)}
 JOB_MEMORY_BYTES = checking.byte_size(_problems, "JOB_MEMORY_LIMIT", JOB_MEMORY_LIMIT, least=checking.LEAST_MEMORY)
 JOB_MAX_FILE_BYTES = checking.byte_size(_problems, "JOB_MAX_FILE_SIZE", JOB_MAX_FILE_SIZE)
 MIN_FREE_DISK_BYTES = checking.byte_size(_problems, "MIN_FREE_DISK", MIN_FREE_DISK)
@@ -252,13 +252,6 @@ if _problems:
     checking.refuse(_problems)
 
 # Django (what is the same at every site: jobrunner_site/fixed.py) -----------------------------------------------------
-# IMMEDIATE: a deferred transaction that reads and then writes fails at once when another process wrote meanwhile.
-# FULL: a status that was acknowledged survives a power cut (measured: NORMAL lost 6 % of them).
-DATABASES["default"]["OPTIONS"] = {
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
-}
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -22,8 +22,11 @@ log = logging.getLogger(__name__)
 LONGEST_END_SECONDS = 8
 # In WORK_DIR: which executor runs its jobs. It is there once jobs have been run.
 USED_MARK = "executor"
-# What SQLite says when somebody else holds the database, or its disk has no room: both pass.
-_PASSING = ("database is locked", "database table is locked", "database or disk is full")
+# What the database says when somebody else holds it for too long, or its disk has no room: both pass.
+_PASSING = (
+    *("database is locked", "database table is locked", "database or disk is full"),
+    *("canceling statement due to lock timeout", "deadlock detected", "could not extend file"),
+)
 
 
 class DatabaseReplaced(Exception):
@@ -34,9 +37,10 @@ def check_database() -> None:
     """Raises CommandError, with what to do, if the database lacks tables that this version of the code needs."""
     executor = MigrationExecutor(connection)
     if not executor.loader.applied_migrations and (settings.WORK_DIR / USED_MARK).exists():
+        what = "put the database's file back" if connection.vendor == "sqlite" else "restore it, or name the right one"
         raise CommandError(
             f"The database {connection.settings_dict['NAME']} is empty, but jobs have been run in {settings.WORK_DIR}: "
-            "put the database's file back. To begin with nothing, move the whole work directory away (by default all "
+            f"{what}. To begin with nothing, move the whole work directory away (by default all "
             "outputs are in it)."
         )
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
@@ -163,7 +167,7 @@ def let_go_of_database() -> None:
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether SQLite is only held by somebody else, or its disk is full."""
+    """Whether the database is only held by somebody else, or its disk is full."""
     return isinstance(error, OperationalError) and str(error).startswith(_PASSING)
 
 

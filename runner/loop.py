@@ -113,6 +113,7 @@ class Runner:
     def close(self, seconds: float = STOP_SECONDS) -> bool:
         """Let go of everything; containers run on. False if a thread was still busy after `seconds`."""
         self._unwatch()
+        self.wake.close()
         self._chores.stop()
         for work in self._work.values():
             work.stop.set()

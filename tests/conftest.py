@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests import git_repositories
+from tests import databases, git_repositories
 from tests.ports import hold_port, port_of
 from tests.private_podman import PrivatePodman, podman_trouble, private_podman
 
@@ -43,6 +43,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     Those that talk to github.com are skipped in CI too, which has no network.
     """
+    if item.get_closest_marker("sqlite_only") and databases.SERVER:
+        pytest.skip("about SQLite itself")
+    if item.get_closest_marker("postgresql_only") and not databases.SERVER:
+        pytest.skip("about PostgreSQL itself: make test-postgres")
     if item.get_closest_marker("needs_network") and github_trouble():
         pytest.skip(f"github.com cannot be reached ({github_trouble()}); neither can it in CI, which has no network")
     if item.get_closest_marker("needs_podman") and podman_trouble():
@@ -60,8 +64,16 @@ def django_db_setup(django_db_setup, django_db_blocker):
     from django.db import connection
 
     with django_db_blocker.unblock(), connection.cursor() as cursor:
-        for verb in ("update", "delete"):
-            cursor.execute(f"DROP TRIGGER IF EXISTS audit_refuses_{verb}")
+        if connection.vendor == "postgresql":
+            cursor.execute("DROP FUNCTION IF EXISTS audit_refuses() CASCADE")
+        else:
+            for verb in ("update", "delete"):
+                cursor.execute(f"DROP TRIGGER IF EXISTS audit_refuses_{verb}")
+    yield
+    if connection.vendor == "postgresql":  # what a failed test has left connected would keep the database
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            cursor.execute(f"SELECT pg_terminate_backend(pid) {others}")
 
 
 @pytest.fixture(scope="session")
