@@ -7,8 +7,8 @@ What a Podman (4.3) shows, and what follows:
 * After a crash of the host a container that ran is "created" again, with the time of its first start: `status` calls
   that interrupted. One that had ended before is as it was, so an end from before the host's boot may have been the
   shutdown's doing and does not count. The host's boot is what its clock and its uptime say.
-* A service that is killed in the moment of a start may forget it: the command runs, the container is "created" still, and
-  its next start lets the command run again. Each time is told as `init`, though not as `start`.
+* A service that is killed in the moment of a start may forget it: the command runs, the container is "created" still,
+  and its next start lets the command run again. Each time is told as `init`, though not as `start`.
 * A service that is killed while it makes a container may leave its disk without a record of it: the name is in use, and
   nothing bears it. Removing by name clears it.
 * `podman kill` is an event, `podman stop` is none: where a study takes SIGTERM for a reason to exit with 0, that a
