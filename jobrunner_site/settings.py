@@ -149,6 +149,12 @@ DEFAULT_FROM_EMAIL = EMAIL_FROM = env.str("EMAIL_FROM", default="")
 # The executor and what a container gets -------------------------------------------------------------------------------
 EXECUTOR = env.str("EXECUTOR", default="docker", validate=check.OneOf(["docker", "fake"]))
 DOCKER_HOST = env.str("DOCKER_HOST", default="unix:///var/run/docker.sock")
+DOCKER_CERT_PATH = env.str("DOCKER_CERT_PATH", default="")
+SSH_KEY_FILE = env.str("SSH_KEY_FILE", default="")
+SSH_KNOWN_HOSTS_FILE = env.str("SSH_KNOWN_HOSTS_FILE", default="")
+# An engine on another machine sees no folder of this one.
+_kind = "folder" if DOCKER_HOST.startswith("unix:") else "volume"
+WORKSPACE_KIND = env.str("WORKSPACE_KIND", default=_kind, validate=check.OneOf(["folder", "volume"]))
 DOCKER_ROOT_DIR = env.str("DOCKER_ROOT_DIR", default="/var/lib/docker")
 DOCKER_REGISTRY = env.str("DOCKER_REGISTRY", default="ghcr.io/opensafely-core").rstrip("/")
 DOCKER_TIMEOUT_SECONDS = env.int("DOCKER_TIMEOUT_SECONDS", default=15, validate=positive)

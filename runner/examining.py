@@ -1,15 +1,19 @@
 """The runner's part of `manage.py doctor`: the engine, its images and networks, its clock, and the runner itself."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from django.conf import settings
 
 from jobs.doctor import BAD, OFF, OK, WARN, Finding
+from jobs.errors import JobError
 from jobs.signs import Signs
 from jobs.text import counted, listed
+from runner.executors import engine_of_site, on_the_engines_host
 from runner.executors.base import ExecutorUnavailable
 from runner.executors.docker.engine import Engine
-from runner.executors.docker.facts import Facts, facts, has_network, tags_of
+from runner.executors.docker.facts import Facts, facts, has_network, sees_mark, tags_of
 
 _MOST_AHEAD_SECONDS = 5.0
 _LEAST_VERSIONS = {"Docker": (20, 10), "Podman": (4, 3)}
@@ -27,12 +31,13 @@ def examine_engine() -> Iterator[Finding]:
     if settings.EXECUTOR != "docker":
         yield Finding("Docker engine", OFF, "EXECUTOR is fake: nothing runs in containers")
         return
-    engine = Engine(settings.DOCKER_HOST, settings.DOCKER_TIMEOUT_SECONDS)
+    engine = engine_of_site()
     try:
         found = facts(engine)
         yield from _engine(found)
         yield _clock(found)
         yield from _images(engine)
+        yield _workspaces(engine)
         yield _network(engine)
     except ExecutorUnavailable as error:
         what = "See whether `docker info` answers for this user, and DOCKER_HOST."
@@ -40,14 +45,15 @@ def examine_engine() -> Iterator[Finding]:
 
 
 def _engine(found: Facts) -> Iterator[Finding]:
+    is_here = settings.DOCKER_HOST.startswith("unix:")
     version = tuple(int(part) for part in found.version.split(".")[:2] if part.isdigit())
     least, said = _LEAST_VERSIONS[found.name], f"{found.name} {found.version}"
     if version and version < least:
         what = f"Install {found.name} {'.'.join(map(str, least))} or later."
         yield Finding("Docker engine", BAD, f"{said} is too old", what)
     else:
-        yield Finding("Docker engine", OK, f"{said}, its files are in {found.root}")
-    is_here = settings.DOCKER_HOST.startswith("unix:")
+        where = "" if is_here else f" at {settings.DOCKER_HOST}"
+        yield Finding("Docker engine", OK, f"{said}{where}, its files are in {found.root}")
     if is_here and settings.DOCKER_ROOT_DIR and found.root.rstrip("/") != settings.DOCKER_ROOT_DIR.rstrip("/"):
         what = f"Set DOCKER_ROOT_DIR={found.root}: jobs wait while that disk is full."
         yield Finding("Docker's own files", WARN, f"DOCKER_ROOT_DIR is {settings.DOCKER_ROOT_DIR}", what)
@@ -88,6 +94,28 @@ def _images(engine: Engine) -> Iterator[Finding]:
         yield Finding("Images", WARN, f"{said}; none of {listed(missing)}", what)
     else:
         yield Finding("Images", OK, said)
+
+
+def _workspaces(engine: Engine) -> Finding:
+    """A folder of ours that the engine looks for in vain, or finds to be another one, costs every job."""
+    if settings.WORKSPACE_KIND == "volume":
+        return Finding("Workspaces", OK, "volumes of the engine: it needs no folder of this machine")
+    images = tags_of(engine, settings.DOCKER_REGISTRY)
+    if not images:
+        return Finding("Workspaces", OFF, "cannot be tried without an image")
+    try:
+        with tempfile.TemporaryDirectory(dir=settings.WORK_DIR, prefix=".seen-by-the-engine-") as name:
+            (Path(name) / "mark").touch()
+            is_seen = sees_mark(engine, images[0], on_the_engines_host(Path(name)), "mark")
+    except (OSError, JobError) as error:
+        return Finding("Workspaces", OFF, f"could not be tried: {error}")
+    if is_seen:
+        return Finding("Workspaces", OK, f"the engine sees {settings.WORK_DIR} as {settings.HOST_WORK_DIR}")
+    what = (
+        "Set HOST_WORK_DIR to WORK_DIR's path on the engine's own host; where it has none, WORKSPACE_KIND=volume. See "
+        "docs/engines.md."
+    )
+    return Finding("Workspaces", BAD, f"the engine does not find {settings.WORK_DIR} at {settings.HOST_WORK_DIR}", what)
 
 
 def _network(engine: Engine) -> Finding:

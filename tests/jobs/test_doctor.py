@@ -300,6 +300,7 @@ def told(settings, monkeypatch) -> dict:
     monkeypatch.setattr(engine, "facts", lambda _: Facts(**{name: found[name] for name in of_engine}))
     monkeypatch.setattr(engine, "tags_of", lambda *_: found["tags"])
     monkeypatch.setattr(engine, "has_network", lambda *_: found["network"])
+    monkeypatch.setattr(engine, "sees_mark", lambda *_: found.get("sees", True))
     return found
 
 

@@ -277,6 +277,12 @@ def test_a_database_that_is_lost_at_the_end_is_refused(site, url):
         ("JOB_MEMORY_LIMIT", "1", "at least 6M"),
         ("JOB_MEMORY_LIMIT", "5M", "at least 6M"),
         ("DOCKER_HOST", "npipe://x", "unix://, tcp://, ssh://, http:// or https://"),
+        ("DOCKER_HOST", "ssh://alice:hunter2@engine", "without a password (not shown)"),
+        ("DOCKER_HOST", "ssh://-oProxyCommand=touch", "must look like ssh://user@host"),
+        ("DOCKER_HOST", "ssh://-oProxyCommand=x@engine", "must look like ssh://user@host"),
+        ("DOCKER_HOST", "ssh://engine/a:b", "must look like ssh://user@host"),
+        ("DOCKER_HOST", "tcp://alice:hunter2@engine:2376", "takes no user name or password (not shown)"),
+        ("WORKSPACE_KIND", "tmpfs", "Must be one of: folder, volume"),
         ("SECRET_KEY_FILE", "/dev/null", "is empty"),
     ],
 )

@@ -13,15 +13,16 @@ from datetime import datetime
 from pathlib import Path
 
 from docker import APIClient
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, NotFound
 
 from jobs.errors import JobError
 from jobs.text import listed
-from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status, Usage
+from runner.executors.base import ContainerSpec, ExecutorUnavailable, LogStream, Phase, Status, Usage
 from runner.executors.docker import daemonless, life, refusals
 from runner.executors.docker import logs as docker_logs
 from runner.executors.docker import status as docker_status
-from runner.executors.docker.engine import Engine, understanding
+from runner.executors.docker.creation import create
+from runner.executors.docker.engine import Access, Engine, understanding
 from runner.executors.docker.events import EventWatcher
 from runner.executors.docker.facts import Kind, kind_of
 from runner.executors.docker.profile import (
@@ -36,6 +37,7 @@ from runner.executors.docker.profile import (
 )
 from runner.executors.docker.refusals import says
 from runner.executors.docker.stats import usage_of
+from runner.executors.docker.volumes import Volumes, is_for_files
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +67,14 @@ class DockerExecutor:
         limits: Limits | None = None,
         read_only_root: bool = False,
         call_timeout_seconds: float = 15,
+        access: Access | None = None,
     ):
         self.instance = instance
         self._profile = Profile(instance, uid, gid, limits or Limits(), read_only_root)
         self._host_path = host_path
         self._timeout_seconds = call_timeout_seconds
-        self._engine = Engine(base_url, call_timeout_seconds)
+        self._engine = Engine(base_url, call_timeout_seconds, access)
+        self.volumes = Volumes(self._engine, self._profile)
         # Ids of containers that an event has told dead. The list shows it only when the engine has tidied up:
         # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured). One that somebody starts again
         # stays among them, for it is to be looked at closely.
@@ -88,10 +92,19 @@ class DockerExecutor:
         In 3 of 140 cases its command runs on although the engine knows nothing of it (fact F3), in the same folder.
         """
         with self._engine.asked(f"to start {spec.name}") as client:
-            container_id = self._create(client, spec) or self._adopt(client, spec)
+            if spec.workspace_volume and not self.volumes.is_there(spec.workspace_volume):
+                # The engine would make a new one by itself, with nothing in it.
+                self._given_up[spec.name] = "the volume with the job's files has disappeared from the engine"
+                return
+            kind = kind_of(client.told)
+            profile = replace(self._profile, log_driver=kind.log_driver)
+            body = create_body(profile, spec, self._host_path(spec.workspace_folder))
+            container_id = create(client, body, spec.name) or self._adopt(client, spec)
             if container_id is None:
                 return
             self._refuse_covered_workspace(client, container_id, spec)
+            if spec.workspace_volume and kind.gives_volumes_away:
+                self.volumes.keep_owner(container_id, spec.workspace_volume)
             try:
                 client.start(container_id)
             except APIError as error:
@@ -105,30 +118,11 @@ class DockerExecutor:
                 client.remove_container(container_id, v=True, force=True)
                 self._given_up[spec.name] = _WEDGED_REASON
 
-    def _create(self, client: APIClient, spec: ContainerSpec) -> str | None:
-        """The new container's id; None if the name is in use."""
-        profile = replace(self._profile, log_driver=kind_of(client.told).log_driver)
-        body = create_body(profile, spec, self._host_path(spec.workspace_folder))
-        try:
-            created = client.create_container_from_config(body, spec.name)
-        except ImageNotFound as error:
-            raise ImageMissing(
-                f"The image {spec.image} is not on this machine; an operator can run: docker pull {spec.image}"
-            ) from error
-        except APIError as error:
-            if refusals.is_name_taken(error):
-                return None
-            if says(error, refusals.STUDY_ASKED):
-                raise JobError(f"The engine refuses the image {spec.image}: {error.explanation}") from error
-            refusals.refuse_missing_network(error, spec.network)
-            raise
-        with understanding(f"to create {spec.name}"):
-            return created["Id"]
-
     def _refuse_covered_workspace(self, client: APIClient, container_id: str, spec: ContainerSpec) -> None:
         """What is written to a volume of the image's goes away with the container. Raises JobError."""
         with understanding(f"about {spec.name}"):
-            places = covered_places(self._engine.description(client, container_id, spec.name))
+            description = self._engine.description(client, container_id, spec.name)
+            places = covered_places(description, spec.workspace_volume)
         if places:
             client.remove_container(container_id, v=True, force=True)
             raise JobError(
@@ -170,7 +164,7 @@ class DockerExecutor:
         with self._engine.asked(what) as client:
             entries = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={self.instance}"]})
         with understanding(what):
-            readable = docker_status.entries_of(entries)
+            readable = [entry for entry in docker_status.entries_of(entries) if not is_for_files(entry)]
         self._died &= {entry["Id"] for entry in readable}
         return {(name := docker_status.name_of(entry)): self._of_list_entry(entry, name) for entry in readable}
 
@@ -259,7 +253,8 @@ class DockerExecutor:
             version = client.version()
             with understanding("its version"):
                 name = f"{kind_of(client.told).name} {version['Version']}"
-                return f"{name} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
+                where = "" if self._engine.address.startswith("unix:") else f", {self._engine.address}"
+                return f"{name} (API {client.api_version}) on {version['Os']}/{version['Arch']}{where}"
 
     def _find(self, client: APIClient, name: str) -> Mapping | None:
         """What the engine knows of our container of this name; None if there is none or it is another's."""

@@ -11,6 +11,8 @@ from runner.executors.base import ExecutorUnavailable
 WEDGED = ("already exists", "id already in use")
 # Refusals of "create" that come from what the study asks for; all others come from this site's configuration.
 STUDY_ASKED = ("invalid reference format", "no command specified", "no command or entrypoint provided")
+# Podman: "statfs …: no such file or directory".
+NO_SUCH_FOLDER = ("bind source path does not exist", "statfs")
 
 
 def is_name_taken(error: APIError) -> bool:
