@@ -1,11 +1,14 @@
 """Whether an end counts on an engine without a daemon, by what it may say. A real one: test_executor_podman."""
 
+from pathlib import Path
+
 import pytest
 
-from runner.executors.base import ExecutorUnavailable, Phase
-from runner.executors.docker import life
-from tests.scripted_engine import EVENTS, INSPECT, answer, container, event, executor_at, lines, scripted_engine
+from runner.executors.base import ContainerSpec, ExecutorUnavailable, Phase
+from runner.executors.docker import daemonless, life
+from tests.scripted_engine import CREATE, EVENTS, INSPECT, answer, container, event, executor_at, lines, scripted_engine
 
+REMOVE = "DELETE /containers/jr-1"
 VERSION = answer(200, {"ApiVersion": "1.41", "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]})
 # The host was booted at 11:00:00.
 INFO = {"SystemTime": "2026-01-02T12:00:00.5Z", "Uptime": "25h 0m 0.00s (Approximately 1.04 days)"}
@@ -37,6 +40,8 @@ def judged(tmp_path, actions=RUN, *, info=INFO, started=AFTER, exit_code=0):
         (("create", "start", "kill", "die"), AFTER, 143, ""),
         (("create", "start", "die", "start", "die"), AFTER, 3, life.STARTED_AGAIN),
         (("start", "die"), "2026-01-01T12:20:00Z", 0, life.STARTED_AGAIN),
+        (("create", "init", "die", *RUN[1:]), AFTER, 0, daemonless.BEGUN_TWICE),
+        (("create", "init", *RUN[1:]), AFTER, 7, daemonless.BEGUN_TWICE),
     ],
 )
 def test_an_end_counts_if_its_only_run_began_after_the_hosts_boot(tmp_path, actions, started, exit_code, why):
@@ -66,3 +71,23 @@ def test_podmans_own_states_are_understood(tmp_path, state, started, phase):
     script = {"GET /version": [VERSION], INSPECT: [answer(200, container(state, StartedAt=started))]}
     with scripted_engine(tmp_path, script) as (_, address):
         assert executor_at(address).status("jr-1").phase is phase
+
+
+@pytest.mark.parametrize(("lasts_seconds", "is_removed"), [(0.0, True), (60.0, False)])
+@pytest.mark.parametrize("is_podman", [True, False])
+def test_a_name_that_no_container_bears_is_cleared_on_podman_once_it_has_lasted(
+    tmp_path, monkeypatch, lasts_seconds, is_removed, is_podman
+):
+    monkeypatch.setattr(daemonless, "_BEING_MADE_SECONDS", lasts_seconds)
+    taken = 'creating container storage: the container name "jr-1" is already in use by 7'
+    script = {
+        CREATE: [answer(500, {"message": taken})],
+        INSPECT: [answer(404, {"message": "no such container"})],
+        REMOVE: [answer(204)],
+    }
+    if is_podman:
+        script["GET /version"] = [VERSION]
+    with scripted_engine(tmp_path, script) as (engine, address), pytest.raises(ExecutorUnavailable, match="still busy"):
+        executor_at(address).start(ContainerSpec("jr-1", "j", 1, "image:1", ("true",), Path("/workspace")))
+
+    assert (REMOVE in engine.asked) == (is_removed and is_podman)

@@ -81,6 +81,7 @@ class DockerExecutor:
         self._died: set[str] = set()
         # Name -> why there is no container of that name any more.
         self._given_up: dict[str, str] = {}
+        self._half_made = daemonless.HalfMade()
         self._has_complained = False
 
     # --- starting
@@ -134,7 +135,10 @@ class DockerExecutor:
         try:
             container = self._engine.description(client, spec.name, spec.name)
         except NotFound as error:
+            if kind_of(client.told).ends_with_host_only:
+                self._half_made.seen(client, spec.name)
             raise ExecutorUnavailable(f"The engine is still busy making or removing container {spec.name}.") from error
+        self._half_made.forget(spec.name)
         with understanding(f"about {spec.name}"):
             container_id, status = container["Id"], docker_status.of_inspect(container)
             found, wanted = docker_status.labels_of(container), self._identity(spec)
