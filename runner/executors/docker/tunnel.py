@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -150,9 +151,18 @@ class Tunnel:
 
 
 def _sweep() -> None:
-    """Folders of processes that were killed."""
+    """Folders of processes that were killed. A number that is nobody's here may be somebody's in a container."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
-            if folder.stat().st_uid == os.getuid() and not Path(f"/proc/{pid}").exists():
+            if (
+                folder.stat().st_uid == os.getuid()
+                and not Path(f"/proc/{pid}").exists()
+                and not _is_answered(folder / "engine")
+            ):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
