@@ -89,19 +89,19 @@ know_host() {
 
 # Whether the engine answers through the key, exactly as the services will ask it.
 engine_answers() {
-    local pid answer= deadline=$((SECONDS + 20))
-    # shellcheck disable=SC2086
+    local pid probe answer= deadline=$((SECONDS + 20))
+    probe=$(mktemp -d /tmp/jobrunner-XXXXXX) # short: the path of a socket has 107 letters at most
     ssh -N -F none -i "$key" -p "$SSH_PORT" -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes \
         -o "UserKnownHostsFile=$folder/known_hosts" -o ExitOnForwardFailure=yes -o ConnectTimeout=10 \
-        -L "$folder/s:$socket" "$SSH_USER@$SSH_HOST" 2>"$folder/said" &
+        -L "$probe/s:$socket" "$SSH_USER@$SSH_HOST" 2>"$folder/said" &
     pid=$!
     while [ $SECONDS -lt $deadline ] && kill -0 "$pid" 2>/dev/null; do
-        if answer=$(docker -H "unix://$folder/s" version --format '{{.Server.Version}}' 2>/dev/null); then break; fi
+        if answer=$(docker -H "unix://$probe/s" version --format '{{.Server.Version}}' 2>/dev/null); then break; fi
         sleep 0.2
     done
     kill "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
-    rm -f "$folder/s"
+    rm -rf "$probe"
     [ -n "$answer" ] || return 1
     say "Docker $answer answers at ssh://$SSH_USER@$SSH_HOST:$SSH_PORT"
 }

@@ -81,11 +81,12 @@ def test_it_is_enabled_with_a_key_that_opens_the_engine_only_and_undone_complete
         key="-F none -i .docker-over-ssh/key -o UserKnownHostsFile=.docker-over-ssh/known_hosts -o BatchMode=yes -p $2"
         echo "shell: $(ssh $key root@localhost id)"
         ssh $key -W 127.0.0.1:$2 root@localhost || echo "a port: refused"
-        ssh $key -N -L "$PWD/other:/run/other.sock" root@localhost &
+        ssh $key -N -L "/tmp/other-$2:/run/other.sock" root@localhost &
         pid=$!
-        until [ -S other ]; do sleep 0.1; done
-        curl -s --max-time 5 --unix-socket other http://x/ || echo "another socket: refused"
+        until [ -S /tmp/other-$2 ]; do sleep 0.1; done
+        curl -s --max-time 5 --unix-socket /tmp/other-$2 http://x/ || echo "another socket: refused"
         kill $pid
+        rm /tmp/other-$2
         {DISABLE}
         {DISABLE}
         """
