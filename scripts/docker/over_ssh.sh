@@ -27,16 +27,23 @@ authorized_keys() {
 
 # there SCRIPT ARGUMENT…: a shell script on the other machine, with the login that this user has there.
 there() {
-    local script=$1
-    shift
-    ssh -p "$SSH_PORT" "$SSH_USER@$SSH_HOST" "sh -c $(printf '%q' "$script") sh $(printf '%q ' "$@")"
+    local word words="sh -c"
+    for word in "$1" sh "${@:2}"; do words+=" '${word//\'/\'\\\'\'}'"; done
+    ssh -p "$SSH_PORT" "$SSH_USER@$SSH_HOST" "$words"
 }
 
-# As the account's own where root does it, and never through a link that somebody has put there.
+# as_account SCRIPT ARGUMENT…: the same on this machine. Root becomes the account: its home may hold links to anywhere.
+as_account() {
+    if [ "$(id -un)" = "$SSH_USER" ]; then
+        sh -c "$1" sh "${@:2}"
+    else
+        runuser -u "$SSH_USER" -- sh -c "$1" sh "${@:2}"
+    fi
+}
+
 # shellcheck disable=SC2016 # expanded by the shell that runs it
-add_line='set -eu; umask 077; file=$1; mkdir -p "$(dirname "$file")"; [ ! -L "$file" ] || exit 3
-[ -z "$(tail -c 1 "$file" 2>/dev/null)" ] || echo >>"$file"; printf "%s\n" "$2" >>"$file"
-[ "$(id -u)" != 0 ] || chown -h "$3" "$(dirname "$file")" "$file"'
+add_line='set -eu; umask 077; file=$1; mkdir -p "$(dirname "$file")"
+[ -z "$(tail -c 1 "$file" 2>/dev/null)" ] || echo >>"$file"; printf "%s\n" "$2" >>"$file"'
 # shellcheck disable=SC2016
 remove_line='set -eu; file=$1; [ -e "$file" ] || exit 0; umask 077
 sed "/ $2\$/d" "$file" >"$file.without-jobrunner"; cat "$file.without-jobrunner" >"$file"; rm "$file.without-jobrunner"
@@ -47,12 +54,12 @@ authorise() {
     line="restrict,port-forwarding,permitopen=\"[$socket]:*\",permitlisten=\"127.0.0.1:1\",command=\"echo This key is for"
     line+=" the Docker engine only.\" $(cut -d' ' -f1,2 "$folder/key.pub") $MARK"
     if is_this_machine "$SSH_HOST"; then
-        sh -c "$add_line" sh "$(authorized_keys "$SSH_USER")" "$line" "$SSH_USER" ||
-            stop "$(authorized_keys "$SSH_USER") cannot be written (a link is not followed): run this as root or as $SSH_USER."
+        as_account "$add_line" "$(authorized_keys "$SSH_USER")" "$line" ||
+            stop "$(authorized_keys "$SSH_USER") cannot be written: run this as $SSH_USER, or as root."
     else
         say "Signing in as $SSH_USER at $SSH_HOST, to authorise the key there (your own login, perhaps with a password) …"
         # shellcheck disable=SC2016
-        there "$(printf 'set -- "$HOME/.ssh/authorized_keys" "$1" "$(id -un)"; %s' "$add_line")" "$line" ||
+        there "$(printf 'set -- "$HOME/.ssh/authorized_keys" "$1"; %s' "$add_line")" "$line" ||
             stop "The key could not be authorised there: can you sign in with 'ssh -p $SSH_PORT $SSH_USER@$SSH_HOST'?"
     fi
 }
@@ -82,19 +89,19 @@ know_host() {
 
 # Whether the engine answers through the key, exactly as the services will ask it.
 engine_answers() {
-    local pid answer= deadline=$((SECONDS + 20))
-    # shellcheck disable=SC2086
+    local pid probe answer= deadline=$((SECONDS + 20))
+    probe=$(mktemp -d /tmp/jobrunner-XXXXXX) # short: the path of a socket has 107 letters at most
     ssh -N -F none -i "$key" -p "$SSH_PORT" -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes \
         -o "UserKnownHostsFile=$folder/known_hosts" -o ExitOnForwardFailure=yes -o ConnectTimeout=10 \
-        -L "$folder/s:$socket" "$SSH_USER@$SSH_HOST" 2>"$folder/said" &
+        -L "$probe/s:$socket" "$SSH_USER@$SSH_HOST" 2>"$folder/said" &
     pid=$!
     while [ $SECONDS -lt $deadline ] && kill -0 "$pid" 2>/dev/null; do
-        if answer=$(docker -H "unix://$folder/s" version --format '{{.Server.Version}}' 2>/dev/null); then break; fi
+        if answer=$(docker -H "unix://$probe/s" version --format '{{.Server.Version}}' 2>/dev/null); then break; fi
         sleep 0.2
     done
     kill "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
-    rm -f "$folder/s"
+    rm -rf "$probe"
     [ -n "$answer" ] || return 1
     say "Docker $answer answers at ssh://$SSH_USER@$SSH_HOST:$SSH_PORT"
 }
@@ -150,7 +157,7 @@ disable() {
             . "$folder/remembered"
             [ -z "$SSH_KEY" ] && [ -f "$folder/key" ] || exit 0
             if is_this_machine "$SSH_HOST"; then
-                sh -c "$remove_line" sh "$(authorized_keys "$SSH_USER")" "$MARK"
+                as_account "$remove_line" "$(authorized_keys "$SSH_USER")" "$MARK"
             else
                 say "Signing in as $SSH_USER at $SSH_HOST, to remove the key there …"
                 # shellcheck disable=SC2016

@@ -27,6 +27,7 @@ export SSH_PORT=$2
 """
 CONFIGURATION = """
 ListenAddress 127.0.0.1
+ListenAddress 127.0.0.2
 Port {port}
 HostKey {folder}/host_key
 PidFile none
@@ -80,11 +81,12 @@ def test_it_is_enabled_with_a_key_that_opens_the_engine_only_and_undone_complete
         key="-F none -i .docker-over-ssh/key -o UserKnownHostsFile=.docker-over-ssh/known_hosts -o BatchMode=yes -p $2"
         echo "shell: $(ssh $key root@localhost id)"
         ssh $key -W 127.0.0.1:$2 root@localhost || echo "a port: refused"
-        ssh $key -N -L "$PWD/other:/run/other.sock" root@localhost &
+        ssh $key -N -L "/tmp/other-$2:/run/other.sock" root@localhost &
         pid=$!
-        until [ -S other ]; do sleep 0.1; done
-        curl -s --max-time 5 --unix-socket other http://x/ || echo "another socket: refused"
+        until [ -S /tmp/other-$2 ]; do sleep 0.1; done
+        curl -s --max-time 5 --unix-socket /tmp/other-$2 http://x/ || echo "another socket: refused"
         kill $pid
+        rm /tmp/other-$2
         {DISABLE}
         {DISABLE}
         """
@@ -128,6 +130,24 @@ def test_a_key_of_ones_own_is_used_and_left_alone(in_machine, tmp_path):
     assert (tmp_path / "own").exists() and (tmp_path / "ssh/authorized_keys").read_text() == (
         tmp_path / "own.pub"
     ).read_text()
+
+
+def test_on_another_machine_ones_own_login_authorises_the_key_and_takes_it_away(in_machine, tmp_path):
+    done = in_machine(
+        f"""
+        ssh-keygen -q -t ed25519 -N "" -f ~/.ssh/id_ed25519
+        cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys
+        ssh-keyscan -p $2 127.0.0.2 >~/.ssh/known_hosts 2>/dev/null
+        export SSH_HOST=127.0.0.2
+        {ENABLE}
+        cp ~/.ssh/authorized_keys .env "$1"
+        {DISABLE}
+        """
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "DOCKER_HOST=ssh://root@127.0.0.2:" in (tmp_path / ".env").read_text()
+    assert "jobrunner-docker-over-ssh" in (tmp_path / "authorized_keys").read_text()
+    assert (tmp_path / "ssh/authorized_keys").read_text() == (tmp_path / "ssh/id_ed25519.pub").read_text()
 
 
 def test_what_is_no_address_is_refused_before_anything_is_made(in_machine, tmp_path):
