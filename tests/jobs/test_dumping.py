@@ -49,7 +49,7 @@ def test_only_the_newest_are_kept_and_none_of_sqlite_is_touched(settings):
 def test_trouble_is_one_sentence_and_leaves_nothing(settings, monkeypatch):
     connection.ensure_connection()
     monkeypatch.setitem(connection.settings_dict, "NAME", "nowhere")
-    with pytest.raises(NoSnapshot, match='pg_dump failed: .*database "nowhere" does not exist'):
+    with pytest.raises(NoSnapshot, match=r'pg_dump failed: .*database "nowhere" does not exist'):
         take()
     assert files(settings) == []
 
