@@ -34,8 +34,7 @@ class Moved:
 
 def move(source: Path, tell: Callable[[str, int], None]) -> Moved:
     """Copy every row; `tell` hears of each table that is done. Raises CannotMove and DatabaseError."""
-    if connection.vendor != "postgresql":
-        raise CannotMove("DATABASE_URL has to name the new database, on PostgreSQL.")
+    require_postgresql()
     moved = Moved()
     with _opened(source) as old:
         version = _version(old)
@@ -59,6 +58,12 @@ def move(source: Path, tell: Callable[[str, int], None]) -> Moved:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")  # without it the first plans of large tables are bad ones
     return moved
+
+
+def require_postgresql() -> None:
+    """Raises CannotMove."""
+    if connection.vendor != "postgresql":
+        raise CannotMove("DATABASE_URL has to name the new database, on PostgreSQL.")
 
 
 class _opened:

@@ -35,7 +35,13 @@ class DatabaseReplaced(Exception):
 
 def check_database() -> None:
     """Raises CommandError, with what to do, if the database lacks tables that this version of the code needs."""
-    executor = MigrationExecutor(connection)
+    try:
+        executor = MigrationExecutor(connection)
+    except OperationalError as error:
+        if connection.vendor == "sqlite":
+            raise
+        said = " ".join(str(error).split())
+        raise CommandError(f"The database does not answer: {said}. Once it does, start this again.") from error
     if not executor.loader.applied_migrations and (settings.WORK_DIR / USED_MARK).exists():
         what = "put the database's file back" if connection.vendor == "sqlite" else "restore it, or name the right one"
         raise CommandError(

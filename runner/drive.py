@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db import InterfaceError, OperationalError, close_old_connections, reset_queries
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from jobs.errors import JobError, Stopped, Unavailable
 from jobs.log import about, facts_of
 from jobs.models import InvalidTransition, Job
 from jobs.models.job_queries import STOP_COLUMNS
-from jobs.service import is_passing
+from jobs.service import is_passing, let_go_of_database
 from jobs.states import State, StatusCode
 from runner import finalising_again, quarantine, requeue
 from runner.capacity import Hold
@@ -108,8 +108,8 @@ class Driver:
             how = "job number %s: its step could not be done or recorded, it is tried again (try %d): %s"
             log.warning(how, pk, trouble.tries, error, exc_info=is_news)
         finally:
-            close_old_connections()
-            reset_queries()  # in development Django keeps the last 9,000, for each thread
+            if not connection.in_atomic_block:  # a caller's own transaction keeps it
+                let_go_of_database()
 
     def _drive(self, job: Job, tools: Tools, hold: Hold | None) -> None:
         with about(**facts_of(job)):

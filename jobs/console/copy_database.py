@@ -12,7 +12,7 @@ from jobs.console.asker import at_this_terminal
 from jobs.console.command import Refused, print_json
 from jobs.lock import AlreadyRunning, hold_file, only_one
 from jobs.models import AuditEntry
-from jobs.moving import CannotMove, Moved, default_source, move
+from jobs.moving import CannotMove, Moved, default_source, move, require_postgresql
 from jobs.results import terminal
 from jobs.text import counted
 
@@ -24,6 +24,7 @@ def copy_database(source: str, *, as_json: bool) -> None:
     path = Path(source.removeprefix("sqlite:///")) if source else default_source()
     began = time.monotonic()
     try:
+        require_postgresql()
         with _at_rest(path), transaction.atomic():
             moved = move(path, lambda *_: None)
             AuditEntry.note(
