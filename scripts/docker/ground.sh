@@ -6,6 +6,8 @@ BASE_IMAGE=${BASE_IMAGE:-debian:bookworm-slim}
 PROJECT=${COMPOSE_PROJECT_NAME:-jobrunner}
 CHECKOUT=$PWD
 SSH_FOLDER=$PWD/.docker-over-ssh
+REAL_IMAGES=ghcr.io/opensafely-core
+DEMO_IMAGES=jobrunner-demo
 # Which image: of production, with the code in it, or of development, where this checkout is mounted.
 ENV=${ENV:-prod}
 case $ENV in prod | dev) ;; *) stop "ENV is $ENV, but there are the images prod and dev only: ENV=prod or ENV=dev." ;; esac
@@ -74,11 +76,31 @@ is_production() { [ "$(setting JOB_RUNNER_MODE)" = production ]; }
 
 random() { head -c "$1" /dev/urandom | base64 -w 0 | tr '+/' '-_' | tr -d '='; }
 
-# On the first use: nothing in it is set yet, so it is a development installation.
+# On the first use: nothing in it is set yet, so it is a development installation. Where no real image is, its jobs get
+# the demo's tiny ones.
 have_dotenv() {
     if [ -e "${DOTENV_FILE:-.env}" ]; then return; fi
     say "Writing .env from dotenv-sample: every setting is there, all of them commented out"
     cp dotenv-sample .env
+    if docker version >/dev/null 2>&1 && [ -z "$(docker image ls --quiet "$REAL_IMAGES/*")" ]; then
+        say "No image of $REAL_IMAGES is here: the jobs get the demo's (DOCKER_REGISTRY=$DEMO_IMAGES in .env; remove the" \
+            "line once you have pulled real ones)"
+        printf '\n# No real image was here when this file was made: the demo'"'"'s are below this name.\nDOCKER_REGISTRY=%s\n' \
+            "$DEMO_IMAGES" >>.env
+    fi
+}
+
+# The demo study's images, if it is those that jobs get.
+have_demo_images() {
+    local each
+    [ "$(setting DOCKER_REGISTRY)" = "$DEMO_IMAGES" ] || return 0
+    for each in python:v2 r:v2; do
+        docker image inspect "$DEMO_IMAGES/$each" >/dev/null 2>&1 || {
+            scripts/setup.sh
+            .venv/bin/python scripts/images.py "$DEMO_IMAGES/python:v2" "$DEMO_IMAGES/r:v2"
+            return
+        }
+    done
 }
 
 # What compose.yaml asks for; production has to say the folders itself, as outputs lie there for years.

@@ -18,7 +18,10 @@ if [ -n "${ARGS:-}" ]; then
     exec "${COMPOSE[@]}" $ARGS
 fi
 have_places
-if ! is_production && [ -d demo/study ]; then scripts/demo_study.sh; fi
+if ! is_production && [ -d demo/study ]; then
+    scripts/demo_study.sh
+    have_demo_images
+fi
 say "Starting migrate, sync, run and web from $IMAGE …"
 said=$("${COMPOSE[@]}" up --detach --remove-orphans 2>&1) || {
     printf '%s\n' "$said" >&2
