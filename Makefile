@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON_HERE := .venv/bin/python
 DEMO_IMAGES := jobrunner-demo/python:v2 jobrunner-demo/r:v2
 
-.PHONY: help demo demo-server test coverage check fast format setup engine serve static run bench screenshots requirements clean
+.PHONY: help demo demo-server test test-postgres coverage check fast format setup engine serve static run bench screenshots requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -17,6 +17,9 @@ demo-server: ## a fake job-server, sync, run and the web pages: watch a request 
 
 test: setup-dev engine images browser ## set everything up and run every check and test, as CI does
 	@scripts/checks.sh all
+
+test-postgres: setup-dev engine images browser ## every test on PostgreSQL, with a server of their own (ARGS=tests/jobs)
+	@scripts/postgres.sh scripts/checks.sh tests $(ARGS)
 
 coverage: setup-dev engine images browser ## as test, and what of the code the tests reach
 	@scripts/checks.sh coverage
