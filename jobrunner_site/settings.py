@@ -77,6 +77,14 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=PRODUCTION)
 # Whose word "this came by https" is believed: only a proxy's that sets the header itself, whatever the browser sent.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
 
+# The web process (jobrunner_site/gunicorn_conf.py), and the service manager that has started this process -------------
+WEB_BIND = comma_separated("WEB_BIND", ("127.0.0.1:8000",))
+WEB_WORKERS = env.int("WEB_WORKERS", default=2, validate=positive)
+WEB_THREADS = env.int("WEB_THREADS", default=16, validate=positive)
+WEB_ACCESS_LOG = env.bool("WEB_ACCESS_LOG", default=False)
+# Taken out, so that no child speaks to systemd in this process's name.
+NOTIFY_SOCKET, WATCHDOG_SECONDS = checking.service_manager(os.environ, os.getpid())
+
 # People ---------------------------------------------------------------------------------------------------------------
 _trusted_proxies = comma_separated("TRUSTED_PROXIES", ())
 SSO_HEADER = env.str("SSO_HEADER", default="")
@@ -228,6 +236,7 @@ SSO_TRUSTED_PROXIES = checking.networks(_problems, "SSO_TRUSTED_PROXIES", _sso_t
 _problems += notifying.notices(globals())
 _problems += checking.single_sign_on(SSO_HEADER, _sso_trusted_proxies)
 RAP_API_TOKENS = checking.rap_api_tokens(_problems, _rap_api_tokens, BACKEND)
+_problems += checking.web(globals())
 if PRODUCTION:
     _problems += checking.production(globals(), _not_set)
 if not _problems:
