@@ -16,6 +16,8 @@ from django.core.management import CommandError
 from django.db import OperationalError, close_old_connections, connection, reset_queries
 from django.db.migrations.executor import MigrationExecutor
 
+from jobs.notify import Life
+
 log = logging.getLogger(__name__)
 
 # A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
@@ -135,13 +137,16 @@ def stop_when_input_ends() -> None:
     threading.Thread(target=wait, name="input", daemon=True).start()
 
 
-def run_forever(tick: Callable[[], bool], pause: Callable[[], None], stop: Stop) -> None:
+def run_forever(
+    tick: Callable[[], bool], pause: Callable[[], None], stop: Stop, status: Callable[[], str] = lambda: "at work"
+) -> None:
     """Call `tick` until it returns False or `stop` is set; `pause` waits between two turns and may be woken.
 
-    A database that is locked, or whose disk is full, is waited for. Raises DatabaseReplaced; any other exception of a
-    turn ends the process: the service manager starts it anew, and every step can be repeated.
+    The service manager hears of each turn, with what `status` says. A database that is locked, or whose disk is full,
+    is waited for. Raises DatabaseReplaced; any other exception of a turn ends the process: the service manager starts
+    it anew, and every step can be repeated.
     """
-    file, waits = _database_file(), False
+    file, waits, life = _database_file(), False, Life()
     while not stop.is_set():
         close_old_connections()
         reset_queries()  # in development Django keeps the last 9,000
@@ -156,14 +161,17 @@ def run_forever(tick: Callable[[], bool], pause: Callable[[], None], stop: Stop)
             if waits:
                 log.warning("the database answers again")
             waits = False
+            life.turned(status())
         except OperationalError as error:
             if not is_passing(error):
                 raise
             if not waits:
                 log.warning("waiting for the database: %s. See who holds it, or free space on its disk", error)
             waits = True
+            life.turned("waiting for the database: see the log")
         if not stop.is_set():
             pause()
+    life.stopping()
 
 
 def let_go_of_database() -> None:
