@@ -11,10 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from django.conf import settings
-from django.core.management import CommandError
 from django.db import OperationalError, close_old_connections, connection, reset_queries
-from django.db.migrations.executor import MigrationExecutor
 
 from jobs.notify import Life
 
@@ -22,29 +19,12 @@ log = logging.getLogger(__name__)
 
 # A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
 LONGEST_END_SECONDS = 8
-# In WORK_DIR: which executor runs its jobs. It is there once jobs have been run.
-USED_MARK = "executor"
 # What SQLite says when somebody else holds the database, or its disk has no room: both pass.
 _PASSING = ("database is locked", "database table is locked", "database or disk is full")
 
 
 class DatabaseReplaced(Exception):
     """The database's file is no longer the one that this process began with; the message says what to do."""
-
-
-def check_database() -> None:
-    """Raises CommandError, with what to do, if the database lacks tables that this version of the code needs."""
-    executor = MigrationExecutor(connection)
-    if not executor.loader.applied_migrations and (settings.WORK_DIR / USED_MARK).exists():
-        raise CommandError(
-            f"The database {connection.settings_dict['NAME']} is empty, but jobs have been run in {settings.WORK_DIR}: "
-            "put the database's file back. To begin with nothing, move the whole work directory away (by default all "
-            "outputs are in it)."
-        )
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise CommandError(
-            f"The database {connection.settings_dict['NAME']} is not set up for this version: run `manage.py migrate`."
-        )
 
 
 class Stop:
