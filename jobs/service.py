@@ -11,10 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from django.conf import settings
-from django.core.management import CommandError
 from django.db import OperationalError, close_old_connections, connection, reset_queries
-from django.db.migrations.executor import MigrationExecutor
 
 from jobs.notify import Life
 
@@ -22,6 +19,7 @@ log = logging.getLogger(__name__)
 
 # A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
 LONGEST_END_SECONDS = 8
+<<<<<<< HEAD
 # In WORK_DIR: which executor runs its jobs. It is there once jobs have been run.
 USED_MARK = "executor"
 # What the database says when somebody else holds it for too long, or its disk has no room: both pass.
@@ -29,12 +27,17 @@ _PASSING = (
     *("database is locked", "database table is locked", "database or disk is full"),
     *("canceling statement due to lock timeout", "deadlock detected", "could not extend file"),
 )
+=======
+# What SQLite says when somebody else holds the database, or its disk has no room: both pass.
+_PASSING = ("database is locked", "database table is locked", "database or disk is full")
+>>>>>>> 209a37f6f7f0f0a651594a92c46ef57d47392d5c
 
 
 class DatabaseReplaced(Exception):
     """The database's file is no longer the one that this process began with; the message says what to do."""
 
 
+<<<<<<< HEAD
 def check_database() -> None:
     """Raises CommandError, with what to do, if the database lacks tables that this version of the code needs."""
     try:
@@ -57,6 +60,8 @@ def check_database() -> None:
         )
 
 
+=======
+>>>>>>> 209a37f6f7f0f0a651594a92c46ef57d47392d5c
 class Stop:
     """Whether somebody has asked for the end.
 
