@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 from django.core.management import CommandError
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 log = logging.getLogger(__name__)
@@ -30,12 +30,19 @@ NEWER = (
 
 def check_database() -> None:
     """Raises CommandError, with what to do, unless this version of the code can work with the database."""
-    executor = MigrationExecutor(connection)
+    try:
+        executor = MigrationExecutor(connection)
+    except OperationalError as error:
+        if connection.vendor == "sqlite":
+            raise
+        said = " ".join(str(error).split())
+        raise CommandError(f"The database does not answer: {said}. Once it does, start this again.") from error
     name, applied = connection.settings_dict["NAME"], executor.loader.applied_migrations
     if not applied and (settings.WORK_DIR / USED_MARK).exists():
+        what = "put the database's file back" if connection.vendor == "sqlite" else "restore it, or name the right one"
         raise CommandError(
             f"The database {name} is empty, but jobs have been run in {settings.WORK_DIR}: "
-            "put the database's file back. To begin with nothing, move the whole work directory away (by default all "
+            f"{what}. To begin with nothing, move the whole work directory away (by default all "
             "outputs are in it)."
         )
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):

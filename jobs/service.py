@@ -19,49 +19,17 @@ log = logging.getLogger(__name__)
 
 # A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
 LONGEST_END_SECONDS = 8
-<<<<<<< HEAD
-# In WORK_DIR: which executor runs its jobs. It is there once jobs have been run.
-USED_MARK = "executor"
 # What the database says when somebody else holds it for too long, or its disk has no room: both pass.
 _PASSING = (
     *("database is locked", "database table is locked", "database or disk is full"),
     *("canceling statement due to lock timeout", "deadlock detected", "could not extend file"),
 )
-=======
-# What SQLite says when somebody else holds the database, or its disk has no room: both pass.
-_PASSING = ("database is locked", "database table is locked", "database or disk is full")
->>>>>>> 209a37f6f7f0f0a651594a92c46ef57d47392d5c
 
 
 class DatabaseReplaced(Exception):
     """The database's file is no longer the one that this process began with; the message says what to do."""
 
 
-<<<<<<< HEAD
-def check_database() -> None:
-    """Raises CommandError, with what to do, if the database lacks tables that this version of the code needs."""
-    try:
-        executor = MigrationExecutor(connection)
-    except OperationalError as error:
-        if connection.vendor == "sqlite":
-            raise
-        said = " ".join(str(error).split())
-        raise CommandError(f"The database does not answer: {said}. Once it does, start this again.") from error
-    if not executor.loader.applied_migrations and (settings.WORK_DIR / USED_MARK).exists():
-        what = "put the database's file back" if connection.vendor == "sqlite" else "restore it, or name the right one"
-        raise CommandError(
-            f"The database {connection.settings_dict['NAME']} is empty, but jobs have been run in {settings.WORK_DIR}: "
-            f"{what}. To begin with nothing, move the whole work directory away (by default all "
-            "outputs are in it)."
-        )
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise CommandError(
-            f"The database {connection.settings_dict['NAME']} is not set up for this version: run `manage.py migrate`."
-        )
-
-
-=======
->>>>>>> 209a37f6f7f0f0a651594a92c46ef57d47392d5c
 class Stop:
     """Whether somebody has asked for the end.
 

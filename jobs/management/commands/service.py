@@ -5,12 +5,8 @@ import sys
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-<<<<<<< HEAD
-from jobs.service import check_database, let_go_of_database, stopped_by_signals
-=======
 from jobs.schema import check_database
-from jobs.service import stopped_by_signals
->>>>>>> 209a37f6f7f0f0a651594a92c46ef57d47392d5c
+from jobs.service import let_go_of_database, stopped_by_signals
 from jobs.supervising import Child, keep_alive
 
 
