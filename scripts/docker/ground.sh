@@ -3,7 +3,6 @@
 # sourced after scripts/messages.sh, in the folder of the checkout; does nothing by itself.
 
 BASE_IMAGE=${BASE_IMAGE:-debian:bookworm-slim}
-PROJECT=${COMPOSE_PROJECT_NAME:-jobrunner}
 CHECKOUT=$PWD
 SSH_FOLDER=$PWD/.docker-over-ssh
 REAL_IMAGES=ghcr.io/opensafely-core
@@ -41,8 +40,20 @@ find_builder() {
         "docker-buildx-plugin)."
 }
 
+# Two checkouts on one engine must not end, replace or remove each other's services unasked.
+own_project() {
+    local other
+    other=$(docker ps --all --filter "label=com.docker.compose.project=$PROJECT" \
+        --format '{{.Label "com.docker.compose.project.working_dir"}}' | grep -vxF "$CHECKOUT" | head -n 1 || true)
+    if [ -n "$other" ]; then
+        stop "The containers called $PROJECT on this engine are those of $other. Remove them there ('make docker-clean')," \
+            "or give these another name: COMPOSE_PROJECT_NAME=…, best in .env."
+    fi
+}
+
 # COMPOSE: how compose is called, with our files.
 find_compose() {
+    own_project
     if docker compose version >/dev/null 2>&1; then
         COMPOSE=(docker compose)
     elif command -v docker-compose >/dev/null; then
@@ -73,6 +84,8 @@ setting() {
 }
 
 is_production() { [ "$(setting JOB_RUNNER_MODE)" = production ]; }
+
+PROJECT=$(setting COMPOSE_PROJECT_NAME jobrunner)
 
 random() { head -c "$1" /dev/urandom | base64 -w 0 | tr '+/' '-_' | tr -d '='; }
 
