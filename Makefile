@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON_HERE := .venv/bin/python
 DEMO_IMAGES := jobrunner-demo/python:v2 jobrunner-demo/r:v2
 
-.PHONY: help demo demo-server test coverage check fast format setup engine serve static run bench screenshots requirements clean
+.PHONY: help demo demo-server test test-postgres coverage check fast format setup engine serve static run bench screenshots requirements clean
 .PHONY: docker-build docker-test docker-serve docker-run docker-exec docker-clean enable-docker-over-ssh disable-docker-over-ssh
 
 help: ## show this list
@@ -18,6 +18,9 @@ demo-server: ## a fake job-server, sync, run and the web pages: watch a request 
 
 test: setup-dev engine images browser podman deployment ## set everything up and run every check and test, as CI does
 	@scripts/checks.sh all
+
+test-postgres: setup-dev engine images browser podman deployment ## every test on PostgreSQL, with a server of their own (ARGS=tests/jobs)
+	@scripts/postgres.sh scripts/checks.sh tests $(ARGS)
 
 coverage: setup-dev engine images browser podman deployment ## as test, and what of the code the tests reach
 	@scripts/checks.sh coverage

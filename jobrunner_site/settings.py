@@ -11,25 +11,18 @@ import os
 import re
 from pathlib import Path
 
-from environs import Env, EnvError, ValidationError
+from environs import EnvError
 from environs import validate as check
 
 from jobrunner_site import checking, databases, notifying
 from jobrunner_site.fixed import *  # noqa: F403 - Django wants all of its settings in one module
 from jobrunner_site.fixed import BASE_DIR
 from jobrunner_site.secret_values import secrets_in
+from jobrunner_site.variables import Variables, positive
 
-
-class Variables(Env):
-    """A variable that is set to nothing counts as not set; but for the mode, where a slip must not mean development."""
-
-    def _get_value(self, env_key, default):
-        value = super()._get_value(env_key, default)
-        return default if value == "" and env_key != "JOB_RUNNER_MODE" else value
-
-
-env = Variables(eager=False)
 _problems: list[str] = []
+env = Variables(_problems)
+secret, folder, comma_separated = env.secret, env.folder, env.comma_separated
 DOTENV_FILE = os.environ.get("DOTENV_FILE", str(BASE_DIR / ".env"))
 if os.environ.get("DOTENV_FILE") and not Path(DOTENV_FILE).is_file():
     _problems.append(f"DOTENV_FILE: there is no file {DOTENV_FILE}.")  # a slip must not mean development
@@ -39,39 +32,9 @@ elif DOTENV_FILE and Path(DOTENV_FILE).is_file():
     except OSError as error:
         _problems.append(f"{DOTENV_FILE} cannot be read: {error.strerror}. Run this as the user whom it belongs to.")
 
-
-SECRETS_DIR = env.str("SECRETS_DIR", default="")
+SECRETS_DIR = env.secrets_dir = env.str("SECRETS_DIR", default="")
 # Of the other processes of this installation: here they are not there, and nothing is wrong with that.
 SECRETS_ELSEWHERE = env.list("SECRETS_ELSEWHERE", default=[])
-
-
-def secret(name: str, default: str = "") -> str:
-    """The value of NAME, or what stands in the file that NAME_FILE names, or in SECRETS_DIR; an unreadable file joins
-    the problems."""
-    path = env.str(f"{name}_FILE", default="") or checking.file_in(SECRETS_DIR, name)
-    if not path:
-        return env.str(name, default=default)
-    try:
-        if text := Path(path).read_text().strip():
-            return text
-        _problems.append(f"{name}_FILE: {path} is empty.")
-    except (OSError, UnicodeDecodeError) as error:
-        _problems.append(f"{name}_FILE: {path} cannot be read: {error}.")
-    return default
-
-
-def folder(name: str, default: Path) -> Path:
-    return Path(env.str(name, default=str(default))).absolute()
-
-
-def positive(value: float) -> None:
-    if not value > 0:
-        raise ValidationError("must be greater than 0.")
-
-
-def comma_separated(name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(item.strip() for item in env.list(name, default=list(default)) or [] if item.strip())
-
 
 # Mode and Django's own ------------------------------------------------------------------------------------------------
 MODE = env.str("JOB_RUNNER_MODE", default="development", validate=check.OneOf(["development", "production"]))
@@ -83,6 +46,14 @@ CSRF_TRUSTED_ORIGINS = list(comma_separated("CSRF_TRUSTED_ORIGINS", ()))
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=PRODUCTION)
 # Whose word "this came by https" is believed: only a proxy's that sets the header itself, whatever the browser sent.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+
+# The web process (jobrunner_site/gunicorn_conf.py), and the service manager that has started this process -------------
+WEB_BIND = comma_separated("WEB_BIND", ("127.0.0.1:8000",))
+WEB_WORKERS = env.int("WEB_WORKERS", default=2, validate=positive)
+WEB_THREADS = env.int("WEB_THREADS", default=16, validate=positive)
+WEB_ACCESS_LOG = env.bool("WEB_ACCESS_LOG", default=False)
+# Taken out, so that no child speaks to systemd in this process's name.
+NOTIFY_SOCKET, WATCHDOG_SECONDS = checking.service_manager(os.environ, os.getpid())
 
 # People ---------------------------------------------------------------------------------------------------------------
 _trusted_proxies = comma_separated("TRUSTED_PROXIES", ())
@@ -241,6 +212,7 @@ SSO_TRUSTED_PROXIES = checking.networks(_problems, "SSO_TRUSTED_PROXIES", _sso_t
 _problems += notifying.notices(globals())
 _problems += checking.single_sign_on(SSO_HEADER, _sso_trusted_proxies)
 RAP_API_TOKENS = checking.rap_api_tokens(_problems, _rap_api_tokens, BACKEND)
+_problems += checking.web(globals())
 if PRODUCTION:
     _problems += checking.production(globals(), _not_set)
 if not _problems:

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.management import CommandError
 
-from jobs.service import check_database
+from jobs.schema import check_database
 
 
 def static_files_are_collected(**_) -> list[CheckMessage]:

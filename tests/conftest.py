@@ -14,6 +14,7 @@ import pytest
 from tests import databases, git_repositories
 from tests.ports import hold_port, port_of
 from tests.private_podman import PrivatePodman, podman_trouble, private_podman
+from tests.site import Site
 
 
 @functools.cache
@@ -36,6 +37,27 @@ def github_trouble() -> str:
             return ""
     except OSError as error:
         return str(error)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database-only", action="store_true", help="only what touches the database, and nothing in a browser"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What PostgreSQL has to be tried on, found without anybody marking it: who uses Django's database, and who starts
+    an installation of its own. Of pages in a browser the database sees nothing new."""
+    if config.getoption("--database-only"):
+        chosen = [item for item in items if _touches_database(item) and not item.get_closest_marker("needs_browser")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        items[:] = chosen
+
+
+def _touches_database(item: pytest.Item) -> bool:
+    by_fixture = {"db", "transactional_db", "django_db_setup", "site"} & set(getattr(item, "fixturenames", ()))
+    is_marked = item.get_closest_marker("django_db") or item.get_closest_marker("postgresql_only")
+    return bool(is_marked or by_fixture or getattr(item.module, "Site", None) is Site)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -129,7 +129,7 @@ def test_doctor_and_the_first_line_of_the_log_name_podman(podman, executor):
     assert executor.describe().startswith("Podman 4.") or executor.describe().startswith("Podman 5.")
     found = facts(Engine(podman.address, 15))
     assert (found.name, found.survives_restart, found.is_rootless) == ("Podman", True, False)
-    assert tags_of(Engine(podman.address, 15), "jobrunner-demo") == [engine.TINY_IMAGE]
+    assert engine.TINY_IMAGE in tags_of(Engine(podman.address, 15), "jobrunner-demo")
 
 
 def test_what_a_study_asks_for_wrongly_is_its_fault_and_a_missing_network_the_sites(executor, tmp_path):

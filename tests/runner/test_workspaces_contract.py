@@ -21,25 +21,31 @@ from tests.publication import job_with
 from tests.workspace_rigs import WorkspaceRig, workspace_rig
 
 pytestmark = pytest.mark.django_db
-SIDES = [
-    pytest.param("folder", marks=pytest.mark.needs_docker),
-    pytest.param("volume", marks=pytest.mark.needs_docker),
-    pytest.param("podman", marks=pytest.mark.needs_podman),
-]
+DOCKERS = [pytest.param(kind, marks=pytest.mark.needs_docker) for kind in ("folder", "volume")]
 
 
-@pytest.fixture(params=SIDES)
+@pytest.fixture(params=DOCKERS)
 def rig(request, settings):
-    """Folder and volume on Docker, a volume on Podman."""
+    """Folder and volume on Docker."""
+    yield from made(request.param, engine.BASE_URL, settings)
+
+
+@pytest.fixture(params=[*DOCKERS, pytest.param("podman", marks=pytest.mark.needs_podman)])
+def any_rig(request, settings):
+    """And a volume on Podman, whose archive API has ways of its own."""
+    if request.param != "podman":
+        yield from made(request.param, engine.BASE_URL, settings)
+        return
+    podman = request.getfixturevalue("podman")
+    make_images(podman, "jobrunner-demo/python:v2")
+    yield from made("volume", podman.address, settings)
+
+
+def made(kind: str, address: str, settings):
     if os.geteuid() == 0:
         settings.JOB_USER_ID, settings.JOB_GROUP_ID = 10001, 10001  # as the rig's executor has them
-    address = engine.BASE_URL
-    if request.param == "podman":
-        podman = request.getfixturevalue("podman")
-        make_images(podman, "jobrunner-demo/python:v2")
-        address = podman.address
-    with workspace_rig("folder" if request.param == "folder" else "volume", address) as made:
-        yield made
+    with workspace_rig(kind, address) as rig:
+        yield rig
 
 
 def job_that_promises(*patterns: str, **columns):
@@ -68,30 +74,30 @@ def test_it_finds_code_inputs_and_folders_for_its_outputs(rig):
     assert rig.found(job)["results/deep"][0].isdir()
 
 
-def test_everything_belongs_to_the_user_of_the_container_who_may_write_it(rig, settings):
+def test_everything_belongs_to_the_user_of_the_container_who_may_write_it(any_rig, settings):
     stored("output/rows.csv", b"rows")
     job = job_that_promises()
 
-    rig.prepare(job, wanted=JobOutput.objects.current())
+    any_rig.prepare(job, wanted=JobOutput.objects.current())
 
     owner = (settings.JOB_USER_ID, settings.JOB_GROUP_ID)
-    for path, (member, _) in rig.found(job).items():
+    for path, (member, _) in any_rig.found(job).items():
         # Whose it is Podman's archive does not tell: it names the user of the container that is asked.
-        assert (member.uid, member.gid) == owner or rig.address != engine.BASE_URL, path
+        assert (member.uid, member.gid) == owner or any_rig.address != engine.BASE_URL, path
         assert member.mode & 0o200, path
-    assert rig.found(job)["analysis/table.py"][0].mode & 0o100
-    assert not rig.found(job)["a.txt"][0].mode & 0o111
+    assert any_rig.found(job)["analysis/table.py"][0].mode & 0o100
+    assert not any_rig.found(job)["a.txt"][0].mode & 0o111
     everywhere = "for f in . analysis output; do touch $f/new || exit 1; done; echo x >> output/rows.csv; echo fine"
-    assert rig.run(job, everywhere) == "fine\n"
+    assert any_rig.run(job, everywhere) == "fine\n"
 
 
-def test_a_second_try_starts_from_nothing(rig):
+def test_a_second_try_starts_from_nothing(any_rig):
     job = job_that_promises()
-    rig.prepare(job, ("left over", b"x"), *CODE)
+    any_rig.prepare(job, ("left over", b"x"), *CODE)
 
-    rig.prepare(job)
+    any_rig.prepare(job)
 
-    assert rig.files(job) == {"analysis/table.py": b"print()", "a.txt": b"a"}
+    assert any_rig.files(job) == {"analysis/table.py": b"print()", "a.txt": b"a"}
 
 
 def test_a_link_of_the_repository_becomes_a_plain_file_and_is_noted(rig):
@@ -103,13 +109,13 @@ def test_a_link_of_the_repository_becomes_a_plain_file_and_is_noted(rig):
     assert "output is a symbolic link in the repository" in notes[0]
 
 
-def test_names_of_any_bytes_arrive_as_they_are(rig):
+def test_names_of_any_bytes_arrive_as_they_are(any_rig):
     names = ["ü/ß.txt", os.fsdecode(b"bad\xff/\xfe"), "a b/\ttab", "deep/" * 30 + "x", "n" * 200]
     job = job_that_promises()
 
-    rig.prepare(job, *((name, name.encode("utf-8", "surrogateescape")) for name in names))
+    any_rig.prepare(job, *((name, name.encode("utf-8", "surrogateescape")) for name in names))
 
-    assert rig.files(job) == {name: name.encode("utf-8", "surrogateescape") for name in names}
+    assert any_rig.files(job) == {name: name.encode("utf-8", "surrogateescape") for name in names}
 
 
 @pytest.mark.parametrize("name", ["../escape", "/absolute", "a/../../escape", "./a", "a//b"])
@@ -220,18 +226,18 @@ def test_a_large_input_arrives_whole(rig):
 # --- what is made of what it leaves
 
 
-def test_the_promised_files_are_matched_and_staged(rig):
+def test_the_promised_files_are_matched_and_staged(any_rig):
     job = job_that_promises("output/a.csv", "output/*/deep*.csv", "*.log", "results/b/c.txt")
-    rig.prepare(job)
+    any_rig.prepare(job)
 
-    rig.run(
+    any_rig.run(
         job,
         "mkdir -p output/x output/y results/b; echo 1 > output/a.csv; echo 2 > output/x/deep1.csv;"
         "echo 3 > output/y/deep2.csv; echo 4 > output/y/other.csv; echo 5 > main.log; echo 6 > results/b/c.txt;"
         "echo 7 > output/deep.csv; : > output/x/deep-empty.csv",
     )
 
-    assert fetched(rig, job) == {
+    assert fetched(any_rig, job) == {
         "output/a.csv": b"1\n",
         "output/x/deep1.csv": b"2\n",
         "output/y/deep2.csv": b"3\n",
@@ -241,16 +247,16 @@ def test_the_promised_files_are_matched_and_staged(rig):
     }
 
 
-def test_what_is_no_plain_file_is_refused_by_name(rig):
+def test_what_is_no_plain_file_is_refused_by_name(any_rig):
     job = job_that_promises("output/*", "link", "folder", "pipe", "fine.csv")
-    rig.prepare(job)
+    any_rig.prepare(job)
 
-    rig.run(
+    any_rig.run(
         job,
         "cd output; ln -s /etc/passwd link; mkfifo pipe; echo x > one; ln one two; ln -s /etc etc; echo y > fine;"
         "cd ..; echo z > fine.csv; ln -s output/fine link; mkdir folder; mkfifo pipe",
     )
-    matched, plan = rig.collect(job)
+    matched, plan = any_rig.collect(job)
 
     assert [str(each) for each in matched.refused] == [
         "folder is a folder; only files can be outputs",
@@ -266,16 +272,16 @@ def test_what_is_no_plain_file_is_refused_by_name(rig):
     assert matched.unmatched == ["link", "folder", "pipe"] and plan is None
 
 
-def test_nothing_behind_a_link_is_reached(rig):
+def test_nothing_behind_a_link_is_reached(any_rig):
     job = job_that_promises("output/passwd", "output/*.conf", "other/*/passwd")
-    rig.prepare(job, ("a.txt", b"a"))
+    any_rig.prepare(job, ("a.txt", b"a"))
 
-    rig.run(job, "rmdir output other; ln -s /etc output; mkdir other; ln -s /etc other/etc")
-    matched, plan = rig.collect(job)
+    any_rig.run(job, "rmdir output other; ln -s /etc output; mkdir other; ln -s /etc other/etc")
+    matched, plan = any_rig.collect(job)
 
     assert matched.files == [] and plan is None
     named = {"other/etc is a symbolic link"}
-    if rig.address == engine.BASE_URL:  # a link that leads out of the volume is not there for Podman's archive
+    if any_rig.address == engine.BASE_URL:  # a link that leads out of the volume is not there for Podman's archive
         named |= {"output is a symbolic link"}
     assert {str(each) for each in matched.refused} == named
 
@@ -304,13 +310,13 @@ def test_a_file_that_is_almost_nothing_but_a_hole_takes_almost_no_room(rig):
     assert staged.stat().st_blocks * 512 < 2 * 1024**2
 
 
-def test_near_misses_are_named_but_neither_code_nor_inputs(rig):
+def test_near_misses_are_named_but_neither_code_nor_inputs(any_rig):
     stored("output/tabel.csv", b"rows")
     job = job_that_promises("output/table.csv")
-    rig.prepare(job, ("output/table.cvs", b"code"), wanted=JobOutput.objects.current())
+    any_rig.prepare(job, ("output/table.cvs", b"code"), wanted=JobOutput.objects.current())
 
-    rig.run(job, "echo 1 > output/tables.csv")
-    matched, plan = rig.collect(job)
+    any_rig.run(job, "echo 1 > output/tables.csv")
+    matched, plan = any_rig.collect(job)
 
     assert plan is None
     assert matched.near == {"output/table.csv": ["output/tables.csv"]}
@@ -329,17 +335,17 @@ def test_collecting_can_be_stopped_and_done_again(rig):
     assert len(fetched(rig, job)) == 20, "as after a kill before the status was written"
 
 
-def test_nothing_is_left_after_the_job_s_end(rig):
+def test_nothing_is_left_after_the_job_s_end(any_rig):
     job = job_that_promises("output/*")
-    rig.prepare(job)
-    rig.run(job, "echo 1 > output/1")
-    rig.collect(job)
-    assert rig.workspaces.is_there(job)
+    any_rig.prepare(job)
+    any_rig.run(job, "echo 1 > output/1")
+    any_rig.collect(job)
+    assert any_rig.workspaces.is_there(job)
 
-    rig.executor.remove(job.container_name)
-    outputs.forget(job, rig.workspaces)
-    assert rig.workspaces.remove(job) == []
+    any_rig.executor.remove(job.container_name)
+    outputs.forget(job, any_rig.workspaces)
+    assert any_rig.workspaces.remove(job) == []
 
-    assert not rig.workspaces.is_there(job)
+    assert not any_rig.workspaces.is_there(job)
     assert not (storage.high_privacy_workspace("study") / ".publishing").exists()
     assert not storage.job_folder(job).exists()

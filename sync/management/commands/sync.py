@@ -4,7 +4,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from jobs.lock import AlreadyRunning
-from jobs.service import DatabaseReplaced, check_database, stop_when_input_ends
+from jobs.schema import check_database
+from jobs.service import DatabaseReplaced, stop_when_input_ends
 from jobs.waiting import ALREADY_RUNNING
 from sync.process import run, run_once
 

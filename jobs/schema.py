@@ -1,0 +1,93 @@
+"""Whether the database has the tables that this version of the code needs: no fewer, and none that it does not know.
+
+Asked by each process at its start, and by the web until it is so. Where an update is under way an older process that
+still runs goes on: what migrations may do is such that it can (docs/operations.md).
+"""
+
+import contextlib
+import fcntl
+import logging
+import time
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.core.management import CommandError
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+log = logging.getLogger(__name__)
+
+# In WORK_DIR: which executor runs its jobs. It is there once jobs have been run.
+USED_MARK = "executor"
+LONGEST_WAIT_SECONDS = 600.0
+LOOK_SECONDS = 0.2
+MISSING = "is not set up for this version: run `manage.py migrate`."
+NEWER = (
+    "was set up by a newer version of the job runner than this one ({names}). Start that version; to go back to this "
+    "one, put back the copy of the database from before the update (manage.py snapshot_database --help)."
+)
+
+
+def check_database() -> None:
+    """Raises CommandError, with what to do, unless this version of the code can work with the database."""
+    try:
+        executor = MigrationExecutor(connection)
+    except OperationalError as error:
+        if connection.vendor == "sqlite":
+            raise
+        said = " ".join(str(error).split())
+        raise CommandError(f"The database does not answer: {said}. Once it does, start this again.") from error
+    name, applied = connection.settings_dict["NAME"], executor.loader.applied_migrations
+    if not applied and (settings.WORK_DIR / USED_MARK).exists():
+        what = "put the database's file back" if connection.vendor == "sqlite" else "restore it, or name the right one"
+        raise CommandError(
+            f"The database {name} is empty, but jobs have been run in {settings.WORK_DIR}: "
+            f"{what}. To begin with nothing, move the whole work directory away (by default all "
+            "outputs are in it)."
+        )
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise CommandError(f"The database {name} {MISSING}")
+    refuse_newer(executor)
+
+
+def refuse_newer(executor: MigrationExecutor) -> None:
+    """Raises CommandError if the database has steps of ours that this version does not know."""
+    loader = executor.loader
+    ours = {app for app, _ in loader.disk_migrations if app in ("jobs", "runner", "sync")}
+    unknown = sorted(
+        f"{app}.{name}"
+        for app, name in loader.applied_migrations
+        if app in ours and (app, name) not in loader.disk_migrations and (app, name) not in _replaced(loader)
+    )
+    if unknown:
+        name = connection.settings_dict["NAME"]
+        raise CommandError(f"The database {name} {NEWER.format(names=', '.join(unknown))}")
+
+
+def _replaced(loader) -> set[tuple[str, str]]:
+    return {each for migration in loader.replacements.values() for each in migration.replaces}
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Only one `migrate` of a work directory at once; the others wait, and then find nothing left to do.
+
+    Raises CommandError after LONGEST_WAIT_SECONDS. The kernel lets go when a process dies.
+    """
+    path = settings.WORK_DIR / "migrate.lock"
+    with path.open("a+") as file:
+        deadline, is_said = time.monotonic() + LONGEST_WAIT_SECONDS, False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise CommandError(
+                        f"Another `manage.py migrate` has held {path} for ten minutes: see what it does, or end it."
+                    ) from None
+            if not is_said:
+                log.info("another `manage.py migrate` is at work here: waiting for its end")
+                is_said = True
+            time.sleep(LOOK_SECONDS)
+        yield
