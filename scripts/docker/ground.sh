@@ -183,7 +183,11 @@ for_services() {
         "$@"
         return
     fi
-    for each in "${PLACES[@]}"; do mounts+=(-v "$(dirname "$each"):$(dirname "$each")"); done
+    for each in "${PLACES[@]}"; do
+        # The nearest folder that is there: Docker would make a missing one, and it would be root's.
+        until [ -d "$each" ]; do each=$(dirname "$each"); done
+        mounts+=(-v "$each:$each")
+    done
     docker run --rm --interactive --user 0 --network none --entrypoint "" "${mounts[@]}" "$IMAGE" "$@"
 }
 
@@ -199,6 +203,8 @@ have_places() {
     for name in "${PLACES[@]}" "$WORK_DIR/database" "$WORK_DIR/repos"; do
         for_services sh -c '[ -d "$1" ] || install -d -m 700 -o "$2" -g "$2" "$1"' sh "$name" "$USER_OF_IMAGE"
     done
+    # Compose looks whether the files are there, as whoever calls it; what is in them stays the services'.
+    for_services chmod 711 "$SECRETS"
     for name in $(sed -nE 's/^  ([A-Z_]+): .file: .*SECRETS.*/\1/p' compose.yaml); do
         for_services test -e "$SECRETS/$name" || secret_file "$name" </dev/null
     done
