@@ -3,7 +3,8 @@
 Nothing else reads `os.environ`. All variables are looked at before anything is refused, so that one start shows every
 mistake in one message. With no variable set at all the result is a development installation beside manage.py; in
 production mode (`JOB_RUNNER_MODE=production`) what protects patients' data has no default. Names are the older
-system's where it had one. Each secret `X` may instead be given as `X_FILE`, the path of a file that holds it.
+system's where it had one. Each secret `X` may instead be given as `X_FILE`, the path of a file that holds it, or by a
+file `X` in SECRETS_DIR.
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from environs import Env, EnvError, ValidationError
 from environs import validate as check
 
-from jobrunner_site import checking, notifying
+from jobrunner_site import checking, databases, notifying, serving
 from jobrunner_site.fixed import *  # noqa: F403 - Django wants all of its settings in one module
 from jobrunner_site.fixed import BASE_DIR
 from jobrunner_site.secret_values import secrets_in
@@ -39,9 +40,15 @@ elif DOTENV_FILE and Path(DOTENV_FILE).is_file():
         _problems.append(f"{DOTENV_FILE} cannot be read: {error.strerror}. Run this as the user whom it belongs to.")
 
 
+SECRETS_DIR = env.str("SECRETS_DIR", default="")
+# Of the other processes of this installation: here they are not there, and nothing is wrong with that.
+SECRETS_ELSEWHERE = env.list("SECRETS_ELSEWHERE", default=[])
+
+
 def secret(name: str, default: str = "") -> str:
-    """The value of NAME, or what stands in the file that NAME_FILE names; an unreadable file joins the problems."""
-    path = env.str(f"{name}_FILE", default="")
+    """The value of NAME, or what stands in the file that NAME_FILE names, or in SECRETS_DIR; an unreadable file joins
+    the problems."""
+    path = env.str(f"{name}_FILE", default="") or checking.file_in(SECRETS_DIR, name)
     if not path:
         return env.str(name, default=default)
     try:
@@ -78,12 +85,10 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=PRODUCTION)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
 
 # The web process (jobrunner_site/gunicorn_conf.py), and the service manager that has started this process -------------
-WEB_BIND = comma_separated("WEB_BIND", ("127.0.0.1:8000",))
 WEB_WORKERS = env.int("WEB_WORKERS", default=2, validate=positive)
 WEB_THREADS = env.int("WEB_THREADS", default=16, validate=positive)
-WEB_ACCESS_LOG = env.bool("WEB_ACCESS_LOG", default=False)
-# Taken out, so that no child speaks to systemd in this process's name.
-NOTIFY_SOCKET, WATCHDOG_SECONDS = checking.service_manager(os.environ, os.getpid())
+WEB_BIND, WEB_ACCESS_LOG = comma_separated("WEB_BIND", ("127.0.0.1:8000",)), env.bool("WEB_ACCESS_LOG", default=False)
+NOTIFY_SOCKET, WATCHDOG_SECONDS = serving.service_manager(os.environ, os.getpid())
 
 # People ---------------------------------------------------------------------------------------------------------------
 _trusted_proxies = comma_separated("TRUSTED_PROXIES", ())
@@ -157,6 +162,12 @@ DEFAULT_FROM_EMAIL = EMAIL_FROM = env.str("EMAIL_FROM", default="")
 # The executor and what a container gets -------------------------------------------------------------------------------
 EXECUTOR = env.str("EXECUTOR", default="docker", validate=check.OneOf(["docker", "fake"]))
 DOCKER_HOST = env.str("DOCKER_HOST", default="unix:///var/run/docker.sock")
+DOCKER_CERT_PATH = env.str("DOCKER_CERT_PATH", default="")
+SSH_KEY_FILE = env.str("SSH_KEY_FILE", default="")
+SSH_KNOWN_HOSTS_FILE = env.str("SSH_KNOWN_HOSTS_FILE", default="")
+# An engine on another machine sees no folder of this one.
+_kind = "folder" if DOCKER_HOST.startswith("unix:") else "volume"
+WORKSPACE_KIND = env.str("WORKSPACE_KIND", default=_kind, validate=check.OneOf(["folder", "volume"]))
 DOCKER_ROOT_DIR = env.str("DOCKER_ROOT_DIR", default="/var/lib/docker")
 DOCKER_REGISTRY = env.str("DOCKER_REGISTRY", default="ghcr.io/opensafely-core").rstrip("/")
 DOCKER_TIMEOUT_SECONDS = env.int("DOCKER_TIMEOUT_SECONDS", default=15, validate=positive)
@@ -221,7 +232,7 @@ try:
 except EnvError as error:
     for _name, _messages in getattr(error, "error_messages", {"": [str(error)]}).items():
         _problems += [f"{_name}: {_message}" for _message in _messages]
-DATABASES = {"default": checking.database(_problems, DATABASE_URL)}
+DATABASES = {"default": databases.database(_problems, DATABASE_URL)}
 JOB_MEMORY_BYTES = checking.byte_size(_problems, "JOB_MEMORY_LIMIT", JOB_MEMORY_LIMIT, least=checking.LEAST_MEMORY)
 JOB_MAX_FILE_BYTES = checking.byte_size(_problems, "JOB_MAX_FILE_SIZE", JOB_MAX_FILE_SIZE)
 MIN_FREE_DISK_BYTES = checking.byte_size(_problems, "MIN_FREE_DISK", MIN_FREE_DISK)
@@ -236,7 +247,7 @@ SSO_TRUSTED_PROXIES = checking.networks(_problems, "SSO_TRUSTED_PROXIES", _sso_t
 _problems += notifying.notices(globals())
 _problems += checking.single_sign_on(SSO_HEADER, _sso_trusted_proxies)
 RAP_API_TOKENS = checking.rap_api_tokens(_problems, _rap_api_tokens, BACKEND)
-_problems += checking.web(globals())
+_problems += serving.web(globals())
 if PRODUCTION:
     _problems += checking.production(globals(), _not_set)
 if not _problems:
@@ -248,13 +259,6 @@ if _problems:
     checking.refuse(_problems)
 
 # Django (what is the same at every site: jobrunner_site/fixed.py) -----------------------------------------------------
-# IMMEDIATE: a deferred transaction that reads and then writes fails at once when another process wrote meanwhile.
-# FULL: a status that was acknowledged survives a power cut (measured: NORMAL lost 6 % of them).
-DATABASES["default"]["OPTIONS"] = {
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
-}
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -1,7 +1,8 @@
 """Only one process of a kind, `manage.py run` or `manage.py sync`, may work on a work directory or a database.
 
 A lock file beside each, held by flock: the kernel releases it when the process dies, however it dies. The file's text
-only serves the message that the second one shows.
+only serves the message that the second one shows. A database on PostgreSQL may be shared by many machines: there the
+server keeps the lock (`jobs.session_lock`).
 """
 
 import contextlib
@@ -13,6 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
+from django.core.management import CommandError
+from django.db import connection
+
+from jobs.session_lock import HeldElsewhere, SessionLock
 
 
 class AlreadyRunning(Exception):
@@ -36,19 +41,46 @@ def only_one(command: str, why: str) -> Iterator[None]:
     """
     with contextlib.ExitStack() as held:
         for path in _paths(command):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = held.enter_context(path.open("a+"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read(200).strip() or "an unknown process"
-                raise AlreadyRunning(
-                    f"Another `manage.py {command}` is already driving {path.parent}: {holder}. Stop it first; {why}."
-                ) from None
-            holder = f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
-            # On a full disk the lock holds without its text, and the process comes up to say which disk is full.
-            with contextlib.suppress(OSError):
-                os.ftruncate(file.fileno(), 0)
-                os.write(file.fileno(), holder.encode())
+            held.enter_context(hold_file(path, command, why))
+        held.enter_context(_in_database(command, why))
+        yield
+
+
+@contextlib.contextmanager
+def hold_file(path: Path, command: str, why: str) -> Iterator[None]:
+    """Hold one lock file while the block runs. Raises AlreadyRunning."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read(200).strip() or "an unknown process"
+            raise AlreadyRunning(
+                f"Another `manage.py {command}` is already driving {path.parent}: {holder}. Stop it first; {why}."
+            ) from None
+        holder = f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
+        # On a full disk the lock holds without its text, and the process comes up to say which disk is full.
+        with contextlib.suppress(OSError):
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), holder.encode())
+        yield
+
+
+@contextlib.contextmanager
+def _in_database(command: str, why: str) -> Iterator[None]:
+    if connection.vendor != "postgresql":
+        yield
+        return
+    from jobrunner_site.postgresql.own import BehindPooler  # a site on SQLite does without
+
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(SessionLock(command))
+        except HeldElsewhere as error:
+            raise AlreadyRunning(
+                f"Another `manage.py {command}` is already working with this database: {error}. Stop it first; {why}."
+            ) from None
+        except BehindPooler as error:
+            raise CommandError(str(error)) from None
         yield

@@ -19,8 +19,11 @@ log = logging.getLogger(__name__)
 
 # A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
 LONGEST_END_SECONDS = 8
-# What SQLite says when somebody else holds the database, or its disk has no room: both pass.
-_PASSING = ("database is locked", "database table is locked", "database or disk is full")
+# What the database says when somebody else holds it for too long, or its disk has no room: both pass.
+_PASSING = (
+    *("database is locked", "database table is locked", "database or disk is full"),
+    *("canceling statement due to lock timeout", "deadlock detected", "could not extend file"),
+)
 
 
 class DatabaseReplaced(Exception):
@@ -151,7 +154,7 @@ def let_go_of_database() -> None:
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether SQLite is only held by somebody else, or its disk is full."""
+    """Whether the database is only held by somebody else, or its disk is full."""
     return isinstance(error, OperationalError) and str(error).startswith(_PASSING)
 
 

@@ -1,8 +1,8 @@
 """Copies of the database for the day on which it is lost: whole, checked, and only the newest kept.
 
-A copy is made while everything runs. It appears under its name only when it is complete, was read through by SQLite and
-is on the disk; so whatever bears such a name can be put in the database's place. What a killed try has left is removed
-by the next one. Copies name files of patients: nobody else may read them.
+A copy is made while everything runs. It appears under its name only when it is complete, was read through (by SQLite,
+or by PostgreSQL's tools) and is on the disk; so whatever bears such a name can be put in the database's place. What a
+killed try has left is removed by the next one. Copies name files of patients: nobody else may read them.
 """
 
 import os
@@ -18,9 +18,10 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from jobs import dumping
 from jobs.text import size_in_words
 
-_NAME = re.compile(r"db-(\d{8}T\d{6})Z\.sqlite3")
+_NAME = re.compile(r"db-(\d{8}T\d{6})Z\.(sqlite3|dump)")
 _UNFINISHED = ".unfinished"
 _STAMP = "%Y%m%dT%H%M%S"
 
@@ -36,11 +37,17 @@ class Snapshot:
     size: int
 
 
+def why_not() -> str:
+    """Why no copies can be made here; empty if they can."""
+    return dumping.why_not() if connection.vendor == "postgresql" else ""
+
+
 def snapshots() -> list[Snapshot]:
-    """Those that are there, the newest first."""
+    """Those of this kind of database that are there, the newest first."""
     found = []
     for path in settings.SNAPSHOT_DIR.iterdir() if settings.SNAPSHOT_DIR.is_dir() else ():
-        if (name := _NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink() and path.stat().st_size:
+        name = _NAME.fullmatch(path.name)
+        if name and name[2] == _kind() and path.is_file() and not path.is_symlink() and path.stat().st_size:
             at = datetime.strptime(name[1], _STAMP).replace(tzinfo=UTC)
             found.append(Snapshot(path, at, path.stat().st_size))
     return sorted(found, key=lambda snapshot: snapshot.at, reverse=True)
@@ -48,10 +55,8 @@ def snapshots() -> list[Snapshot]:
 
 def take() -> Snapshot:
     """Make one, and remove those beyond the newest SNAPSHOTS_KEPT. Raises NoSnapshot."""
-    if connection.vendor != "sqlite":
-        raise NoSnapshot("The database is not SQLite: take copies of it with its own tools (pg_dump).")
     at, folder = timezone.now().astimezone(UTC).replace(microsecond=0), settings.SNAPSHOT_DIR
-    path = folder / f"db-{at:{_STAMP}}Z.sqlite3"
+    path = folder / f"db-{at:{_STAMP}}Z.{_kind()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_unfinished(folder)
@@ -61,22 +66,24 @@ def take() -> Snapshot:
         others = [each for each in snapshots() if each.path != path]
         for old in others[settings.SNAPSHOTS_KEPT - 1 :]:
             old.path.unlink(missing_ok=True)
+    except dumping.CannotDump as error:
+        raise NoSnapshot(str(error)) from error
     except (OSError, sqlite3.Error) as error:
         raise NoSnapshot(f"No snapshot could be made in {folder}: {error}.") from error
     return Snapshot(path, at, path.stat().st_size)
 
 
+def _kind() -> str:
+    return "dump" if connection.vendor == "postgresql" else "sqlite3"
+
+
 def _copy(path: Path) -> None:
     unfinished = path.with_name(path.name + _UNFINISHED)
-    # SQLite would make it with the permissions of the umask.
-    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        with closing(_opened(_database(), "ro")) as source:
-            source.execute("VACUUM INTO ?", (str(unfinished),))
-        with closing(_opened(unfinished, "rw")) as copy:
-            (said,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
-            if said != "ok":
-                raise NoSnapshot(f"The copy is damaged, and so may be the database: {said}. Keep the older snapshots.")
+        if connection.vendor == "postgresql":
+            dumping.dump(unfinished)
+        else:
+            _copy_sqlite(unfinished)
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
         os.link(unfinished, path)  # which never takes another one's place
@@ -85,6 +92,17 @@ def _copy(path: Path) -> None:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def _copy_sqlite(unfinished: Path) -> None:
+    # SQLite would make it with the permissions of the umask.
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(_opened(_database(), "ro")) as source:
+        source.execute("VACUUM INTO ?", (str(unfinished),))
+    with closing(_opened(unfinished, "rw")) as copy:
+        (said,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+        if said != "ok":
+            raise NoSnapshot(f"The copy is damaged, and so may be the database: {said}. Keep the older snapshots.")
 
 
 def _database() -> Path:
@@ -97,14 +115,18 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
 
 def _require_room(folder: Path) -> None:
     """As much as the database takes, above what has to stay free."""
-    name = _database()
-    size = sum(file.stat().st_size for file in (name, name.with_name(name.name + "-wal")) if file.is_file())
+    size = dumping.size() if connection.vendor == "postgresql" else _size_of_file()
     free = shutil.disk_usage(folder).free
     if free < size + settings.MIN_FREE_DISK_BYTES:
         raise NoSnapshot(
             f"Only {size_in_words(free)} is free in {folder}; a copy takes {size_in_words(size)}, and "
             f"{size_in_words(settings.MIN_FREE_DISK_BYTES)} have to stay free. Free space, or set SNAPSHOT_DIR."
         )
+
+
+def _size_of_file() -> int:
+    name = _database()
+    return sum(file.stat().st_size for file in (name, name.with_name(name.name + "-wal")) if file.is_file())
 
 
 def _remove_unfinished(folder: Path) -> None:

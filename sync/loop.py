@@ -176,6 +176,7 @@ class Sync:
 
     def close(self, seconds: float = STOP_SECONDS) -> bool:
         """Begin nothing more. False if a thread was still busy after that: its work is done again at the next start."""
+        self.wake.close()
         is_planned = self._planner.close(seconds / 2)
         if not (self._poller and self._deliverer):
             return is_planned

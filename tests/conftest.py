@@ -11,8 +11,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests import git_repositories
+from tests import databases, git_repositories
 from tests.ports import hold_port, port_of
+from tests.private_podman import PrivatePodman, podman_trouble, private_podman
+from tests.site import Site
 
 
 @functools.cache
@@ -37,13 +39,41 @@ def github_trouble() -> str:
         return str(error)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database-only", action="store_true", help="only what touches the database, and nothing in a browser"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What PostgreSQL has to be tried on, found without anybody marking it: who uses Django's database, and who starts
+    an installation of its own. Of pages in a browser the database sees nothing new."""
+    if config.getoption("--database-only"):
+        chosen = [item for item in items if _touches_database(item) and not item.get_closest_marker("needs_browser")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        items[:] = chosen
+
+
+def _touches_database(item: pytest.Item) -> bool:
+    by_fixture = {"db", "transactional_db", "django_db_setup", "site"} & set(getattr(item, "fixturenames", ()))
+    is_marked = item.get_closest_marker("django_db") or item.get_closest_marker("postgresql_only")
+    return bool(is_marked or by_fixture or getattr(item.module, "Site", None) is Site)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests of the real engine are skipped where none answers; in CI that is a failure.
 
     Those that talk to github.com are skipped in CI too, which has no network.
     """
+    if item.get_closest_marker("sqlite_only") and databases.SERVER:
+        pytest.skip("about SQLite itself")
+    if item.get_closest_marker("postgresql_only") and not databases.SERVER:
+        pytest.skip("about PostgreSQL itself: make test-postgres")
     if item.get_closest_marker("needs_network") and github_trouble():
         pytest.skip(f"github.com cannot be reached ({github_trouble()}); neither can it in CI, which has no network")
+    if item.get_closest_marker("needs_podman") and podman_trouble():
+        report = pytest.fail if os.environ.get("CI") else pytest.skip
+        report(f"no tests against Podman: {podman_trouble()}")
     if item.get_closest_marker("needs_docker") and engine_trouble():
         report = pytest.fail if os.environ.get("CI") else pytest.skip
         report(f"no Docker engine answers ({engine_trouble()}); `make engine` starts one")
@@ -56,8 +86,23 @@ def django_db_setup(django_db_setup, django_db_blocker):
     from django.db import connection
 
     with django_db_blocker.unblock(), connection.cursor() as cursor:
-        for verb in ("update", "delete"):
-            cursor.execute(f"DROP TRIGGER IF EXISTS audit_refuses_{verb}")
+        if connection.vendor == "postgresql":
+            cursor.execute("DROP FUNCTION IF EXISTS audit_refuses() CASCADE")
+        else:
+            for verb in ("update", "delete"):
+                cursor.execute(f"DROP TRIGGER IF EXISTS audit_refuses_{verb}")
+    yield
+    if connection.vendor == "postgresql":  # what a failed test has left connected would keep the database
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            cursor.execute(f"SELECT pg_terminate_backend(pid) {others}")
+
+
+@pytest.fixture(scope="session")
+def podman() -> Iterator[PrivatePodman]:
+    """One for all tests, which leave it as they found it; a test that breaks it makes its own."""
+    with private_podman() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,13 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from tests.databases import SERVER, PostgresqlDatabase, SqliteFile
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_STUDY = ROOT / "demo" / "study"
@@ -41,9 +42,15 @@ class Site:
             **settings,
         }
         self._processes: list[subprocess.Popen] = []
+        self.database: SqliteFile | PostgresqlDatabase = SqliteFile(folder / "workdir" / "db.sqlite3")
 
     def __enter__(self) -> "Site":
-        self.manage("migrate", "--verbosity=0")
+        if SERVER and "DATABASE_URL" not in self.environment:
+            self.work_dir.mkdir(mode=0o700, parents=True)
+            self.database = PostgresqlDatabase()
+            self.environment |= self.database.environment
+        else:
+            self.manage("migrate", "--verbosity=0")
         return self
 
     def __exit__(self, *error) -> None:
@@ -55,6 +62,7 @@ class Site:
             for stream in (process.stdin, process.stdout):
                 if stream:
                     stream.close()
+        self.database.drop()
 
     @property
     def work_dir(self) -> Path:
@@ -90,12 +98,10 @@ class Site:
         return process
 
     def query(self, sql: str, *parameters) -> list[tuple]:
-        with contextlib.closing(sqlite3.connect(self.work_dir / "db.sqlite3", timeout=20)) as database:
-            return database.execute(sql, parameters).fetchall()
+        return self.database.query(sql, *parameters)
 
     def change(self, sql: str, *parameters) -> None:
-        with contextlib.closing(sqlite3.connect(self.work_dir / "db.sqlite3", timeout=20)) as database, database:
-            database.execute(sql, parameters)
+        self.database.change(sql, *parameters)
 
     def statuses(self) -> dict[str, str]:
         """Action -> status code of its newest job."""
@@ -106,13 +112,14 @@ class Site:
 
 
 @contextlib.contextmanager
-def watched_starts(instance_label: str) -> Iterator[list[str]]:
-    """The names of all containers that the engine starts for an installation while the block runs, in order."""
+def watched_starts(instance_label: str, address: str = "") -> Iterator[list[str]]:
+    """The names of all containers that an engine, the machine's or that at `address`, starts for an installation while
+    the block runs, in order."""
     import threading
 
     import docker
 
-    client = docker.from_env()
+    client = docker.DockerClient(base_url=address) if address else docker.from_env()
     names: list[str] = []
     events = client.events(decode=True, filters={"type": "container", "event": "start", "label": instance_label})
 

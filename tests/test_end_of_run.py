@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import threading
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import SERVER
 from tests.engine import demo_images
 from tests.git_repositories import make_repository
 from tests.scripted_engine import answer
@@ -149,27 +149,26 @@ def test_a_pending_job_is_cancelled_while_the_engine_hangs(tmp_path, study):
         start_runner(site)
         wait_until(lambda: any("/containers/json" in request for request in requests), what="the list call")
         site.manage("add_job", str(study), "wait", "--workspace", "second")
-        with contextlib.closing(sqlite3.connect(site.work_dir / "db.sqlite3", timeout=20)) as database, database:
-            database.execute(
-                "UPDATE jobs_job SET stop_request = 'cancel', stop_requested_by = 'alice',"
-                " stop_requested_at = '2026-01-01 00:00:00' WHERE workspace = 'second'"
-            )
+        site.change(
+            "UPDATE jobs_job SET stop_request = 'cancel', stop_requested_by = 'alice',"
+            " stop_requested_at = '2026-01-01 00:00:00' WHERE workspace = 'second'"
+        )
         ended = "SELECT 1 FROM jobs_job WHERE workspace = 'second' AND status_code = 'cancelled_by_user'"
         wait_until(lambda: site.query(ended), seconds=LONGEST_SECONDS, what="the cancel")
 
 
-def waits_in_sqlite(pid: int) -> bool:
-    """Whether its main thread sleeps a moment between two tries for a lock, as SQLite does and our own loops do not."""
+def waits_for_database(site: Site, pid: int) -> bool:
+    """Whether its main thread sleeps a moment between two tries for a lock, as SQLite does and our own loops do not; or
+    the server says that somebody waits."""
+    if SERVER:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return bool(site.query(waiting))
     return "nanosleep" in Path(f"/proc/{pid}/wchan").read_text()
 
 
 def test_a_locked_database_does_not_hold_up_the_end(tmp_path, study):
-    with Site(tmp_path, EXECUTOR="fake") as site:
-        database = sqlite3.connect(site.work_dir / "db.sqlite3", timeout=20, isolation_level=None)
-        with contextlib.closing(database):
-            database.execute("BEGIN IMMEDIATE")
-            runner = start_runner(site)  # its first turn writes a sign of life and waits for the lock
-            wait_until(lambda: waits_in_sqlite(runner.pid), what="SQLite's wait for the lock")
-            output = end(runner)
-            database.execute("ROLLBACK")
+    with Site(tmp_path, EXECUTOR="fake") as site, site.database.held():
+        runner = start_runner(site)  # its first turn writes a sign of life and waits for the lock
+        wait_until(lambda: waits_for_database(site, runner.pid), what="the wait for the lock")
+        output = end(runner)
     assert "ending in the middle of a call" in output

@@ -2,16 +2,9 @@
 
 from datetime import timedelta
 
-from django.conf import settings
-
 from jobs.chores import Chore
 from jobs.notices.telling import why_off
-
-
-def _no_snapshots() -> str:
-    is_ours = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
-    return "" if is_ours else "the database is copied by its own tools (pg_dump)"
-
+from jobs.snapshots import why_not
 
 CHORES = (
     Chore(
@@ -28,7 +21,7 @@ CHORES = (
         "Makes a copy of the database, checks it, and keeps the newest SNAPSHOTS_KEPT.",
         "jobs.chores.snapshot.snapshot",
         every=timedelta(days=1),
-        off=_no_snapshots,
+        off=why_not,
     ),
     Chore(
         "old-rows",

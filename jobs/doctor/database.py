@@ -7,11 +7,12 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from jobs import dumping
 from jobs.doctor import BAD, OK, WARN, Finding
-from jobs.snapshots import snapshots
+from jobs.snapshots import snapshots, why_not
 from jobs.text import duration_in_words, size_in_words
 
-# As jobrunner_site/settings.py sets them for each connection.
+# As jobrunner_site/databases.py sets them for each connection.
 _PRAGMAS = {"journal_mode": ("wal", "WAL"), "synchronous": (2, "FULL"), "foreign_keys": (1, "on")}
 _OLD_SNAPSHOT_SECONDS = 2 * 24 * 3600.0
 
@@ -24,6 +25,8 @@ def examine_database() -> Iterator[Finding]:
     yield Finding("Migrations", OK, "all applied")
     if connection.vendor == "sqlite":
         yield from _sqlite()
+    else:
+        yield from _postgresql()
     yield _snapshots()
 
 
@@ -44,7 +47,31 @@ def _sqlite() -> Iterator[Finding]:
         yield Finding("Database", BAD, f"damaged: {said}", what)
 
 
+def _postgresql() -> Iterator[Finding]:
+    """Whether its files are whole only the server's own tools can tell (pg_amcheck, checksums)."""
+    version, size = dumping.server_version(), size_in_words(dumping.size())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('synchronous_commit'), current_setting('fsync')")
+        values = zip(("synchronous_commit", "fsync"), cursor.fetchone(), strict=True)
+        loses = [f"{name} is off" for name, value in values if value == "off"]
+    if loses:
+        what = "Have the server's administrator switch it on: after a power cut a job's state would be lost."
+        yield Finding("Database settings", BAD, " and ".join(loses), what)
+    if not _sorts_by_code_points():
+        what = "Searches for the beginning of an identifier read whole tables. New databases: docs/postgresql.md."
+        yield Finding("Database settings", WARN, "names are not sorted by code points (C)", what)
+    yield Finding("Database", OK, f"PostgreSQL {version}, {size}")
+
+
+def _sorts_by_code_points() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT datcollate FROM pg_database WHERE datname = current_database()")
+        return cursor.fetchone()[0] in ("C", "POSIX", "C.UTF-8", "C.utf8")
+
+
 def _snapshots() -> Finding:
+    if reason := why_not():
+        return Finding("Snapshots", WARN, reason, "See that somebody does take copies, and has put one back once.")
     found = snapshots()
     if not found:
         return Finding("Snapshots", WARN, "there is none", "Run `manage.py snapshot_database`, best once a day.")

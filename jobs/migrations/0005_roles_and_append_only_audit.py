@@ -8,6 +8,17 @@ REFUSED = "the audit is only ever added to"
 
 
 def refuse_changes(apps, schema_editor):
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute(
+            "CREATE FUNCTION audit_refuses() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '{REFUSED}'; END $$"
+        )
+        # For each statement: one that names no row of it is refused as well.
+        schema_editor.execute(
+            "CREATE TRIGGER audit_refuses_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON jobs_auditentry "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuses()"
+        )
+        return
     for verb in ("UPDATE", "DELETE"):
         schema_editor.execute(
             f"CREATE TRIGGER audit_refuses_{verb.lower()} BEFORE {verb} ON jobs_auditentry "
@@ -16,6 +27,9 @@ def refuse_changes(apps, schema_editor):
 
 
 def allow_changes(apps, schema_editor):
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("DROP FUNCTION IF EXISTS audit_refuses() CASCADE")
+        return
     for verb in ("update", "delete"):
         schema_editor.execute(f"DROP TRIGGER IF EXISTS audit_refuses_{verb}")
 

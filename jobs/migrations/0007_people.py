@@ -6,7 +6,9 @@ from jobs.people.roles import make_roles
 
 
 def refuse_replacing(apps, schema_editor):
-    """INSERT OR REPLACE removes the old row without asking the trigger on DELETE."""
+    """SQLite's INSERT OR REPLACE removes the old row without asking the trigger on DELETE; PostgreSQL has no such."""
+    if schema_editor.connection.vendor != "sqlite":
+        return
     schema_editor.execute(
         "CREATE TRIGGER audit_refuses_replace BEFORE INSERT ON jobs_auditentry "
         "WHEN EXISTS (SELECT 1 FROM jobs_auditentry WHERE id = NEW.id) "
@@ -15,6 +17,8 @@ def refuse_replacing(apps, schema_editor):
 
 
 def allow_replacing(apps, schema_editor):
+    if schema_editor.connection.vendor != "sqlite":
+        return
     schema_editor.execute("DROP TRIGGER IF EXISTS audit_refuses_replace")
 
 

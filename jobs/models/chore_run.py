@@ -34,24 +34,25 @@ class ChoreRunQuerySet(models.QuerySet):
 
     def ask(self, chore: str, argument: str, *, by: str, via: str, reason: str) -> "tuple[ChoreRun, bool]":
         """A row that waits for a worker, and whether it is new: of each chore and argument one at most is open."""
-        try:
-            with transaction.atomic():
-                return self.create(chore=chore, argument=argument, asked_by=by, via=via, reason=reason), True
-        except IntegrityError:
-            there = self.open().filter(chore=chore, argument=argument).first()
-            if there is None:  # it ended this very moment
-                raise
-            return there, False
+        while True:
+            try:
+                with transaction.atomic():
+                    return self.create(chore=chore, argument=argument, asked_by=by, via=via, reason=reason), True
+            except IntegrityError:
+                if not reason:
+                    raise  # a row that says nothing is refused as well
+                if there := self.open().filter(chore=chore, argument=argument).first():
+                    return there, False  # otherwise it ended this very moment
 
     def begin_by_schedule(self, chore: str, worker: str, *, not_after: datetime) -> "ChoreRun | None":
         """A row that `worker` works on now; None if one is open, or the schedule's last one began after `not_after`."""
         now = timezone.now()
         # What lies ahead was begun before somebody set the clock back.
         lately = self.filter(chore=chore, asked_by="", started_at__gt=not_after, started_at__lte=now + MOST_AHEAD)
-        if lately.exists():
-            return None
         try:
             with transaction.atomic():
+                if lately.exists():
+                    return None
                 return self.create(
                     chore=chore, asked_at=now, queued_at=now, started_at=now, worker=worker, attempts=1
                 )  # fmt: skip

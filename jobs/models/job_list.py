@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from django.db.models import Count, Max, Min, Q, QuerySet
-from django.db.models.functions import Substr
+from django.db.models import Count, Max, Min, Q, QuerySet, TextField
+from django.db.models.functions import Cast, Substr
 
 from jobs.models.by_state import with_code
 from jobs.models.job import Job
@@ -206,5 +206,5 @@ def activity(since: datetime) -> Activity:
 
 
 def _counted(jobs: QuerySet, column: str, *more: str) -> QuerySet:
-    hours = jobs.order_by().annotate(hour=Substr(column, 1, 13)).values(*more, "hour")
+    hours = jobs.order_by().annotate(hour=Substr(Cast(column, TextField()), 1, 13)).values(*more, "hour")
     return hours.annotate(number=Count("pk")).values_list(*more, "hour", "number")

@@ -85,7 +85,9 @@ def begin(name: str, address: str) -> Attempt:
     return Attempt(name, address, tuple(limits), locks_until=now + longest if longest else None, left=max(0, left))
 
 
+@transaction.atomic
 def succeeded(attempt: Attempt) -> None:
+    """In a transaction: a failure that is counted at this moment must not be lost."""
     now = timezone.now()
     for key in attempt.counted:
         row = LogInCount.objects.filter(name=key[0], address=key[1]).first()

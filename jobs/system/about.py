@@ -7,11 +7,22 @@ from importlib import metadata
 from pathlib import Path
 
 from django.conf import settings
+from django.db import connection
 
 from jobrunner_site.debug_pages import SecretsHidden
 from jobs.version import version
 
-_LIBRARIES = ("Django", "docker", "requests", "django-htmx", "django-ninja", "whitenoise", "gunicorn", "ruamel.yaml")
+_LIBRARIES = (
+    "Django",
+    "docker",
+    "requests",
+    "django-htmx",
+    "django-ninja",
+    "whitenoise",
+    "gunicorn",
+    "psycopg",
+    "ruamel.yaml",
+)
 # Long, and of no use to whoever looks.
 _LEFT_OUT = ("DATABASES", "LOGGING", "STORAGES")
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s'\"]*@")
@@ -20,13 +31,20 @@ _MOST_TEXT = 300
 
 def versions() -> list[tuple[str, str]]:
     """Name and version."""
-    found = [("job runner", version()), ("Python", platform.python_version()), ("SQLite", sqlite3.sqlite_version)]
+    found = [("job runner", version()), ("Python", platform.python_version()), _database()]
     for library in _LIBRARIES:
         try:
             found.append((library, metadata.version(library)))
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _database() -> tuple[str, str]:
+    if connection.vendor == "postgresql":
+        connection.ensure_connection()
+        return "PostgreSQL", connection.connection.info.parameter_status("server_version") or "unknown"
+    return "SQLite", sqlite3.sqlite_version
 
 
 def shown_settings() -> list[tuple[str, str]]:

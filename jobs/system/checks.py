@@ -222,6 +222,8 @@ def _this_process(signs: Signs) -> Iterator[Check]:
 
 def _database() -> Check:
     """Sizes only; whether it is whole takes a command that reads all of it."""
+    if connection.vendor == "postgresql":
+        return Check("Database", OK, f"PostgreSQL, {size_in_words(_size_on_server())}")
     path = Path(connection.settings_dict["NAME"])
     size, wal = _size(path), _size(path.with_name(path.name + "-wal"))
     value = f"{size_in_words(size)}, and {size_in_words(wal)} of journal"
@@ -231,6 +233,12 @@ def _database() -> Check:
         what="Some process reads for hours: restart the web, then sync, then the runner. To check the file: "
         "sqlite3 FILE 'PRAGMA quick_check'.",
     )  # fmt: skip
+
+
+def _size_on_server() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return cursor.fetchone()[0]
 
 
 def _size(path: Path) -> int:

@@ -1,10 +1,8 @@
 """`manage.py add_job`, with real git repositories: what it adds, what it shows, and a clear word for every mistake."""
 
-import contextlib
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -534,8 +532,7 @@ def pause(site: Site) -> None:
 
 def change(site: Site, sql: str) -> None:
     """As the web would, in another process."""
-    with contextlib.closing(sqlite3.connect(site.work_dir / "db.sqlite3", timeout=20)) as database, database:
-        database.execute(sql)
+    site.change(sql)
 
 
 def test_a_database_without_the_tables_of_this_version_is_refused_with_what_to_do(study, monkeypatch):

@@ -180,6 +180,7 @@ def plan_of(query: str) -> list[str]:
         return [row[3] for row in cursor.fetchall()]
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("model", [Job, JobOutput, StatusChange], ids=lambda model: model.__name__)
 @pytest.mark.parametrize("asked", [{}, {"o": "3"}, {"q": "abc"}, {"state": "failed"}, {"status": "succeeded"}])
 def test_no_list_sorts_a_table_or_reads_all_its_rows(olive, rows, model, asked):

@@ -20,6 +20,7 @@ def test_a_development_server_needs_no_collected_files(settings, tmp_path):
     assert static_files_are_collected() == []
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.slow_test
 def test_no_tables_are_made_beside_folders_that_have_been_used(tmp_path):
     """The database file was lost or moved: a new one would let everything look as if nothing had ever run."""

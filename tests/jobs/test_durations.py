@@ -61,6 +61,7 @@ def test_one_query_answers_for_many_jobs(number, django_assert_num_queries):
         assert typical_seconds(jobs) == {job.pk: 20 for job in jobs}
 
 
+@pytest.mark.sqlite_only
 def test_the_index_leads_to_the_successes():
     job = make_ended(20)
     with CaptureQueriesContext(connection) as queries:

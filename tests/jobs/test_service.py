@@ -122,6 +122,7 @@ def test_a_database_that_is_broken_ends_the_process():
         run_forever(turn, lambda: None, Stop())
 
 
+@pytest.mark.sqlite_only
 def test_a_database_file_that_was_replaced_ends_the_process_before_anything_is_written(monkeypatch, tmp_path):
     file = tmp_path / "db.sqlite3"
     file.touch()

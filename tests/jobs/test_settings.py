@@ -225,10 +225,30 @@ def test_sqlite_waits_for_other_writers_and_survives_a_power_cut(site):
     assert "synchronous=FULL" in options["OPTIONS"]["init_command"]
 
 
-def test_postgresql_is_refused_until_it_is_built(site):
-    message = site.refusal(DATABASE_URL="postgres://jobs:hunter2@db:5433/jobs")
-    assert "PostgreSQL is not supported by this version yet; use sqlite:///" in message
-    assert "hunter2" not in message and "1 setting(s)" in message
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_postgresql_is_taken_with_what_notices_a_dead_server(site, scheme):
+    url = f"{scheme}://jobs:hunter%2F2@db.example.org:5433/jobs?sslmode=verify-full&connect_timeout=3&options=-c%20work_mem%3D8MB"
+    [found] = site.show("DATABASES", DATABASE_URL=url)["DATABASES"].values()
+    assert (found["ENGINE"], found["NAME"], found["HOST"], str(found["PORT"])) == (
+        *("jobrunner_site.postgresql", "jobs", "db.example.org", "5433"),
+    )
+    assert (found["USER"], found["PASSWORD"], found["CONN_MAX_AGE"] > 0) == ("jobs", "hunter/2", True)
+    options = found["OPTIONS"]
+    assert (options["sslmode"], int(options["connect_timeout"]), options["keepalives"]) == ("verify-full", 3, 1)
+    assert "-c lock_timeout=20s" in options["options"] and options["options"].endswith("-c work_mem=8MB")
+
+
+def test_a_socket_of_postgresql_may_be_named(site):
+    [found] = site.show("DATABASES", DATABASE_URL="postgresql://jobs@%2Fvar%2Frun%2Fpostgresql/jobs")[
+        "DATABASES"
+    ].values()
+    assert found["HOST"] == "/var/run/postgresql"
+
+
+@pytest.mark.parametrize("url", ["postgres://jobs:hunter2@db/", "postgresql://jobs:hunter2@db"])
+def test_an_address_that_names_no_database_is_refused_without_its_password(site, url):
+    message = site.refusal(DATABASE_URL=url)
+    assert "DATABASE_URL: names no database" in message and "hunter2" not in message
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///"])
@@ -277,6 +297,12 @@ def test_a_database_that_is_lost_at_the_end_is_refused(site, url):
         ("JOB_MEMORY_LIMIT", "1", "at least 6M"),
         ("JOB_MEMORY_LIMIT", "5M", "at least 6M"),
         ("DOCKER_HOST", "npipe://x", "unix://, tcp://, ssh://, http:// or https://"),
+        ("DOCKER_HOST", "ssh://alice:hunter2@engine", "without a password (not shown)"),
+        ("DOCKER_HOST", "ssh://-oProxyCommand=touch", "must look like ssh://user@host"),
+        ("DOCKER_HOST", "ssh://-oProxyCommand=x@engine", "must look like ssh://user@host"),
+        ("DOCKER_HOST", "ssh://engine/a:b", "must look like ssh://user@host"),
+        ("DOCKER_HOST", "tcp://alice:hunter2@engine:2376", "takes no user name or password (not shown)"),
+        ("WORKSPACE_KIND", "tmpfs", "Must be one of: folder, volume"),
         ("SECRET_KEY_FILE", "/dev/null", "is empty"),
     ],
 )

@@ -1,6 +1,5 @@
 """What ends the loop's pause early, and that no hint is lost."""
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -8,7 +7,9 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
+from jobs.models import Flag
 from jobs.wake import Wake
+from tests.threads import in_another_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,10 +24,11 @@ def seconds_of(action: Callable[[], None]) -> float:
 
 
 def write_from_another_connection() -> None:
-    database = sqlite3.connect(connection.settings_dict["NAME"], timeout=20)
-    with database:
-        database.execute("INSERT INTO jobs_heartbeat (name, at, detail) VALUES (?, '2026-01-01', '{}')", [time.time()])
-    database.close()
+    in_another_thread(write)
+
+
+def write() -> None:
+    Flag.switch("paused", "on", by="somebody", reason="as tests do")
 
 
 def test_without_a_hint_the_pause_lasts_as_long_as_it_was_told():
@@ -79,8 +81,7 @@ def test_what_another_connection_writes_during_the_pause_ends_it():
 def test_a_turns_own_writing_does_not_end_the_pause():
     wake = Wake()
     wake.begin()
-    with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO jobs_heartbeat (name, at, detail) VALUES ('run', '2026-01-01', '{}')")
+    write()
     assert seconds_of(lambda: wake.wait(SHORT)) >= SHORT
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from runner.lock import AlreadyRunning, only_runner
 
+pytestmark = pytest.mark.sqlite_only  # files beside the database; PostgreSQL: tests/jobs/test_session_lock.py
+
 HOLDER = """
 import django
 django.setup()

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from jobs.schema import check_database
-from jobs.service import stopped_by_signals
+from jobs.service import let_go_of_database, stopped_by_signals
 from jobs.supervising import Child, keep_alive
 
 
@@ -20,6 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, **options) -> None:
         check_database()
+        let_go_of_database()  # the children have connections of their own
         has_job_server = settings.JOB_SERVER_ENDPOINT or settings.RAP_API_TOKENS
         sync = ["sync"] if has_job_server else ["sync", "--plan-only"]
         children = [

@@ -46,6 +46,8 @@ class Command(BaseCommand):
                 "RAP_API_TOKENS to be called by one. Without a job-server, `manage.py add_job` adds jobs and "
                 "`manage.py sync --plan-only` plans what is asked for again on the dashboard."
             )
+        if settings.JOB_SERVER_ENDPOINT and not settings.JOB_SERVER_TOKEN:
+            raise CommandError("JOB_SERVER_TOKEN is not given to this process (SECRETS_ELSEWHERE), so it cannot sync.")
         if plan_only and settings.JOB_SERVER_ENDPOINT:
             raise CommandError("JOB_SERVER_ENDPOINT names a job-server: leave out --plan-only, or do not name one.")
         try:

@@ -11,6 +11,7 @@ from jobs.models import Flag, Heartbeat, Job, JobRequest
 from jobs.models.job import job_identifier
 from jobs.states import StatusCode
 from jobs.wire import SHARED_KEYS, moment
+from tests.databases import SERVER
 from tests.factories import make_flag, make_job, make_request
 from tests.rap import OTHER_TOKEN, RAP_ID, Caller
 
@@ -212,7 +213,7 @@ def test_the_number_of_queries_does_not_grow_with_requests_and_jobs(caller):
 
 
 POISON = {
-    "NUL in the metrics": {"metrics": {"note": "a\x00b"}},
+    **({} if SERVER else {"NUL in the metrics": {"metrics": {"note": "a\x00b"}}}),  # which PostgreSQL never stores
     "a list as metrics": {"metrics": [1]},
     "a text as trace": {"trace_context": "00-x-y-01"},
     "an identifier of another kind": {"identifier": "UPPER"},

@@ -10,6 +10,7 @@ from tests.factories import make_flag, make_job
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.sqlite_only
 def test_whether_any_job_has_changed_is_looked_up_and_no_table_is_read():
     """Two maxima in one query would read a million rows with each poll of each viewer."""
     with CaptureQueriesContext(connection) as queries:

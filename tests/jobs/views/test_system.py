@@ -162,7 +162,8 @@ def test_a_slow_turn_an_old_queue_and_a_long_journal_are_looked_at(monkeypatch, 
     make_job(created_at=ago(hours=5))
     monkeypatch.setattr(checks_module, "_size", lambda path: 600 * 1024**2)
     found = {each.name: each.state for each in page().context["checks"]}
-    assert (found["A turn of the runner"], found["Waiting jobs"], found["Database"]) == (WARN, WARN, WARN)
+    assert (found["A turn of the runner"], found["Waiting jobs"]) == (WARN, WARN)
+    assert found["Database"] == (WARN if connection.vendor == "sqlite" else OK)  # PostgreSQL's journal is not ours
 
 
 def test_processes_of_another_version_are_named():
@@ -351,7 +352,7 @@ def test_the_page_costs_the_same_whatever_there_is(django_assert_num_queries):
         with CaptureQueriesContext(connection) as queries:
             assert client.get(ADDRESS).status_code == 200
         costs.append(len(queries))
-    assert costs[0] == costs[1] < 33
+    assert costs[0] == costs[1] < 34
 
 
 def test_a_poll_hears_304_until_somebody_gives_a_sign_of_life():

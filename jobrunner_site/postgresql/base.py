@@ -1,0 +1,67 @@
+"""Django's connection to PostgreSQL, with what our code leans on since it was written for SQLite.
+
+Transactions that may write come one after the other: each takes the same lock as it begins, before it has read
+anything, and gives it back with its end, however that comes about. So what a transaction has read is still true when it
+writes: two planners never double an action, a cancel and the step that it overtakes never miss each other. A single
+statement outside of a transaction does not wait; the database carries it out as a whole by itself.
+
+Any text can be stored and looked for: PostgreSQL has no NUL, and what a study or a caller has written must not become
+an error of ours, so a NUL is � there (`jobrunner_site.postgresql.texts`). And the server's administrator can see which
+of our processes a connection belongs to.
+"""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from django.db.backends.postgresql import base
+
+from jobrunner_site.postgresql.texts import Operations, StrDumper
+
+# Any number that nobody else uses in our database; the lock of `jobs.lock` has two numbers and is never the same.
+WRITERS_TURN = 7_236_810_443
+# PostgreSQL cuts longer names off.
+_LONGEST_NAME = 63
+
+
+def process_name() -> str:
+    """Which process this is, for `pg_stat_activity`: "jobrunner run 4711@host"."""
+    program, *arguments = Path(sys.argv[0]).name, *sys.argv[1:]
+    command = next(iter(arguments), "") if program in ("manage.py", "__main__.py") else program
+    start, end = f"jobrunner {command}".strip(), f" {os.getpid()}@{socket.gethostname()}"
+    return f"{start[: _LONGEST_NAME - len(end)]}{end}"[:_LONGEST_NAME]
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    ops_class = Operations
+
+    def get_connection_params(self) -> dict:
+        return {**super().get_connection_params(), "application_name": process_name()}
+
+    def get_new_connection(self, conn_params: dict):
+        connection = super().get_new_connection(conn_params)
+        connection.adapters.register_dumper(str, StrDumper)
+        return connection
+
+    def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
+        """The second argument is Django's word for "an atomic block begins". Raises OperationalError after
+        `lock_timeout`, as SQLite does for a database that somebody holds for too long."""
+        super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+        if autocommit or not force_begin_transaction_with_broken_autocommit:
+            return
+        try:
+            # Not by Django's cursor: it belongs to the beginning of the transaction, as BEGIN does.
+            with self.wrap_database_errors:
+                self.connection.execute("SELECT pg_advisory_xact_lock(%s)", [WRITERS_TURN])
+        except BaseException:
+            self._back_to_autocommit()
+            raise
+
+    def _back_to_autocommit(self) -> None:
+        """The block has not begun, and nobody else will end what was begun for it."""
+        try:
+            self.rollback()
+            super().set_autocommit(True)
+        except Exception:
+            self.close()

@@ -1,0 +1,63 @@
+"""What `manage.py copy_database` says, and that nobody works on either database meanwhile."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from django.db import transaction
+from rich.table import Table
+
+from jobs.console.asker import at_this_terminal
+from jobs.console.command import Refused, print_json
+from jobs.lock import AlreadyRunning, hold_file, only_one
+from jobs.models import AuditEntry
+from jobs.moving import CannotMove, Moved, default_source, move, require_postgresql
+from jobs.results import terminal
+from jobs.text import counted
+
+_WHY = "both databases have to rest while one is copied into the other"
+
+
+def copy_database(source: str, *, as_json: bool) -> None:
+    """Raises Refused."""
+    path = Path(source.removeprefix("sqlite:///")) if source else default_source()
+    began = time.monotonic()
+    try:
+        require_postgresql()
+        with _at_rest(path), transaction.atomic():
+            moved = move(path, lambda *_: None)
+            AuditEntry.note(
+                at_this_terminal(), "copy database", object_kind="database", object_id=str(path)[-255:],
+                after=counted(sum(moved.rows.values()), "row"),
+            )  # fmt: skip
+    except (AlreadyRunning, CannotMove) as error:
+        raise Refused(str(error)) from error
+    if as_json:
+        print_json({"rows": moved.rows, "texts_changed": moved.texts_changed})
+    else:
+        _print(moved, path, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _at_rest(path: Path):
+    with contextlib.ExitStack() as held:
+        for command in ("run", "sync"):
+            if path.is_file():
+                held.enter_context(hold_file(Path(f"{os.path.realpath(path)}.{command}.lock"), command, _WHY))
+            held.enter_context(only_one(command, _WHY))
+        yield
+
+
+def _print(moved: Moved, path: Path, seconds: float) -> None:
+    console = terminal()
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(justify="right")
+    for name, number in sorted(moved.rows.items(), key=lambda each: -each[1]):
+        if number:
+            table.add_row(str(number), name)
+    console.print(table)
+    console.print(f"{counted(sum(moved.rows.values()), 'row')} copied and counted again in {seconds:.0f} s.")
+    if moved.texts_changed:
+        console.print(f"{counted(moved.texts_changed, 'text')} held a NUL, which PostgreSQL cannot store: it is � now.")
+    console.print(f"Start run, sync and the web with this DATABASE_URL. Keep {path} until all is well, then remove it.")

@@ -1,0 +1,156 @@
+"""Moving a site from SQLite to PostgreSQL: everything or nothing, and afterwards it works as before."""
+
+import contextlib
+import json
+import shutil
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.databases import PostgresqlDatabase, SqliteFile
+from tests.git_repositories import make_repository
+from tests.site import Site, wait_until
+
+pytestmark = [pytest.mark.postgresql_only, pytest.mark.slow_test]
+PROJECT = """version: '4.0'
+actions:
+  table:
+    run: python:v2 python table.py
+    outputs: {moderately_sensitive: {rows: output/table.csv}}
+"""
+BOTH = ("jobs_job", "jobs_statuschange", "jobs_auditentry", "auth_user", "auth_group_permissions", "django_session")
+
+
+def site_on_sqlite(folder: Path) -> Site:
+    return Site(folder, EXECUTOR="fake", DATABASE_URL=f"sqlite:///{folder / 'workdir' / 'db.sqlite3'}")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a site that has run a job, with a person and texts that PostgreSQL would not take as they are."""
+    folder = tmp_path_factory.mktemp("finished")
+    with site_on_sqlite(folder) as site:
+        site.manage("add_person", "alice", "--role", "operator")
+        make_repository(folder / "study", {"project.yaml": PROJECT, "table.py": ""})
+        site.manage("add_job", str(folder / "study"), "table", "--workspace", "study")
+        site.manage("run", "--until-idle")
+        site.change("UPDATE jobs_job SET status_detail = ?, metrics = ?", "a\x00b", '{"note": "\\u0000"}')
+    return folder
+
+
+@pytest.fixture
+def old(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "site")
+    site = site_on_sqlite(tmp_path / "site")
+    yield site
+    site.__exit__()
+
+
+@pytest.fixture
+def new():
+    made = PostgresqlDatabase()
+    yield made
+    made.drop()
+
+
+def counts(database: SqliteFile | PostgresqlDatabase) -> dict[str, int]:
+    return {table: database.query(f"SELECT count(*) FROM {table}")[0][0] for table in BOTH}
+
+
+def copy(old: Site, new: PostgresqlDatabase, *options: str, expect: int = 0) -> str:
+    moving = Site(old.folder, **{**old.environment, **new.environment})
+    return moving.manage("copy_database", *options, expect=expect)
+
+
+def test_a_site_goes_on_where_it_was(old, new):
+    told = json.loads(copy(old, new, "--json"))
+    before = counts(old.database)
+    assert told["rows"]["jobs_job"] == before["jobs_job"] == 1 and told["texts_changed"] == 2
+    after = counts(new)
+    assert after.pop("jobs_auditentry") == before.pop("jobs_auditentry") + 1  # that it was copied
+    assert after == before
+    job = "SELECT identifier, action, status_code, run_command FROM jobs_job"
+    assert new.query(job) == old.query(job)
+    assert new.query("SELECT status_detail, metrics->>'note' FROM jobs_job") == [("a\ufffdb", "\ufffd")]
+
+    moved = Site(old.folder, **{**old.environment, **new.environment})
+    moved.manage("add_job", str(old.folder / "study"), "table", "--workspace", "study")
+    moved.manage("run", "--until-idle")
+    statuses = new.query("SELECT id, status_code FROM jobs_job ORDER BY id")
+    assert [code for _, code in statuses] == ["succeeded", "succeeded"]
+    moved.manage("add_person", "bob", "--role", "viewer")
+    assert new.query("SELECT count(*) FROM auth_user") == [(2,)]
+    moved.__exit__()
+
+
+def test_it_says_what_it_has_copied_and_what_to_do_now(old, new):
+    said = copy(old, new, "--from", str(old.work_dir / "db.sqlite3"))
+    assert "copied and counted again" in said and "2 texts held a NUL" in said
+    assert "Start run, sync and the web with this DATABASE_URL" in said
+
+
+def refused(old: Site, new: PostgresqlDatabase, *options: str) -> str:
+    before = counts(new)
+    said = copy(old, new, *options, expect=1)
+    assert counts(new) == before and "Traceback" not in said
+    return said
+
+
+def test_nothing_is_ever_mixed(old, new):
+    copy(old, new)
+    assert "The new database is not empty" in refused(old, new)
+
+
+def test_a_source_of_another_version_is_refused_with_what_to_do(old, new):
+    old.change("DELETE FROM django_migrations WHERE name = '0013_news_of_changes'")
+    said = refused(old, new)
+    assert "lacks jobs.0013_news_of_changes" in said and "manage.py migrate" in said
+
+
+def test_what_does_not_fit_is_named_and_nothing_is_copied(old, new):
+    old.change("UPDATE jobs_job SET action = ?", "a" * 300)
+    said = refused(old, new)
+    assert "of jobs_job has 300 signs in action, where PostgreSQL takes 255" in said
+
+
+def test_neither_a_missing_file_nor_a_target_on_sqlite_is_taken(old, new, tmp_path):
+    assert "There is no file" in refused(old, new, "--from", str(tmp_path / "none"))
+    assert "on PostgreSQL" in old.manage("copy_database", expect=1)
+
+
+def test_while_somebody_works_on_the_old_one_it_is_not_copied(old, new):
+    runner = old.start("run")
+    lock = old.work_dir / "run.lock"
+    wait_until(lambda: f"pid {runner.pid} " in lock.read_text(), what="the start")
+    assert "Another `manage.py run` is already driving" in refused(old, new)
+
+
+def test_a_copy_that_is_killed_in_the_middle_leaves_nothing(old, new):
+    with contextlib.closing(sqlite3.connect(old.work_dir / "db.sqlite3")) as database, database:
+        rows = ((f"group {number}",) for number in range(60_000))
+        database.executemany("INSERT INTO auth_group (name) VALUES (?)", rows)
+    before = counts(new)
+    moving = Site(old.folder, **{**old.environment, **new.environment})
+    process = moving.start("copy_database")
+    copying = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY%' AND datname = current_database()"
+    wait_until(lambda: process.poll() is not None or new.query(copying), what="the copy")
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL
+    wait_until(lambda: not new.query(copying), what="the end of its session")
+    assert counts(new) == before
+    moving.__exit__()
+    copy(old, new)
+    assert new.query("SELECT count(*) FROM auth_group")[0][0] > 60_000
+
+
+def test_the_old_database_is_only_read(old, new):
+    before = _dumped(old.work_dir / "db.sqlite3")
+    copy(old, new)
+    assert _dumped(old.work_dir / "db.sqlite3") == before
+
+
+def _dumped(path: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return list(database.iterdump())

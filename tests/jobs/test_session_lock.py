@@ -1,0 +1,142 @@
+"""On PostgreSQL only one of a kind works with a database, on whatever machine; who loses that right ends at once."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from jobs.session_lock import LOCK_LOST
+from tests.databases import PostgresqlDatabase
+from tests.site import ROOT, Site, wait_until
+
+pytestmark = [pytest.mark.postgresql_only, pytest.mark.slow_test]
+
+HOLDERS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 1785688690 AND granted"
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path, EXECUTOR="fake") as made:
+        yield made
+
+
+def begun(site: Site, *command: str) -> subprocess.Popen:
+    process = site.start(*command)
+    wait_until(lambda: holders(site), what="the lock")
+    return process
+
+
+def holders(site: Site) -> list[tuple]:
+    return site.query(f"{HOLDERS} AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+
+
+def test_a_second_runner_elsewhere_is_told_who_works_with_the_database(site, tmp_path):
+    first = begun(site, "run")
+    elsewhere = Site(tmp_path / "elsewhere", EXECUTOR="fake", **site.database.environment)
+    said = elsewhere.manage("run", expect=3)
+    assert "Another `manage.py run` is already working with this database: jobrunner run" in said
+    assert f"{first.pid}@{socket.gethostname()}"[:20] in said and "Stop it first" in said
+    elsewhere.__exit__()
+
+
+def test_a_lock_is_given_back_however_the_process_ends(site):
+    first = begun(site, "run")
+    first.kill()
+    first.wait(10)
+    wait_until(lambda: not holders(site), what="the lock's end")
+    second = begun(site, "run")
+    second.terminate()
+    assert second.wait(30) == 0
+    wait_until(lambda: not holders(site), what="the lock's end")
+
+
+def test_run_and_sync_do_not_hinder_each_other(site):
+    begun(site, "run")
+    site.start("sync", "--plan-only")
+    wait_until(lambda: len(holders(site)) == 2, what="both locks")
+
+
+@pytest.mark.parametrize("command", [["run"], ["sync", "--plan-only"]], ids=["run", "sync"])
+def test_who_loses_the_lock_ends_at_once_and_says_so(site, command):
+    process = begun(site, *command)
+    ((pid,),) = holders(site)
+    site.query("SELECT pg_terminate_backend(?)", pid)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == LOCK_LOST, said
+    assert f"holds the lock of the only `manage.py {command[0]}` is lost" in said
+
+
+class Pooler:
+    """As pgbouncer does, it introduces itself to the client with a number of its own (BackendKeyData)."""
+
+    def __init__(self, server: str) -> None:
+        self._server, self._open, self._threads = server, [], []
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.port = self._door.getsockname()[1]
+        self._begin(self._serve)
+
+    def close(self) -> None:
+        for each in (self._door, *self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        for each in (self._door, *self._open):
+            each.close()
+
+    def _begin(self, *work) -> None:
+        thread = threading.Thread(target=work[0], args=work[1:], daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._door.accept()
+                server = socket.socket(socket.AF_UNIX)
+                self._open += [client, server]
+                server.connect(self._server)
+                self._begin(self._pass_on, client, server, bytes)
+                self._begin(self._pass_on, server, client, self._other_number)
+
+    @staticmethod
+    def _pass_on(source: socket.socket, target: socket.socket, change) -> None:
+        with contextlib.suppress(OSError):
+            while content := source.recv(65536):
+                target.sendall(change(content))
+            target.shutdown(socket.SHUT_WR)
+
+    @staticmethod
+    def _other_number(content: bytes) -> bytes:
+        at = content.find(b"K\x00\x00\x00\x0c")
+        return content if at < 0 else content[: at + 5] + b"\x00\x00\x00\x07" + content[at + 9 :]
+
+
+def test_a_pooler_that_would_lend_the_lock_to_others_is_refused(tmp_path):
+    database = PostgresqlDatabase()
+    folder = database.address.split("@")[1].split("/")[0].replace("%2F", "/")
+    pooler = Pooler(f"{folder}/.s.PGSQL.5432")
+    url = f"postgresql://postgres@127.0.0.1:{pooler.port}/{database.name}?sslmode=disable&gssencmode=disable"
+    try:
+        site = Site(tmp_path, EXECUTOR="fake", DATABASE_URL=url)
+        said = site.manage("run", expect=1)
+        assert "DATABASE_URL leads to a connection pooler" in said and "Traceback" not in said
+        assert "is not set up" not in said and site.manage("status", expect=2)  # a page or a command may go through it
+    finally:
+        pooler.close()
+        database.drop()
+
+
+def test_every_connection_says_whose_it_is(site):
+    code = (
+        "import django; django.setup(); from django.db import connection; c = connection.cursor(); "
+        "c.execute('SHOW application_name'); print(c.fetchone()[0])"
+    )
+    environment = site.environment | {"DJANGO_SETTINGS_MODULE": "jobrunner_site.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.startswith("jobrunner") and f"@{socket.gethostname()}"[:20] in done.stdout
