@@ -8,7 +8,7 @@ import re
 import shlex
 import ssl
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -29,9 +29,6 @@ _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _NOT_FOR_NAMES = ("host", "cookie", "authorization", "user-agent", "referer", "origin", "x-forwarded-for", "accept")
 _SSH = re.compile(r"ssh://([a-z_][a-z0-9_.-]*@)?([a-z0-9][a-z0-9_.-]*|\[[0-9a-f:.]+\])(:\d{1,5})?(/[^\s:?#]*)?", re.I)
 _LOOPBACK = re.compile(r"\w+://(127\.[\d.]+|localhost|\[::1\])(:\d+)?/?\Z")
-_PLACE = re.compile(r"unix:/[^\s]+|([a-z0-9_.-]+|\[[0-9a-f:.]+\]):\d{1,5}", re.IGNORECASE)
-# What may be held by calls of rap/create (jobs/rap/creating.py), and as many for the pages.
-_LEAST_THREADS = 16
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network | None
 # The engine's own: the whole host, nothing at all, and what every other container shares.
 _NO_NETWORKS = ("host", "none", "bridge", "default")
@@ -191,31 +188,6 @@ def _certificates(path: str) -> Iterable[str]:
 
 def _is_loopback(address: str) -> bool:
     return urlsplit(address).hostname in ("localhost", "127.0.0.1", "::1")
-
-
-def web(values: Mapping) -> Iterable[str]:
-    """What gunicorn would refuse in words of its own, or after it has started."""
-    if not values["WEB_BIND"]:
-        yield "WEB_BIND: name at least one address, such as 127.0.0.1:8000, or unix:/run/jobrunner-web/socket."
-    for place in values["WEB_BIND"]:
-        if not _PLACE.fullmatch(place):
-            yield f"WEB_BIND: {place!r} is neither an address with a port, such as 127.0.0.1:8000, nor unix:/path."
-    if values["RAP_API_TOKENS"] and values["WEB_THREADS"] < _LEAST_THREADS:
-        yield (
-            f"WEB_THREADS: must be at least {_LEAST_THREADS} with RAP_API_TOKENS: calls of rap/create hold eight, "
-            "and the pages need some, too."
-        )
-
-
-def service_manager(environment: MutableMapping[str, str], pid: int) -> tuple[str, float]:
-    """Where systemd listens ("" if nobody does), and after how many silent seconds it restarts us (0: never).
-
-    Takes the variables out of the environment: they are for this process, not for its children.
-    """
-    listens, watched = environment.pop("NOTIFY_SOCKET", ""), environment.pop("WATCHDOG_PID", str(pid))
-    microseconds = environment.pop("WATCHDOG_USEC", "0")
-    is_ours = listens and watched == str(pid) and microseconds.isdecimal()
-    return listens, int(microseconds) / 1_000_000 if is_ours else 0.0
 
 
 def rap_api_tokens(problems: list[str], text: str, backend: str) -> dict[str, frozenset[str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from environs import EnvError
 from environs import validate as check
 
-from jobrunner_site import checking, databases, notifying
+from jobrunner_site import checking, databases, notifying, serving
 from jobrunner_site.fixed import *  # noqa: F403 - Django wants all of its settings in one module
 from jobrunner_site.fixed import BASE_DIR
 from jobrunner_site.secret_values import secrets_in
@@ -48,12 +48,10 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=PRODUCTION)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
 
 # The web process (jobrunner_site/gunicorn_conf.py), and the service manager that has started this process -------------
-WEB_BIND = comma_separated("WEB_BIND", ("127.0.0.1:8000",))
 WEB_WORKERS = env.int("WEB_WORKERS", default=2, validate=positive)
 WEB_THREADS = env.int("WEB_THREADS", default=16, validate=positive)
-WEB_ACCESS_LOG = env.bool("WEB_ACCESS_LOG", default=False)
-# Taken out, so that no child speaks to systemd in this process's name.
-NOTIFY_SOCKET, WATCHDOG_SECONDS = checking.service_manager(os.environ, os.getpid())
+WEB_BIND, WEB_ACCESS_LOG = comma_separated("WEB_BIND", ("127.0.0.1:8000",)), env.bool("WEB_ACCESS_LOG", default=False)
+NOTIFY_SOCKET, WATCHDOG_SECONDS = serving.service_manager(os.environ, os.getpid())
 
 # People ---------------------------------------------------------------------------------------------------------------
 _trusted_proxies = comma_separated("TRUSTED_PROXIES", ())
@@ -212,7 +210,7 @@ SSO_TRUSTED_PROXIES = checking.networks(_problems, "SSO_TRUSTED_PROXIES", _sso_t
 _problems += notifying.notices(globals())
 _problems += checking.single_sign_on(SSO_HEADER, _sso_trusted_proxies)
 RAP_API_TOKENS = checking.rap_api_tokens(_problems, _rap_api_tokens, BACKEND)
-_problems += checking.web(globals())
+_problems += serving.web(globals())
 if PRODUCTION:
     _problems += checking.production(globals(), _not_set)
 if not _problems:

@@ -8,7 +8,8 @@ import contextlib
 import fcntl
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import IO
 
 from django.conf import settings
 from django.core.management import CommandError
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 USED_MARK = "executor"
 LONGEST_WAIT_SECONDS = 600.0
 LOOK_SECONDS = 0.2
+# An advisory lock of PostgreSQL is known by two numbers (the first as in jobs.session_lock).
+_LOCK = (1_785_688_690, 1)
 MISSING = "is not set up for this version: run `manage.py migrate`."
 NEWER = (
     "was set up by a newer version of the job runner than this one ({names}). Start that version; to go back to this "
@@ -41,9 +44,8 @@ def check_database() -> None:
     if not applied and (settings.WORK_DIR / USED_MARK).exists():
         what = "put the database's file back" if connection.vendor == "sqlite" else "restore it, or name the right one"
         raise CommandError(
-            f"The database {name} is empty, but jobs have been run in {settings.WORK_DIR}: "
-            f"{what}. To begin with nothing, move the whole work directory away (by default all "
-            "outputs are in it)."
+            f"The database {name} is empty, but jobs have been run in {settings.WORK_DIR}: {what}. "
+            "To begin with nothing, move the whole work directory away (by default all outputs are in it)."
         )
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise CommandError(f"The database {name} {MISSING}")
@@ -70,24 +72,47 @@ def _replaced(loader) -> set[tuple[str, str]]:
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Only one `migrate` of a work directory at once; the others wait, and then find nothing left to do.
+    """Only one `migrate` of a work directory, or of a database on PostgreSQL, at once; the others wait, and then find
+    nothing left to do.
 
-    Raises CommandError after LONGEST_WAIT_SECONDS. The kernel lets go when a process dies.
+    Raises CommandError after LONGEST_WAIT_SECONDS. Kernel and server let go when a process dies.
     """
-    path = settings.WORK_DIR / "migrate.lock"
-    with path.open("a+") as file:
-        deadline, is_said = time.monotonic() + LONGEST_WAIT_SECONDS, False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise CommandError(
-                        f"Another `manage.py migrate` has held {path} for ten minutes: see what it does, or end it."
-                    ) from None
-            if not is_said:
-                log.info("another `manage.py migrate` is at work here: waiting for its end")
-                is_said = True
-            time.sleep(LOOK_SECONDS)
-        yield
+    with (settings.WORK_DIR / "migrate.lock").open("a+") as file:
+        _wait_for(lambda: _is_held(file))
+        if connection.vendor != "postgresql":
+            yield
+            return
+        _wait_for(lambda: _asked("pg_try_advisory_lock"))
+        try:
+            yield
+        finally:
+            if connection.connection is not None and not connection.connection.closed:
+                _asked("pg_advisory_unlock")
+
+
+def _wait_for(is_held: Callable[[], bool]) -> None:
+    deadline, is_said = time.monotonic() + LONGEST_WAIT_SECONDS, False
+    while not is_held():
+        if time.monotonic() > deadline:
+            raise CommandError(
+                "Another `manage.py migrate` has been at work for ten minutes: see what it does, or end it."
+            )
+        if not is_said:
+            log.info("another `manage.py migrate` is at work here: waiting for its end")
+            is_said = True
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_held(file: IO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _asked(function: str) -> bool:
+    """Of PostgreSQL: whether this session got, or had, the lock of migrations."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s, %s)", _LOCK)
+        return cursor.fetchone()[0]

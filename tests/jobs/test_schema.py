@@ -120,7 +120,9 @@ def version_before(folder: Path) -> Path:
             pytest.skip(f"this copy of the repository has no history: {done.stderr.decode()[-200:]}")
         return done.stdout
 
-    commits = git("log", "--format=%H", "--diff-filter=A", "--", str(newest_migration())).split()
+    # Along the main line: a branch may have begun long before.
+    only_main = ("--first-parent", "-m")
+    commits = git("log", *only_main, "--format=%H", "--diff-filter=A", "--", str(newest_migration())).split()
     if not commits:
         pytest.skip("the newest migration is not committed yet, or this copy has no history")
     archive = git("archive", f"{commits[-1].decode()}^")
