@@ -186,7 +186,7 @@ for_services() {
     for each in "${PLACES[@]}"; do
         # The nearest folder that is there: Docker would make a missing one, and it would be root's.
         until [ -d "$each" ]; do each=$(dirname "$each"); done
-        mounts+=(-v "$each:$each")
+        [[ " ${mounts[*]} " = *" $each:$each "* ]] || mounts+=(-v "$each:$each")
     done
     docker run --rm --interactive --user 0 --network none --entrypoint "" "${mounts[@]}" "$IMAGE" "$@"
 }
