@@ -16,13 +16,13 @@ demo: ## set everything up and run the demo study in real containers
 demo-server: ## a fake job-server, sync, run and the web pages: watch a request (RAP=1: it calls us; PORT=8000 SERVER_PORT=8001)
 	@scripts/demo_server.sh
 
-test: setup-dev engine images browser podman deployment ## set everything up and run every check and test, as CI does
+test: setup-dev engine images browser nginx podman deployment ## set everything up and run every check and test, as CI does
 	@scripts/checks.sh all
 
-test-postgres: setup-dev engine images browser podman deployment ## every test on PostgreSQL, with a server of their own (ARGS=tests/jobs)
+test-postgres: setup-dev engine images browser nginx podman deployment ## every test on PostgreSQL, with a server of their own (ARGS=tests/jobs)
 	@scripts/postgres.sh scripts/checks.sh tests $(ARGS)
 
-coverage: setup-dev engine images browser podman deployment ## as test, and what of the code the tests reach
+coverage: setup-dev engine images browser nginx podman deployment ## as test, and what of the code the tests reach
 	@scripts/checks.sh coverage
 
 check: setup-dev ## format, lint, migrations, Django's checks; no tests
@@ -88,7 +88,7 @@ clean: ## remove what can be made again: caches, reports, demo/repo (not .venv, 
 	@rm -rf .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles demo/repo
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: setup-dev images browser podman deployment
+.PHONY: setup-dev images browser nginx podman deployment
 setup-dev:
 	@scripts/setup.sh dev
 
@@ -97,6 +97,9 @@ images: engine
 
 browser:
 	@scripts/browser.sh
+
+nginx:
+	@scripts/nginx.sh
 
 podman:
 	@scripts/podman.sh
