@@ -40,7 +40,7 @@ if [ -n "${ARGS:-}" ]; then
     exec "${COMPOSE[@]}" $ARGS
 fi
 have_places
-tell_if_older
+if [ "$ENV" = prod ]; then tell_if_older; fi
 if ! is_production && [ -d demo/study ]; then
     scripts/demo_study.sh
     have_demo_images
