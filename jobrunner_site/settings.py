@@ -30,6 +30,7 @@ class Variables(Env):
 
 env = Variables(eager=False)
 _problems: list[str] = []
+SECRET_FILES: list[str] = []  # those that NAME_FILE names
 DOTENV_FILE = os.environ.get("DOTENV_FILE", str(BASE_DIR / ".env"))
 if os.environ.get("DOTENV_FILE") and not Path(DOTENV_FILE).is_file():
     _problems.append(f"DOTENV_FILE: there is no file {DOTENV_FILE}.")  # a slip must not mean development
@@ -48,7 +49,8 @@ SECRETS_ELSEWHERE = env.list("SECRETS_ELSEWHERE", default=[])
 def secret(name: str, default: str = "") -> str:
     """The value of NAME, or what stands in the file that NAME_FILE names, or in SECRETS_DIR; an unreadable file joins
     the problems."""
-    path = env.str(f"{name}_FILE", default="") or checking.file_in(SECRETS_DIR, name)
+    SECRET_FILES.extend(filter(None, [named := env.str(f"{name}_FILE", default="")]))
+    path = named or checking.file_in(SECRETS_DIR, name)
     if not path:
         return env.str(name, default=default)
     try:
@@ -259,9 +261,6 @@ if _problems:
     checking.refuse(_problems)
 
 # Django (what is the same at every site: jobrunner_site/fixed.py) -----------------------------------------------------
-STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
