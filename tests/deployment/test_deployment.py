@@ -144,7 +144,9 @@ def test_each_service_is_killed_while_a_study_runs_and_nothing_is_lost(built, tm
             ]
         said = site.make("exec", SERVICE="web", ARGS="sh -c 'ls /run/secrets; ls /var/run/docker.sock 2>&1 || true'")
         assert sorted(said.split()[:3]) == ["DATABASE_URL", "RAP_API_TOKENS", "SECRET_KEY"] and "No such file" in said
-        assert "the engine sees them" in site.make("exec", ARGS="sh -c 'python manage.py doctor docker || true'")
+        assert f"the engine sees {site.work} as {site.work}" in site.make(
+            "exec", ARGS="sh -c 'python manage.py doctor docker || true'"
+        )
 
         site.make("serve", ARGS="stop")
         ends = {service: site.state(service)["State"] for service in SERVICES}
