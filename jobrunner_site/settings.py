@@ -11,26 +11,19 @@ import os
 import re
 from pathlib import Path
 
-from environs import Env, EnvError, ValidationError
+from environs import EnvError
 from environs import validate as check
 
 from jobrunner_site import checking, databases, notifying, serving
 from jobrunner_site.fixed import *  # noqa: F403 - Django wants all of its settings in one module
 from jobrunner_site.fixed import BASE_DIR
 from jobrunner_site.secret_values import secrets_in
+from jobrunner_site.variables import Variables, positive
 
-
-class Variables(Env):
-    """A variable that is set to nothing counts as not set; but for the mode, where a slip must not mean development."""
-
-    def _get_value(self, env_key, default):
-        value = super()._get_value(env_key, default)
-        return default if value == "" and env_key != "JOB_RUNNER_MODE" else value
-
-
-env = Variables(eager=False)
 _problems: list[str] = []
-SECRET_FILES: list[str] = []  # those that NAME_FILE names
+env = Variables(_problems)
+secret, folder, comma_separated = env.secret, env.folder, env.comma_separated
+SECRET_FILES = env.secret_files
 DOTENV_FILE = os.environ.get("DOTENV_FILE", str(BASE_DIR / ".env"))
 if os.environ.get("DOTENV_FILE") and not Path(DOTENV_FILE).is_file():
     _problems.append(f"DOTENV_FILE: there is no file {DOTENV_FILE}.")  # a slip must not mean development
@@ -40,40 +33,9 @@ elif DOTENV_FILE and Path(DOTENV_FILE).is_file():
     except OSError as error:
         _problems.append(f"{DOTENV_FILE} cannot be read: {error.strerror}. Run this as the user whom it belongs to.")
 
-
-SECRETS_DIR = env.str("SECRETS_DIR", default="")
+SECRETS_DIR = env.secrets_dir = env.str("SECRETS_DIR", default="")
 # Of the other processes of this installation: here they are not there, and nothing is wrong with that.
 SECRETS_ELSEWHERE = env.list("SECRETS_ELSEWHERE", default=[])
-
-
-def secret(name: str, default: str = "") -> str:
-    """The value of NAME, or what stands in the file that NAME_FILE names, or in SECRETS_DIR; an unreadable file joins
-    the problems."""
-    SECRET_FILES.extend(filter(None, [named := env.str(f"{name}_FILE", default="")]))
-    path = named or checking.file_in(SECRETS_DIR, name)
-    if not path:
-        return env.str(name, default=default)
-    try:
-        if text := Path(path).read_text().strip():
-            return text
-        _problems.append(f"{name}_FILE: {path} is empty.")
-    except (OSError, UnicodeDecodeError) as error:
-        _problems.append(f"{name}_FILE: {path} cannot be read: {error}.")
-    return default
-
-
-def folder(name: str, default: Path) -> Path:
-    return Path(env.str(name, default=str(default))).absolute()
-
-
-def positive(value: float) -> None:
-    if not value > 0:
-        raise ValidationError("must be greater than 0.")
-
-
-def comma_separated(name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(item.strip() for item in env.list(name, default=list(default)) or [] if item.strip())
-
 
 # Mode and Django's own ------------------------------------------------------------------------------------------------
 MODE = env.str("JOB_RUNNER_MODE", default="development", validate=check.OneOf(["development", "production"]))

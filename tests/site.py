@@ -46,7 +46,7 @@ class Site:
 
     def __enter__(self) -> "Site":
         if SERVER and "DATABASE_URL" not in self.environment:
-            self.work_dir.mkdir(mode=0o700, parents=True)
+            self.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.database = PostgresqlDatabase()
             self.environment |= self.database.environment
         else:

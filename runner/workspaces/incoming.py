@@ -23,6 +23,8 @@ from runner.matching import Node
 from runner.workspaces.files import ShouldStop, check_stop
 
 _PIECE = 256 * 1024
+# An archive ends with two blocks of zeros at least, and may be filled up with more.
+_LEAST_END, _LONGEST_END = 2 * tarfile.BLOCKSIZE, 64 * 1024
 _ZEROS = bytes(_PIECE)
 _LATEST = 2**33  # seconds since 1970; a job may write any time, and not every file system holds it
 _DEVICE_OF_NOBODY = os.makedev(0, 0)
@@ -210,6 +212,7 @@ class _Members:
             for member in self._archive:
                 self._archive.members = []  # it would keep all of them
                 yield member, self.path_of(member.name)
+            self._blocks.require_end_at(self._archive.offset)
 
     def content(self, member: tarfile.TarInfo) -> Iterator[bytes]:
         with _understood():
@@ -230,9 +233,25 @@ class _Blocks:
 
     def __init__(self, stream: Iterable[bytes]):
         self._blocks = iter(stream)
+        self._read, self._last = 0, b""
 
     def read(self, _: int) -> bytes:
-        return next(self._blocks, b"")
+        block = next(self._blocks, b"")
+        self._read += len(block)
+        self._last = (self._last + block)[-_LONGEST_END:]
+        return block
+
+    def require_end_at(self, offset: int) -> None:
+        """Raises ArrivalBroken unless nothing but an archive's end, zeros, stands from there on.
+
+        tarfile takes whatever is no header for the end, also a stream that stops between two files or an engine's words
+        about why it did: files would be missing, and nobody would know.
+        """
+        while self.read(0):
+            pass
+        rest = self._read - offset
+        if not _LEAST_END <= rest <= _LONGEST_END or self._last[-rest:].strip(b"\0"):
+            raise ArrivalBroken("The files of the volume were not sent to their end.")
 
     def close(self) -> None:
         """A generator that is given up in the middle lets go of its connection only when it is closed."""

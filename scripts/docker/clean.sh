@@ -13,8 +13,14 @@ if [ -e "${DOTENV_FILE:-.env}" ]; then
     find_compose
     "${COMPOSE[@]}" --profile command --profile postgresql down --remove-orphans 2>&1 | grep -v '^Removing network' || true
 fi
+# Images have one name for all checkouts of an engine, so what another one's services use stays.
 for image in ${JOB_RUNNER_IMAGE:-jobrunner:prod jobrunner:dev}; do
-    if docker image inspect "$image" >/dev/null 2>&1; then docker image rm "$image" >/dev/null && say "Removed the image $image"; fi
+    docker image inspect "$image" >/dev/null 2>&1 || continue
+    if docker image rm "$image" >/dev/null 2>&1; then
+        say "Removed the image $image"
+    else
+        say "The image $image stays: containers of it are there ('docker ps -a --filter ancestor=$image')."
+    fi
 done
 # Only if scripts/base_image.sh has made it: one that was pulled may be somebody else's.
 if [ "$(docker image inspect "$BASE_IMAGE" --format '{{index .Config.Labels "org.jobrunner.base"}}' 2>/dev/null)" = true ]; then

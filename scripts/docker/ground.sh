@@ -3,7 +3,6 @@
 # sourced after scripts/messages.sh, in the folder of the checkout; does nothing by itself.
 
 BASE_IMAGE=${BASE_IMAGE:-debian:bookworm-slim}
-PROJECT=${COMPOSE_PROJECT_NAME:-jobrunner}
 CHECKOUT=$PWD
 SSH_FOLDER=$PWD/.docker-over-ssh
 REAL_IMAGES=ghcr.io/opensafely-core
@@ -41,8 +40,20 @@ find_builder() {
         "docker-buildx-plugin)."
 }
 
+# Two checkouts on one engine must not end, replace or remove each other's services unasked.
+own_project() {
+    local other
+    other=$(docker ps --all --filter "label=com.docker.compose.project=$PROJECT" \
+        --format '{{.Label "com.docker.compose.project.working_dir"}}' | grep -vxF "$CHECKOUT" | head -n 1 || true)
+    if [ -n "$other" ]; then
+        stop "The containers called $PROJECT on this engine are those of $other. Remove them there ('make docker-clean')," \
+            "or give these another name: COMPOSE_PROJECT_NAME=…, best in .env."
+    fi
+}
+
 # COMPOSE: how compose is called, with our files.
 find_compose() {
+    own_project
     if docker compose version >/dev/null 2>&1; then
         COMPOSE=(docker compose)
     elif command -v docker-compose >/dev/null; then
@@ -73,6 +84,8 @@ setting() {
 }
 
 is_production() { [ "$(setting JOB_RUNNER_MODE)" = production ]; }
+
+PROJECT=$(setting COMPOSE_PROJECT_NAME jobrunner)
 
 random() { head -c "$1" /dev/urandom | base64 -w 0 | tr '+/' '-_' | tr -d '='; }
 
@@ -170,7 +183,11 @@ for_services() {
         "$@"
         return
     fi
-    for each in "${PLACES[@]}"; do mounts+=(-v "$(dirname "$each"):$(dirname "$each")"); done
+    for each in "${PLACES[@]}"; do
+        # The nearest folder that is there: Docker would make a missing one, and it would be root's.
+        until [ -d "$each" ]; do each=$(dirname "$each"); done
+        [[ " ${mounts[*]} " = *" $each:$each "* ]] || mounts+=(-v "$each:$each")
+    done
     docker run --rm --interactive --user 0 --network none --entrypoint "" "${mounts[@]}" "$IMAGE" "$@"
 }
 
@@ -186,6 +203,8 @@ have_places() {
     for name in "${PLACES[@]}" "$WORK_DIR/database" "$WORK_DIR/repos"; do
         for_services sh -c '[ -d "$1" ] || install -d -m 700 -o "$2" -g "$2" "$1"' sh "$name" "$USER_OF_IMAGE"
     done
+    # Compose looks whether the files are there, as whoever calls it; what is in them stays the services'.
+    for_services chmod 711 "$SECRETS"
     for name in $(sed -nE 's/^  ([A-Z_]+): .file: .*SECRETS.*/\1/p' compose.yaml); do
         for_services test -e "$SECRETS/$name" || secret_file "$name" </dev/null
     done

@@ -97,6 +97,7 @@ engine_answers() {
     pid=$!
     while [ $SECONDS -lt $deadline ] && kill -0 "$pid" 2>/dev/null; do
         if answer=$(docker -H "unix://$probe/s" version --format '{{.Server.Version}}' 2>/dev/null); then break; fi
+        if grep -q "open failed" "$folder/said"; then break; fi # the socket there is not opened, now or later
         sleep 0.2
     done
     kill "$pid" 2>/dev/null || true

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deployment.conftest import IMAGE
+from tests.engine import demo_images
 from tests.ports import hold_port, port_of
 from tests.site import ROOT
 
@@ -20,14 +22,14 @@ set -eu
 mkdir -p /run/sshd ~/.ssh
 mount --bind "$1/ssh" ~/.ssh
 /usr/sbin/sshd -D -e -f "$1/sshd_config" 2>"$1/sshd.log" &
-trap "kill $!" EXIT
+sshd=$!
+trap "kill $sshd" EXIT
 until grep -q "listening on" "$1/sshd.log"; do sleep 0.1; done
 cd "$1/checkout"
 export SSH_PORT=$2
 """
 CONFIGURATION = """
-ListenAddress 127.0.0.1
-ListenAddress 127.0.0.2
+ListenAddress {listens}
 Port {port}
 HostKey {folder}/host_key
 PidFile none
@@ -52,14 +54,18 @@ def in_machine(tmp_path):
     shutil.copy(ROOT / "dotenv-sample", tmp_path / "checkout")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "host_key"], check=True)
 
-    def run(script: str, forwards: str = "yes") -> subprocess.CompletedProcess:
+    def run(script: str, *, forwards: str = "yes", listens: str = "127.0.0.1") -> subprocess.CompletedProcess:
         with hold_port() as holder:
             port = port_of(holder)
-        configuration = CONFIGURATION.format(port=port, folder=tmp_path, forwards=forwards)
+        configuration = CONFIGURATION.format(port=port, folder=tmp_path, forwards=forwards, listens=listens)
         (tmp_path / "sshd_config").write_text(configuration)
         namespaces = ["unshare", "--fork", "--pid", "--mount-proc", "--mount", "--kill-child=KILL"]
         command = [*namespaces, "bash", "-c", MACHINE + script, "bash", str(tmp_path), str(port)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        # Without the settings of the tests themselves, which a checkout of its own has nothing to do with.
+        environment = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL
+        )
 
     return run
 
@@ -142,12 +148,41 @@ def test_on_another_machine_ones_own_login_authorises_the_key_and_takes_it_away(
         {ENABLE}
         cp ~/.ssh/authorized_keys .env "$1"
         {DISABLE}
-        """
+        """,
+        listens="127.0.0.2",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "DOCKER_HOST=ssh://root@127.0.0.2:" in (tmp_path / ".env").read_text()
     assert "jobrunner-docker-over-ssh" in (tmp_path / "authorized_keys").read_text()
     assert (tmp_path / "ssh/authorized_keys").read_text() == (tmp_path / "ssh/id_ed25519.pub").read_text()
+
+
+def test_services_in_containers_run_the_demo_study_through_it_and_have_no_socket(built, in_machine, tmp_path):
+    demo_images()
+    checkout = tmp_path / "checkout"
+    checkout.chmod(0o755)  # the services read the study in it
+    shutil.copytree(ROOT / "demo/study", checkout / "demo/study")
+    for name in ("compose.yaml", "compose.development.yaml"):
+        shutil.copy(ROOT / name, checkout)
+    (checkout / ".env").write_text("DOCKER_REGISTRY=jobrunner-demo\n")
+    with hold_port() as holder:
+        web = port_of(holder)
+    done = in_machine(
+        f"""
+        export JOB_RUNNER_IMAGE={IMAGE} COMPOSE_PROJECT_NAME=jobrunner-test-$2 WEB_ADDRESS=127.0.0.1:{web}
+        {ENABLE}
+        trap 'ARGS="--profile command down --volumes --timeout 5" scripts/docker/serve.sh; kill $sshd' EXIT
+        scripts/docker/serve.sh
+        ARGS="python manage.py add_job $PWD/demo/repo run_all --workspace demo --wait" scripts/docker/run.sh
+        ARGS="sh -c 'ls /run/secrets; test -S /var/run/docker.sock || echo no socket'" scripts/docker/exec.sh
+        {DISABLE}
+        """,
+        listens="0.0.0.0",  # noqa: S104 - containers call it by the address of Docker's bridge
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "9 of 9 job(s) succeeded" in done.stdout
+    assert "SSH_KEY" in done.stdout.split() and "no socket" in done.stdout
+    assert "ssh://" not in (checkout / ".env").read_text() and not (checkout / "secrets/SSH_KEY").exists()
 
 
 def test_what_is_no_address_is_refused_before_anything_is_made(in_machine, tmp_path):

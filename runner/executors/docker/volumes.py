@@ -105,6 +105,7 @@ class OpenVolume:
         with self._engine.asked(what) as client:
             answer = client.head(self._address(client), params={"path": self._path(path)}, timeout=client.timeout)
             if answer.status_code == 404:
+                client.inspect_container(self._id)  # which somebody may have removed: then nothing is known of the file
                 return None
             client._raise_for_status(answer)
         with understanding(what):
