@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import CommandError
-from django.db import OperationalError, close_old_connections, connection, reset_queries
+from django.db import DatabaseError, OperationalError, close_old_connections, connection, reset_queries
 from django.db.migrations.executor import MigrationExecutor
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def check_database() -> None:
     """Raises CommandError, with what to do, if the database lacks tables that this version of the code needs."""
     try:
         executor = MigrationExecutor(connection)
-    except OperationalError as error:
+    except DatabaseError as error:  # an option that libpq does not know is another kind than a server that is down
         if connection.vendor == "sqlite":
             raise
         said = " ".join(str(error).split())
