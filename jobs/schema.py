@@ -13,7 +13,7 @@ from typing import IO
 
 from django.conf import settings
 from django.core.management import CommandError
-from django.db import OperationalError, connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def check_database() -> None:
     """Raises CommandError, with what to do, unless this version of the code can work with the database."""
     try:
         executor = MigrationExecutor(connection)
-    except OperationalError as error:
+    except DatabaseError as error:  # an option that libpq does not know is another kind than a server that is down
         if connection.vendor == "sqlite":
             raise
         said = " ".join(str(error).split())
