@@ -7,8 +7,10 @@ still runs goes on: what migrations may do is such that it can (docs/operations.
 import contextlib
 import fcntl
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO
 
 from django.conf import settings
@@ -72,12 +74,11 @@ def _replaced(loader) -> set[tuple[str, str]]:
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Only one `migrate` of a work directory, or of a database on PostgreSQL, at once; the others wait, and then find
-    nothing left to do.
+    """Only one `migrate` of a database at once; the others wait, and then find nothing left to do.
 
     Raises CommandError after LONGEST_WAIT_SECONDS. Kernel and server let go when a process dies.
     """
-    with (settings.WORK_DIR / "migrate.lock").open("a+") as file:
+    with (_folder_of_lock() / "migrate.lock").open("a+") as file:
         _wait_for(lambda: _is_held(file))
         if connection.vendor != "postgresql":
             yield
@@ -88,6 +89,15 @@ def one_at_a_time() -> Iterator[None]:
         finally:
             if connection.connection is not None and not connection.connection.closed:
                 _asked("pg_advisory_unlock")
+
+
+def _folder_of_lock() -> Path:
+    """Beside SQLite's file: containers of one database (compose.yaml) have a WORK_DIR each."""
+    if connection.vendor == "sqlite" and not connection.is_in_memory_db():
+        beside = Path(connection.settings_dict["NAME"]).parent
+        if os.access(beside, os.W_OK):
+            return beside
+    return settings.WORK_DIR
 
 
 def _wait_for(is_held: Callable[[], bool]) -> None:

@@ -2,6 +2,7 @@
 version beside the newer tables."""
 
 import ast
+import fcntl
 import io
 import os
 import re
@@ -37,6 +38,23 @@ def test_three_migrations_that_start_at_once_are_one(tmp_path):
     applied = [output for output in outputs if "Applying jobs.0001_initial" in output]
     assert len(applied) == 1
     site.manage("status", "--json", expect=2)  # its tables are there; nothing runs
+
+
+@pytest.mark.slow_test
+@pytest.mark.sqlite_only(reason="PostgreSQL itself holds the lock there, wherever the processes are")
+def test_migrations_of_one_database_wait_for_each_other_though_each_has_a_work_directory_of_its_own(tmp_path):
+    """As in compose.yaml, where containers share the folder of the database and nothing else."""
+    (tmp_path / "database").mkdir()
+    address = f"sqlite:///{tmp_path / 'database' / 'db.sqlite3'}"
+    site = Site(tmp_path / "second", EXECUTOR="fake", DATABASE_URL=address)
+    with (tmp_path / "database" / "migrate.lock").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the first one is at work
+        second = site.start("migrate")
+        first_line = second.stdout.readline()
+        assert "another `manage.py migrate` is at work here" in first_line
+        assert second.poll() is None
+    said = second.communicate(timeout=120)[0]
+    assert second.returncode == 0 and "Applying jobs.0001_initial" in said, said
 
 
 @pytest.mark.slow_test
