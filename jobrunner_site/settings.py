@@ -23,6 +23,7 @@ from jobrunner_site.variables import Variables, positive
 _problems: list[str] = []
 env = Variables(_problems)
 secret, folder, comma_separated = env.secret, env.folder, env.comma_separated
+SECRET_FILES = env.secret_files
 DOTENV_FILE = os.environ.get("DOTENV_FILE", str(BASE_DIR / ".env"))
 if os.environ.get("DOTENV_FILE") and not Path(DOTENV_FILE).is_file():
     _problems.append(f"DOTENV_FILE: there is no file {DOTENV_FILE}.")  # a slip must not mean development
@@ -222,9 +223,6 @@ if _problems:
     checking.refuse(_problems)
 
 # Django (what is the same at every site: jobrunner_site/fixed.py) -----------------------------------------------------
-STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

@@ -19,6 +19,7 @@ class Variables(Env):
     def __init__(self, problems: list[str]):
         super().__init__(eager=False)
         self.problems, self.secrets_dir = problems, ""
+        self.secret_files: list[str] = []  # those that NAME_FILE names
 
     def _get_value(self, env_key, default):
         value = super()._get_value(env_key, default)
@@ -27,7 +28,9 @@ class Variables(Env):
     def secret(self, name: str, default: str = "") -> str:
         """The value of NAME, or what stands in the file that NAME_FILE names, or in the folder of secrets; an
         unreadable file joins the problems."""
-        path = self.str(f"{name}_FILE", default="") or checking.file_in(self.secrets_dir, name)
+        named = self.str(f"{name}_FILE", default="")
+        self.secret_files += filter(None, [named])
+        path = named or checking.file_in(self.secrets_dir, name)
         if not path:
             return self.str(name, default=default)
         try:

@@ -75,7 +75,7 @@ until_listening "$engine_port" "${pids[1]}" "The engine" "$folder/engine.log"
 say "Serving this repository and this machine's engine on $listen. On the Windows side, in PowerShell:"
 cat <<TEXT
 
-    git clone git://$listen:$git_port/jobrunner
+    git clone -c core.autocrlf=false git://$listen:$git_port/jobrunner
     cd jobrunner
     \$env:DOCKER_HOST = "tcp://$listen:$engine_port"
     docker version

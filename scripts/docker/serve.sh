@@ -7,6 +7,28 @@ cd "$(dirname "$0")/../.."
 . scripts/messages.sh
 . scripts/docker/ground.sh
 
+# An image that is older than compose.yaml may not know what that asks of it.
+tell_if_older() {
+    local of_image here
+    of_image=$(docker image inspect "$IMAGE" --format '{{index .Config.Labels "org.opencontainers.image.revision"}}')
+    here=$(git rev-parse HEAD 2>/dev/null || true)
+    if [ -n "$here" ] && [ "${of_image%+changes}" != "$here" ]; then
+        say "Note: $IMAGE was built from commit ${of_image:0:12}, and this checkout is at ${here:0:12}: make docker-build"
+    fi
+}
+
+until_web_answers() {
+    local deadline=$((SECONDS + 90))
+    until "${COMPOSE[@]}" exec -T web python scripts/container/sign_of_life.py >/dev/null 2>&1; do
+        if [ $SECONDS -ge $deadline ]; then
+            "${COMPOSE[@]}" logs --tail 20 web >&2 || true
+            stop "The pages do not answer: the last lines of their log are above. The other services are as" \
+                "'make docker-serve ARGS=ps' shows them."
+        fi
+        sleep 1
+    done
+}
+
 have_dotenv
 have_settings
 have_engine
@@ -18,6 +40,7 @@ if [ -n "${ARGS:-}" ]; then
     exec "${COMPOSE[@]}" $ARGS
 fi
 have_places
+if [ "$ENV" = prod ]; then tell_if_older; fi
 if ! is_production && [ -d demo/study ]; then
     scripts/demo_study.sh
     have_demo_images
@@ -28,6 +51,7 @@ said=$("${COMPOSE[@]}" up --detach --remove-orphans 2>&1) || {
     "${COMPOSE[@]}" logs --tail 20 migrate >&2 || true
     stop "The services did not start: see above."
 }
+until_web_answers
 say "The dashboard:  http://$WEB_ADDRESS/"
 if is_production; then
     say "The first account: make docker-exec SERVICE=web ARGS=\"python manage.py add_person NAME --role administrator\""
