@@ -1,4 +1,4 @@
-"""docs/operations.md, "Back up, and put back": the copies that it names are enough to begin again on an empty disk."""
+"""docs/operations.md, "Backup": the copies that it names are enough to begin again on an empty disk."""
 
 import shutil
 import subprocess
