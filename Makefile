@@ -5,9 +5,10 @@ PYTHON_HERE := .venv/bin/python
 DEMO_IMAGES := jobrunner-demo/python:v2 jobrunner-demo/r:v2
 
 .PHONY: help demo demo-server test test-postgres coverage check fast format setup engine serve static run bench screenshots requirements clean
+.PHONY: docker-build docker-test docker-serve docker-run docker-exec docker-clean enable-docker-over-ssh disable-docker-over-ssh
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## set everything up and run the demo study in real containers
 	@scripts/demo.sh
@@ -15,20 +16,20 @@ demo: ## set everything up and run the demo study in real containers
 demo-server: ## a fake job-server, sync, run and the web pages: watch a request (RAP=1: it calls us; PORT=8000 SERVER_PORT=8001)
 	@scripts/demo_server.sh
 
-test: setup-dev engine images browser ## set everything up and run every check and test, as CI does
+test: setup-dev engine images browser nginx podman deployment ## set everything up and run every check and test, as CI does
 	@scripts/checks.sh all
 
-test-postgres: setup-dev engine images browser ## every test on PostgreSQL, with a server of their own (ARGS=tests/jobs)
+test-postgres: setup-dev engine images browser nginx podman deployment ## every test on PostgreSQL, with a server of their own (ARGS=tests/jobs)
 	@scripts/postgres.sh scripts/checks.sh tests $(ARGS)
 
-coverage: setup-dev engine images browser ## as test, and what of the code the tests reach
+coverage: setup-dev engine images browser nginx podman deployment ## as test, and what of the code the tests reach
 	@scripts/checks.sh coverage
 
 check: setup-dev ## format, lint, migrations, Django's checks; no tests
 	@scripts/checks.sh lint
 
 fast: setup-dev ## the tests that need no engine and take under 2 s each
-	@$(PYTHON_HERE) -m pytest -m "not slow_test and not needs_docker"
+	@$(PYTHON_HERE) -m pytest -m "not slow_test and not needs_docker and not needs_podman"
 
 format: setup-dev ## let ruff format the code and mend what it can
 	@$(PYTHON_HERE) -m ruff check --fix-only --quiet .
@@ -59,11 +60,35 @@ screenshots: setup-dev browser ## take the pictures of the pages in docs/screens
 requirements: setup-dev ## pin the packages of requirements.in and requirements.dev.in anew; UPGRADE=1 takes newer ones
 	@scripts/requirements.sh $(if $(UPGRADE),--upgrade)
 
+docker-build: ## build the image (ENV=prod or dev, ARGS=--no-cache), also where no registry answers (docs/containers.md)
+	@scripts/docker/build.sh
+
+docker-test: ## the test suite inside the container, against this machine's engine (ARGS="tests/runner -k disk")
+	@scripts/docker/test.sh
+
+docker-serve: ## sync, run and the pages as containers, in the background (ENV=prod or dev, PORT=8000; ARGS="logs -f run")
+	@scripts/docker/serve.sh
+
+docker-run: ## a command in a container of its own, with what `run` has: ARGS="python manage.py status"; else bash
+	@scripts/docker/run.sh
+
+docker-exec: ## a command in the container of a service (SERVICE=run): ARGS="python manage.py status"; else bash
+	@scripts/docker/exec.sh
+
+docker-clean: ## remove the services' containers and networks, the images and Docker over ssh; data stay
+	@scripts/docker/clean.sh
+
+enable-docker-over-ssh: ## use the engine of SSH_USER@SSH_HOST (this machine's, if not set; SSH_PORT, SSH_KEY=own key)
+	@scripts/docker/over_ssh.sh enable
+
+disable-docker-over-ssh: ## undo it: the key, its line in authorized_keys, the settings
+	@scripts/docker/over_ssh.sh disable
+
 clean: ## remove what can be made again: caches, reports, demo/repo (not .venv, not workdir with its data)
 	@rm -rf .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles demo/repo
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: setup-dev images browser
+.PHONY: setup-dev images browser nginx podman deployment
 setup-dev:
 	@scripts/setup.sh dev
 
@@ -72,3 +97,12 @@ images: engine
 
 browser:
 	@scripts/browser.sh
+
+nginx:
+	@scripts/nginx.sh
+
+podman:
+	@scripts/podman.sh
+
+deployment:
+	@scripts/deployment.sh

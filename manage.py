@@ -7,6 +7,8 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobrunner_site.settings")
+    if not hasattr(os, "getuid"):
+        raise SystemExit("The job runner needs Linux (on Windows: WSL 2, or a container): docs/windows.md.")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a sign must not end a command
     try:

@@ -27,6 +27,8 @@ _LEAST_TOKEN = 16
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 # Browsers and proxies send these themselves.
 _NOT_FOR_NAMES = ("host", "cookie", "authorization", "user-agent", "referer", "origin", "x-forwarded-for", "accept")
+_SSH = re.compile(r"ssh://([a-z_][a-z0-9_.-]*@)?([a-z0-9][a-z0-9_.-]*|\[[0-9a-f:.]+\])(:\d{1,5})?(/[^\s:?#]*)?", re.I)
+_LOOPBACK = re.compile(r"\w+://(127\.[\d.]+|localhost|\[::1\])(:\d+)?/?\Z")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network | None
 # The engine's own: the whole host, nothing at all, and what every other container shares.
 _NO_NETWORKS = ("host", "none", "bridge", "default")
@@ -42,6 +44,17 @@ def byte_size(problems: list[str], name: str, text: str, least: int = 1) -> int:
     if size < least:
         problems.append(f"{name}: {text} is too little: it must be at least {least // 1024**2}M.")
     return size
+
+
+def file_in(folder: str, name: str) -> str:
+    """The path of a file of that name, if it holds something: an empty one counts as not set, as everywhere."""
+    path = Path(folder, name)
+    try:
+        return str(path) if folder and path.stat().st_size else ""
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return str(path)  # whoever reads it says what is wrong
 
 
 def words(problems: list[str], name: str, text: str) -> tuple[str, ...]:
@@ -66,8 +79,7 @@ def engine(values: Mapping) -> Iterable[str]:
     """What jobs run in."""
     if not values["ALLOWED_IMAGES"]:
         yield "ALLOWED_IMAGES: name at least one image, or no action can run."
-    if not values["DOCKER_HOST"].startswith(("unix://", "tcp://", "ssh://", "http://", "https://")):
-        yield "DOCKER_HOST: must begin with unix://, tcp://, ssh://, http:// or https://."
+    yield from _engine_address(values)
     if not values["HOST_WORK_DIR"].is_absolute():
         yield f"HOST_WORK_DIR: {values['HOST_WORK_DIR']} must be a full path: WORK_DIR as the engine's host sees it."
     network = values["DATABASE_ACCESS_NETWORK"]
@@ -82,6 +94,29 @@ def engine(values: Mapping) -> Iterable[str]:
     if not names or not all(re.search(r"[^\W_]", name) for name in names):
         yield "LEVEL4_IDENTIFIER_COLUMNS: name at least one column, such as patient_id; without, nothing is looked for."
     yield from _weights(values["JOB_RESOURCE_WEIGHTS_FILE"])
+
+
+def _engine_address(values: Mapping) -> Iterable[str]:
+    """Whoever reaches the engine is root on its machine and reads the files of all jobs."""
+    address = values["DOCKER_HOST"]
+    if not address.startswith(("unix://", "tcp://", "ssh://", "http://", "https://")):
+        yield "DOCKER_HOST: must begin with unix://, tcp://, ssh://, http:// or https://."
+    elif address.startswith("ssh://") and not _SSH.fullmatch(address):
+        yield (
+            "DOCKER_HOST: must look like ssh://user@host, with :port and /path/of/the/engine's.sock behind it if they "
+            "are not the usual ones, and without a password (not shown)."
+        )
+    elif not address.startswith(("unix://", "ssh://")) and "@" in address:
+        yield "DOCKER_HOST: takes no user name or password (not shown): use certificates, DOCKER_CERT_PATH."
+    elif _is_plain(address) and values["PRODUCTION"] and not values["DOCKER_CERT_PATH"]:
+        yield (
+            "DOCKER_HOST: over plain TCP anybody on the way reads patients' data, and whoever reaches that port is "
+            "root there. Use ssh://, or certificates: DOCKER_CERT_PATH."
+        )
+
+
+def _is_plain(address: str) -> bool:
+    return address.startswith(("tcp://", "http://")) and not _LOOPBACK.match(address)
 
 
 def _weights(path: str) -> Iterable[str]:
@@ -125,7 +160,8 @@ def _git_hosts(values: Mapping) -> Iterable[str]:
 def job_server(values: Mapping) -> Iterable[str]:
     """Whom sync asks, and that nobody else can read along."""
     address, token = values["JOB_SERVER_ENDPOINT"], values["JOB_SERVER_TOKEN"]
-    if bool(address) != bool(token):
+    is_elsewhere = not token and "JOB_SERVER_TOKEN" in values["SECRETS_ELSEWHERE"]
+    if bool(address) != bool(token) and not is_elsewhere:
         missing = "JOB_SERVER_TOKEN" if address else "JOB_SERVER_ENDPOINT"
         # Without a token the server would answer all the same, with the requests of all backends (contract §1.1).
         yield f"{missing}: JOB_SERVER_ENDPOINT and JOB_SERVER_TOKEN go together: set both, or none."

@@ -3,32 +3,27 @@
 Nothing else reads `os.environ`. All variables are looked at before anything is refused, so that one start shows every
 mistake in one message. With no variable set at all the result is a development installation beside manage.py; in
 production mode (`JOB_RUNNER_MODE=production`) what protects patients' data has no default. Names are the older
-system's where it had one. Each secret `X` may instead be given as `X_FILE`, the path of a file that holds it.
+system's where it had one. Each secret `X` may instead be given as `X_FILE`, the path of a file that holds it, or by a
+file `X` in SECRETS_DIR.
 """
 
 import os
 import re
 from pathlib import Path
 
-from environs import Env, EnvError, ValidationError
+from environs import EnvError
 from environs import validate as check
 
-from jobrunner_site import checking, databases, notifying
+from jobrunner_site import checking, databases, notifying, serving
 from jobrunner_site.fixed import *  # noqa: F403 - Django wants all of its settings in one module
 from jobrunner_site.fixed import BASE_DIR
 from jobrunner_site.secret_values import secrets_in
+from jobrunner_site.variables import Variables, positive
 
-
-class Variables(Env):
-    """A variable that is set to nothing counts as not set; but for the mode, where a slip must not mean development."""
-
-    def _get_value(self, env_key, default):
-        value = super()._get_value(env_key, default)
-        return default if value == "" and env_key != "JOB_RUNNER_MODE" else value
-
-
-env = Variables(eager=False)
 _problems: list[str] = []
+env = Variables(_problems)
+secret, folder, comma_separated = env.secret, env.folder, env.comma_separated
+SECRET_FILES = env.secret_files
 DOTENV_FILE = os.environ.get("DOTENV_FILE", str(BASE_DIR / ".env"))
 if os.environ.get("DOTENV_FILE") and not Path(DOTENV_FILE).is_file():
     _problems.append(f"DOTENV_FILE: there is no file {DOTENV_FILE}.")  # a slip must not mean development
@@ -38,33 +33,9 @@ elif DOTENV_FILE and Path(DOTENV_FILE).is_file():
     except OSError as error:
         _problems.append(f"{DOTENV_FILE} cannot be read: {error.strerror}. Run this as the user whom it belongs to.")
 
-
-def secret(name: str, default: str = "") -> str:
-    """The value of NAME, or what stands in the file that NAME_FILE names; an unreadable file joins the problems."""
-    path = env.str(f"{name}_FILE", default="")
-    if not path:
-        return env.str(name, default=default)
-    try:
-        if text := Path(path).read_text().strip():
-            return text
-        _problems.append(f"{name}_FILE: {path} is empty.")
-    except (OSError, UnicodeDecodeError) as error:
-        _problems.append(f"{name}_FILE: {path} cannot be read: {error}.")
-    return default
-
-
-def folder(name: str, default: Path) -> Path:
-    return Path(env.str(name, default=str(default))).absolute()
-
-
-def positive(value: float) -> None:
-    if not value > 0:
-        raise ValidationError("must be greater than 0.")
-
-
-def comma_separated(name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(item.strip() for item in env.list(name, default=list(default)) or [] if item.strip())
-
+SECRETS_DIR = env.secrets_dir = env.str("SECRETS_DIR", default="")
+# Of the other processes of this installation: here they are not there, and nothing is wrong with that.
+SECRETS_ELSEWHERE = env.list("SECRETS_ELSEWHERE", default=[])
 
 # Mode and Django's own ------------------------------------------------------------------------------------------------
 MODE = env.str("JOB_RUNNER_MODE", default="development", validate=check.OneOf(["development", "production"]))
@@ -76,6 +47,12 @@ CSRF_TRUSTED_ORIGINS = list(comma_separated("CSRF_TRUSTED_ORIGINS", ()))
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=PRODUCTION)
 # Whose word "this came by https" is believed: only a proxy's that sets the header itself, whatever the browser sent.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+
+# The web process (jobrunner_site/gunicorn_conf.py), and the service manager that has started this process -------------
+WEB_WORKERS = env.int("WEB_WORKERS", default=2, validate=positive)
+WEB_THREADS = env.int("WEB_THREADS", default=16, validate=positive)
+WEB_BIND, WEB_ACCESS_LOG = comma_separated("WEB_BIND", ("127.0.0.1:8000",)), env.bool("WEB_ACCESS_LOG", default=False)
+NOTIFY_SOCKET, WATCHDOG_SECONDS = serving.service_manager(os.environ, os.getpid())
 
 # People ---------------------------------------------------------------------------------------------------------------
 _trusted_proxies = comma_separated("TRUSTED_PROXIES", ())
@@ -149,6 +126,12 @@ DEFAULT_FROM_EMAIL = EMAIL_FROM = env.str("EMAIL_FROM", default="")
 # The executor and what a container gets -------------------------------------------------------------------------------
 EXECUTOR = env.str("EXECUTOR", default="docker", validate=check.OneOf(["docker", "fake"]))
 DOCKER_HOST = env.str("DOCKER_HOST", default="unix:///var/run/docker.sock")
+DOCKER_CERT_PATH = env.str("DOCKER_CERT_PATH", default="")
+SSH_KEY_FILE = env.str("SSH_KEY_FILE", default="")
+SSH_KNOWN_HOSTS_FILE = env.str("SSH_KNOWN_HOSTS_FILE", default="")
+# An engine on another machine sees no folder of this one.
+_kind = "folder" if DOCKER_HOST.startswith("unix:") else "volume"
+WORKSPACE_KIND = env.str("WORKSPACE_KIND", default=_kind, validate=check.OneOf(["folder", "volume"]))
 DOCKER_ROOT_DIR = env.str("DOCKER_ROOT_DIR", default="/var/lib/docker")
 DOCKER_REGISTRY = env.str("DOCKER_REGISTRY", default="ghcr.io/opensafely-core").rstrip("/")
 DOCKER_TIMEOUT_SECONDS = env.int("DOCKER_TIMEOUT_SECONDS", default=15, validate=positive)
@@ -228,6 +211,7 @@ SSO_TRUSTED_PROXIES = checking.networks(_problems, "SSO_TRUSTED_PROXIES", _sso_t
 _problems += notifying.notices(globals())
 _problems += checking.single_sign_on(SSO_HEADER, _sso_trusted_proxies)
 RAP_API_TOKENS = checking.rap_api_tokens(_problems, _rap_api_tokens, BACKEND)
+_problems += serving.web(globals())
 if PRODUCTION:
     _problems += checking.production(globals(), _not_set)
 if not _problems:
@@ -239,9 +223,6 @@ if _problems:
     checking.refuse(_problems)
 
 # Django (what is the same at every site: jobrunner_site/fixed.py) -----------------------------------------------------
-STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

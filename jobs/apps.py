@@ -3,7 +3,12 @@
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
-from jobs.checks import addresses_are_told_apart, database_is_not_lost, static_files_are_collected
+from jobs.checks import (
+    addresses_are_told_apart,
+    database_is_not_lost,
+    secrets_are_nobody_elses,
+    static_files_are_collected,
+)
 
 
 class JobsConfig(AppConfig):
@@ -16,6 +21,7 @@ class JobsConfig(AppConfig):
 
         register(static_files_are_collected, deploy=True)
         register(addresses_are_told_apart, deploy=True)
+        register(secrets_are_nobody_elses, deploy=True)
         register(database_is_not_lost, Tags.database)
         doctor.register("database", "jobs.doctor.database.examine_database")
         doctor.register("places", "jobs.doctor.places.examine_places")

@@ -1,12 +1,20 @@
 """Django's checks of an installation: `manage.py check --deploy`, and the log of gunicorn when it starts."""
 
+import re
 from pathlib import Path
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.management import CommandError
 
-from jobs.service import check_database
+from jobs.schema import check_database
+
+# A secret that stands in a file of settings itself.
+_SECRET = re.compile(
+    r"^\s*(?:export\s+)?(SECRET_KEY|\w+_(TOKENS?|PASSWORD|SECRET|LICENSE)|NOTIFY_WEBHOOK_URL)\s*=\s*[\"']?[^\s\"'#]"
+    r"|=\s*\S+://[^\s/:@]*:[^\s/@]+@",
+    re.MULTILINE,
+)
 
 
 def static_files_are_collected(**_) -> list[CheckMessage]:
@@ -33,6 +41,29 @@ def addresses_are_told_apart(**_) -> list[CheckMessage]:
             id="jobs.W001",
         )
     ]
+
+
+def secrets_are_nobody_elses(**_) -> list[CheckMessage]:
+    """A file of a secret that everybody on the machine can read."""
+    found = [path for path in settings.SECRET_FILES if _is_everybodys(path)]
+    if _is_everybodys(settings.DOTENV_FILE) and _SECRET.search(Path(settings.DOTENV_FILE).read_text(errors="replace")):
+        found.append(settings.DOTENV_FILE)
+    return [
+        Warning(
+            f"{path} holds a secret, and every user of this machine can read it.",
+            hint=f"chmod o= {path}; whoever may have read it has it: think of making a new one.",
+            id="jobs.W002",
+        )
+        for path in found
+    ]
+
+
+def _is_everybodys(path: str) -> bool:
+    """Files in containers are not asked for here: there nobody else is."""
+    try:
+        return bool(path) and bool(Path(path).stat().st_mode & 0o007) and Path(path).is_file()
+    except OSError:
+        return False
 
 
 def database_is_not_lost(databases=None, **_) -> list[CheckMessage]:

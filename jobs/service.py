@@ -11,17 +11,14 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from django.conf import settings
-from django.core.management import CommandError
-from django.db import DatabaseError, OperationalError, close_old_connections, connection, reset_queries
-from django.db.migrations.executor import MigrationExecutor
+from django.db import OperationalError, close_old_connections, connection, reset_queries
+
+from jobs.notify import Life
 
 log = logging.getLogger(__name__)
 
 # A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
 LONGEST_END_SECONDS = 8
-# In WORK_DIR: which executor runs its jobs. It is there once jobs have been run.
-USED_MARK = "executor"
 # What the database says when somebody else holds it for too long, or its disk has no room: both pass.
 _PASSING = (
     *("database is locked", "database table is locked", "database or disk is full"),
@@ -31,28 +28,6 @@ _PASSING = (
 
 class DatabaseReplaced(Exception):
     """The database's file is no longer the one that this process began with; the message says what to do."""
-
-
-def check_database() -> None:
-    """Raises CommandError, with what to do, if the database lacks tables that this version of the code needs."""
-    try:
-        executor = MigrationExecutor(connection)
-    except DatabaseError as error:  # an option that libpq does not know is another kind than a server that is down
-        if connection.vendor == "sqlite":
-            raise
-        said = " ".join(str(error).split())
-        raise CommandError(f"The database does not answer: {said}. Once it does, start this again.") from error
-    if not executor.loader.applied_migrations and (settings.WORK_DIR / USED_MARK).exists():
-        what = "put the database's file back" if connection.vendor == "sqlite" else "restore it, or name the right one"
-        raise CommandError(
-            f"The database {connection.settings_dict['NAME']} is empty, but jobs have been run in {settings.WORK_DIR}: "
-            f"{what}. To begin with nothing, move the whole work directory away (by default all "
-            "outputs are in it)."
-        )
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise CommandError(
-            f"The database {connection.settings_dict['NAME']} is not set up for this version: run `manage.py migrate`."
-        )
 
 
 class Stop:
@@ -135,13 +110,16 @@ def stop_when_input_ends() -> None:
     threading.Thread(target=wait, name="input", daemon=True).start()
 
 
-def run_forever(tick: Callable[[], bool], pause: Callable[[], None], stop: Stop) -> None:
+def run_forever(
+    tick: Callable[[], bool], pause: Callable[[], None], stop: Stop, status: Callable[[], str] = lambda: "at work"
+) -> None:
     """Call `tick` until it returns False or `stop` is set; `pause` waits between two turns and may be woken.
 
-    A database that is locked, or whose disk is full, is waited for. Raises DatabaseReplaced; any other exception of a
-    turn ends the process: the service manager starts it anew, and every step can be repeated.
+    The service manager hears of each turn, with what `status` says. A database that is locked, or whose disk is full,
+    is waited for. Raises DatabaseReplaced; any other exception of a turn ends the process: the service manager starts
+    it anew, and every step can be repeated.
     """
-    file, waits = _database_file(), False
+    file, waits, life = _database_file(), False, Life()
     while not stop.is_set():
         close_old_connections()
         reset_queries()  # in development Django keeps the last 9,000
@@ -156,14 +134,17 @@ def run_forever(tick: Callable[[], bool], pause: Callable[[], None], stop: Stop)
             if waits:
                 log.warning("the database answers again")
             waits = False
+            life.turned(status())
         except OperationalError as error:
             if not is_passing(error):
                 raise
             if not waits:
                 log.warning("waiting for the database: %s. See who holds it, or free space on its disk", error)
             waits = True
+            life.turned("waiting for the database: see the log")
         if not stop.is_set():
             pause()
+    life.stopping()
 
 
 def let_go_of_database() -> None:

@@ -24,8 +24,8 @@ from runner.mounted import require_storage
 from runner.plan import Entry, Plan
 from runner.stored_folder import StoredFolder
 from runner.verdicts import Outcome
-from runner.workspaces import folder
 from runner.workspaces.files import StorageUnavailable, disk_trouble, write_atomically
+from runner.workspaces.notes import notes
 
 _PIECE = 1024 * 1024
 _MOST_LISTED = 500
@@ -120,7 +120,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
 def _summary(job: Job, outcome: Outcome, plan: Plan | None, matched: Matched | None) -> list[str]:
     """Lines without line ends."""
     lines = ["Summary", "=======", *_as_lines(_facts(job, outcome, None))]
-    lines += _section("Preparation", [escape(note) for note in folder.notes(job)])
+    lines += _section("Preparation", [escape(note) for note in notes(job)])
     if plan:
         lines += _outputs(plan.entries)
         lines += _section("Not stored", plan.refused)

@@ -12,8 +12,11 @@ from jobs.models import Job
 from runner.executors.base import ContainerSpec
 
 
-def spec_for(job: Job) -> ContainerSpec:
-    """Raises JobError if the job needs a database that this backend does not have."""
+def spec_for(job: Job, volume: str = "") -> ContainerSpec:
+    """`volume`: the engine's volume with the job's files, in place of a folder of this host.
+
+    Raises JobError if the job needs a database that this backend does not have.
+    """
     return ContainerSpec(
         name=job.container_name,
         job_id=job.identifier,
@@ -21,6 +24,7 @@ def spec_for(job: Job) -> ContainerSpec:
         image=full_image_name(job.image),
         command=tuple(job.arguments),
         workspace_folder=storage.job_workspace(job),
+        workspace_volume=volume,
         environment=_environment(job),
         network=settings.DATABASE_ACCESS_NETWORK if _uses_database(job) else "",
         cpus=settings.JOB_CPUS,

@@ -27,6 +27,7 @@ from runner.executors.base import Executor, Status
 from runner.executors.guarded import Held, InQuarantine
 from runner.followers import Followers
 from runner.steps import CONTAINER_RUNS, STEPS, GaveUp, Tools, begin_to_finalize
+from runner.workspaces import Workspaces, folder
 from runner.workspaces.files import trouble_of_disk
 
 log = logging.getLogger(__name__)
@@ -55,8 +56,8 @@ class _Trouble:
 class Driver:
     """Runs steps. Safe to call from several threads for different jobs."""
 
-    def __init__(self, executor: Executor):
-        self._executor = executor
+    def __init__(self, executor: Executor, workspaces: Workspaces = folder):
+        self._executor, self._workspaces = executor, workspaces
         self._followers = Followers(executor)
         self._troubles: dict[int, _Trouble] = {}
         self._fruitless: dict[int, _Trouble] = {}
@@ -98,7 +99,7 @@ class Driver:
         close_old_connections()
         try:
             job = Job.objects.select_related("request").get(pk=pk)
-            self._drive(job, Tools(self._executor, self._followers, stop), hold)
+            self._drive(job, Tools(self._executor, self._followers, stop, self._workspaces), hold)
         except Exception as error:
             # The database, or an error while an error was being recorded: nothing is lost by trying again.
             trouble = self._next_trouble(pk)
@@ -113,15 +114,15 @@ class Driver:
     def _drive(self, job: Job, tools: Tools, hold: Hold | None) -> None:
         with about(**facts_of(job)):
             if job.is_finished and job.retry_requested_at and job.retry_clears:
-                self._clear(job)
+                self._clear(job, tools)
             elif job.is_finished and job.retry_requested_at:
-                finalising_again.answer(job)
+                finalising_again.answer(job, self._workspaces)
             while self._goes_on(job, tools.stop) and self._step(job, tools, hold):
                 pass
 
-    def _clear(self, job: Job) -> None:
+    def _clear(self, job: Job, tools: Tools) -> None:
         try:
-            finalising_again.clear(job, self._executor, self._followers)
+            finalising_again.clear(job, tools)
         except (Unavailable, InvalidTransition, OperationalError, InterfaceError) as error:
             if not isinstance(error, Unavailable):
                 raise

@@ -7,20 +7,18 @@ taken back by the same update that answers it; a fault that comes again ends in 
 
 import logging
 
-from jobs import storage
 from jobs.errors import Unavailable
 from jobs.models import Job
 from jobs.states import StatusCode
 from jobs.text import listed
 from runner import outputs
-from runner.executors.base import Executor
-from runner.followers import Followers
-from runner.workspaces import folder
+from runner.steps import Tools
+from runner.workspaces import Workspaces, folder
 
 log = logging.getLogger(__name__)
 
 
-def clear(job: Job, executor: Executor, followers: Followers) -> None:
+def clear(job: Job, tools: Tools) -> None:
     """Remove container and folder of a job that was cut off, as an operator has asked; then it can only be run again.
 
     What is half stored is never left so: such a job has to be finalised. May be killed at any line, and asked again.
@@ -35,12 +33,12 @@ def clear(job: Job, executor: Executor, followers: Followers) -> None:
         )
         return
     try:
-        followers.complete(job)  # where nobody has fetched it yet
+        tools.followers.complete(job)  # where nobody has fetched it yet
     except Unavailable as error:
         log.warning("job %s: what its log still lacks is lost with its container: %s", job.identifier, error)
-    executor.remove(job.container_name)
-    outputs.forget(job)
-    left = folder.remove(job)
+    tools.executor.remove(job.container_name)
+    outputs.forget(job, tools.workspaces)
+    left = tools.workspaces.remove(job)
     rest = f" Could not be removed: {listed([str(path) for path in left[:3]])}; remove it by hand." if left else ""
     log.info("job %s: what was kept is removed, asked for by %s: %s%s", job.identifier, who, reason, rest)
     job.record(
@@ -51,13 +49,13 @@ def clear(job: Job, executor: Executor, followers: Followers) -> None:
     )
 
 
-def answer(job: Job) -> bool:
+def answer(job: Job, workspaces: Workspaces) -> bool:
     """Grant or refuse the wish; whether the job lives again. May be killed at any line: then it is asked for still.
 
-    Raises InvalidTransition, database errors, and OSError if the job's folder cannot be looked at now.
+    Raises InvalidTransition, database errors, and ExecutorUnavailable or OSError if the workspace cannot be looked at.
     """
     who, reason = job.retry_requested_by, job.retry_reason
-    if why := why_not(job):
+    if why := why_not(job, workspaces):
         log.warning("job %s: cannot be finalised again: %s", job.identifier, why)
         job.refuse_retry(
             f"The job runner failed; this is not the study's fault. {who} asked to have it finalised again, but {why}. "
@@ -74,7 +72,7 @@ def answer(job: Job) -> bool:
     return True
 
 
-def why_not(job: Job) -> str:
+def why_not(job: Job, workspaces: Workspaces = folder) -> str:
     """Empty, or why nothing true could come of it; goes on after "but"."""
     if newer := job.newer_run():
         return f"its action has been run again since (job {newer}), and older outputs must not replace newer ones"
@@ -82,6 +80,6 @@ def why_not(job: Job) -> str:
         return ""  # the outcome is known; nothing of the folder is needed
     if job.exit_code is None or not job.was_seen_to_end():
         return "nothing is left to be finalised: its command was never seen to end"
-    if job.exit_code != 0 or outputs.load_plan(job) or storage.job_workspace(job).is_dir():
+    if job.exit_code != 0 or outputs.load_plan(job) or workspaces.is_there(job):
         return ""
     return "nothing is left to be finalised: its folder is gone"

@@ -38,10 +38,6 @@ class Update:
     said: str = ""
 
 
-def engine_of_site() -> Engine:
-    return Engine(settings.DOCKER_HOST, settings.DOCKER_TIMEOUT_SECONDS)
-
-
 def wanted_images(engine: Engine, names: Iterable[str] = ()) -> list[str]:
     """ "python:v2" as it is, "python" with each version that is here; without names all that are here.
 

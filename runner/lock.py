@@ -5,7 +5,7 @@ import contextlib
 from django.conf import settings
 
 from jobs.lock import AlreadyRunning, only_one
-from jobs.service import USED_MARK
+from jobs.schema import USED_MARK
 
 __all__ = ["AlreadyRunning", "OtherExecutor", "keep_to_one_executor", "only_runner"]
 

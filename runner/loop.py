@@ -37,6 +37,7 @@ from runner.quarantine import Quarantines
 from runner.report import Report
 from runner.sampling import Sampler
 from runner.starting import Starter, move_unless_gone
+from runner.workspaces.choice import workspaces_for
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +68,11 @@ class Runner:
 
     def __init__(self, executor: Executor, weights: capacity.Weights | None = None, chores: ChoreWatch | None = None):
         self.wake, self._chores = Wake(), chores or ChoreWatch(is_wanted=False)
+        workspaces = workspaces_for(executor)
         executor = GuardedExecutor(executor, self.wake.set)
         self._quarantines = Quarantines(executor)
         self._limits = {capacity.ORDINARY: settings.MAX_WORKERS, capacity.DATABASE: settings.MAX_DB_WORKERS}
-        self._driver = Driver(executor)
+        self._driver = Driver(executor, workspaces)
         # Weights below one let more jobs run than there are workers; a job without a thread would only wait its turn.
         self._most_threads = sum(self._limits.values()) + 2
         self._threads = ThreadPoolExecutor(max_workers=self._most_threads, thread_name_prefix="step")

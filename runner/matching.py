@@ -56,17 +56,20 @@ class Matched:
 
 
 @dataclass
-class _Node:
-    """One part of the patterns, as a tree: what may come next, and the patterns that end here."""
+class Node:
+    """One part of the patterns, as a tree: what may come next, and the patterns that end here.
 
-    children: dict[bytes, "_Node"] = field(default_factory=dict)
+    `wildcards` are those of the children whose name holds a wildcard; `matching` all that a name reaches.
+    """
+
+    children: dict[bytes, "Node"] = field(default_factory=dict)
     ends: list[tuple[str, str]] = field(default_factory=list)  # pattern, level
 
     @cached_property
-    def wildcards(self) -> list[tuple[re.Pattern, "_Node"]]:
+    def wildcards(self) -> list[tuple[re.Pattern, "Node"]]:
         return [(_as_regex(part), child) for part, child in self.children.items() if b"*" in part]
 
-    def matching(self, name: bytes) -> Iterator["_Node"]:
+    def matching(self, name: bytes) -> Iterator["Node"]:
         literal = self.children.get(name)
         if literal is not None:
             yield literal
@@ -79,7 +82,7 @@ def match(workspace_folder: Path, output_spec: Mapping[str, Mapping[str, str]]) 
     A file that patterns of two levels match gets the more sensitive one. `near` is left empty: see `runner.near`.
     Raises OSError if the folder itself cannot be read.
     """
-    walk = _Walk(_tree(output_spec))
+    walk = _Walk(pattern_tree(output_spec))
     with opened_folder(workspace_folder) as root_fd:
         walk.run(root_fd)
     files, refused = _stored(walk.found)
@@ -107,13 +110,14 @@ def _percent(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
-def _tree(output_spec: Mapping[str, Mapping[str, str]]) -> _Node:
-    root = _Node()
+def pattern_tree(output_spec: Mapping[str, Mapping[str, str]]) -> Node:
+    """The root of all patterns of an action: level -> name -> pattern."""
+    root = Node()
     for level, patterns in output_spec.items():
         for pattern in patterns.values():
             node = root
             for part in os.fsencode(pattern).split(b"/"):
-                node = node.children.setdefault(part, _Node())
+                node = node.children.setdefault(part, Node())
             node.ends.append((pattern, level))
     return root
 
@@ -125,8 +129,8 @@ def _as_regex(part: bytes) -> re.Pattern:
 class _Walk:
     """One pass over the folders that the patterns reach."""
 
-    def __init__(self, root: _Node):
-        self.waiting: list[tuple[bytes, list[_Node]]] = [(b"", [root])]
+    def __init__(self, root: Node):
+        self.waiting: list[tuple[bytes, list[Node]]] = [(b"", [root])]
         self.found: dict[bytes, list[tuple[str, str]]] = {}  # path -> (pattern, level)
         self.refused: list[Refused] = []
 
@@ -145,7 +149,7 @@ class _Walk:
             finally:
                 os.close(folder_fd)
 
-    def _read(self, folder: bytes, folder_fd: int, nodes: list[_Node]) -> None:
+    def _read(self, folder: bytes, folder_fd: int, nodes: list[Node]) -> None:
         with os.scandir(folder_fd) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
@@ -154,7 +158,7 @@ class _Walk:
                     path = folder + b"/" + name if folder else name
                     self._look_at(path, entry.stat(follow_symlinks=False), reached)
 
-    def _look_at(self, path: bytes, status: os.stat_result, reached: list[_Node]) -> None:
+    def _look_at(self, path: bytes, status: os.stat_result, reached: list[Node]) -> None:
         if path in RESERVED:
             self._refuse(path, "is reserved for the job runner and git")
             return

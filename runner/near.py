@@ -32,12 +32,17 @@ def near_files(
         return {}
     with opened_folder(workspace_folder) as root_fd:
         candidates = [path for path in _candidates(root_fd, made_after_ns) if path not in refused]
-    hints = {}
+    return hints(patterns, candidates)
+
+
+def hints(patterns: list[str], candidates: list[str]) -> dict[str, list[str]]:
+    """Pattern -> up to five of the candidates that resemble it, the likeliest first; none, and it is left out."""
+    found = {}
     for pattern in patterns[:_MOST_PATTERNS]:
-        alike = difflib.get_close_matches(pattern, candidates, n=_MOST_HINTS, cutoff=_LEAST_LIKENESS)
+        alike = difflib.get_close_matches(pattern, candidates[:_MOST_CANDIDATES], n=_MOST_HINTS, cutoff=_LEAST_LIKENESS)
         if alike:
-            hints[pattern] = alike
-    return hints
+            found[pattern] = alike
+    return found
 
 
 def _candidates(root_fd: int, made_after_ns: int) -> list[str]:

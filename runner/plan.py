@@ -5,6 +5,7 @@ carries it through, however often the process is killed. It knows where the stag
 get there or of what follows.
 
     HIGH/workspaces/<workspace>/.publishing/<container name>/plan.json      and one file per number: all outputs
+    HIGH/workspaces/<workspace>/.publishing/<container name>.fetched/       what a volume has given
     MEDIUM/workspaces/<workspace>/.publishing/<container name>/             one file per number: those that may be seen
 """
 
@@ -22,6 +23,7 @@ from jobs.models import Job
 from runner.workspaces.files import opened_folder, write_atomically
 
 STAGING = ".publishing"
+FETCHED = ".fetched"
 _PLAN = "plan.json"
 
 
@@ -107,6 +109,11 @@ def high_staging(job: Job) -> Path:
 
 def medium_staging(job: Job) -> Path:
     return storage.medium_privacy_workspace(job.workspace) / STAGING / job.container_name
+
+
+def fetched(job: Job) -> Path:
+    """Where the outputs of a job arrive whose workspace is no folder of this host, to be staged without a copy."""
+    return high_staging(job).with_name(f"{job.container_name}{FETCHED}") / "workspace"
 
 
 def make_staging(folder: Path) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from jobs.debug_log import debug_log
 from jobs.models import Job
+from jobs.notify import pause_of
 from jobs.progress import Progress
 from jobs.results import print_results, terminal
 from jobs.service import Stop, run_forever, stopped_by_signals
@@ -73,12 +74,20 @@ def _introduce(executor: Executor) -> None:
 
 def _turns(runner: Runner, display: contextlib.AbstractContextManager, stop: Stop, until_idle: bool) -> None:
     """Turn after turn, until a signal or until there is nothing left to do. An error lets go of the runner."""
+    active = 0
+
+    def turn() -> bool:
+        nonlocal active
+        active = runner.tick()
+        return active > 0 or not until_idle
+
     try:
         with display:
             run_forever(
-                lambda: runner.tick() > 0 or not until_idle,
-                lambda: runner.wake.wait(settings.JOB_LOOP_INTERVAL),
+                turn,
+                lambda: runner.wake.wait(pause_of(settings.JOB_LOOP_INTERVAL)),
                 stop,
+                lambda: f"{active} jobs waiting or running" if active != 1 else "1 job waiting or running",
             )
     except Exception as error:
         log.error("the runner stops because of an error; running containers go on and are adopted by the next start")

@@ -20,11 +20,12 @@ from jobs.models import Job, Quarantine, Who
 from jobs.reasons import cleaned_reason
 from jobs.text import listed
 from runner.executors.base import Executor, ExecutorUnavailable, Phase, Status
-from runner.plan import STAGING
+from runner.plan import FETCHED, STAGING
 from runner.verifying import workspaces
+from runner.workspaces.choice import volumes_on
 from runner.workspaces.removal import remove_tree
 
-CONTAINER, FOLDER, STAGED = "container", "folder", "staged outputs"
+CONTAINER, VOLUME, FOLDER, STAGED = "container", "volume", "folder", "staged outputs"
 GRACE = timedelta(minutes=10)
 UNKNOWN_JOB = "no job of this database has this identifier"
 _AT_ONCE = 500
@@ -60,7 +61,7 @@ def look(executor: Executor) -> Found:
     statuses = executor.statuses()
     found = Found(missing=[*_missing(statuses), *_unknown_and_running(statuses)])
     running = set(_running(statuses))
-    for leftover in _without_a_job([*_containers(executor, statuses), *_folders(), *_staged()]):
+    for leftover in _without_a_job([*_containers(executor, statuses), *_volumes(executor), *_folders(), *_staged()]):
         container = f"jobrunner-{leftover.job}-{leftover.attempt}"
         if leftover.why == UNKNOWN_JOB and container in running:
             continue
@@ -97,6 +98,11 @@ def remove(leftover: Leftover, executor: Executor, who: Who, reason: str) -> str
             executor.remove(leftover.name)
         except ExecutorUnavailable as error:
             return str(error)
+    elif leftover.kind == VOLUME:
+        try:
+            volumes_on(executor).remove(leftover.name)
+        except ExecutorUnavailable as error:
+            return str(error)
     elif left := remove_tree(Path(leftover.name)):
         return f"could not remove {listed([str(path) for path in left[:3]])}; remove it by hand"
     asking.note_removal(leftover.kind, leftover.name, leftover.why, who, reason)
@@ -128,6 +134,13 @@ def _made_at(executor: Executor, name: str) -> datetime:
         return timezone.now()  # of an age that nobody knows: it is spared
 
 
+def _volumes(executor: Executor) -> Iterator[Leftover]:
+    volumes = volumes_on(executor)
+    for name, (_, made_at) in sorted(volumes.found().items() if volumes else ()):
+        if found := _NAME.fullmatch(name):
+            yield Leftover(VOLUME, name, found[1], int(found[2]), made_at)
+
+
 def _folders() -> Iterator[Leftover]:
     for of_job in _folders_in(settings.WORK_DIR / "jobs"):
         for folder in _folders_in(of_job) if _IDENTIFIER.fullmatch(of_job.name) else ():
@@ -139,7 +152,7 @@ def _staged() -> Iterator[Leftover]:
     for workspace in workspaces():
         for of in (storage.high_privacy_workspace, storage.medium_privacy_workspace):
             for folder in _folders_in(of(workspace) / STAGING):
-                if found := _NAME.fullmatch(folder.name):
+                if found := _NAME.fullmatch(folder.name.removesuffix(FETCHED)):
                     yield Leftover(STAGED, str(folder), found[1], int(found[2]), _touched_at(folder))
 
 

@@ -32,7 +32,7 @@ from runner import containers, outputs, verdicts
 from runner.executors.base import Executor, ExecutorUnavailable, Phase
 from runner.followers import Followers
 from runner.verdicts import Outcome
-from runner.workspaces import folder
+from runner.workspaces import Workspaces, folder
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class Tools:
     executor: Executor
     followers: Followers
     stop: threading.Event
+    workspaces: Workspaces = folder
 
 
 def begin_to_prepare(job: Job, tools: Tools) -> None:
@@ -58,14 +59,14 @@ def begin_to_prepare(job: Job, tools: Tools) -> None:
 
 def prepare(job: Job, tools: Tools) -> None:
     """Fill a fresh folder with the study's code and the outputs of the actions that this one needs."""
-    clear_earlier_life(job, tools.executor)
+    clear_earlier_life(job, tools)
     code_repo, commit = (
         (job.code_repo_url, job.code_commit) if job.code_repo_url else (job.request.repo_url, job.request.commit)
     )
     inputs = JobOutput.objects.inputs_for(job.workspace, job.needs)
     refuse_strange_inputs(job, inputs)
     with git.export(code_repo, commit, should_stop=tools.stop.is_set) as code:
-        notes = folder.prepare(job, code, inputs, should_stop=tools.stop.is_set)
+        notes = tools.workspaces.prepare(job, code, inputs, should_stop=tools.stop.is_set)
     for note in notes:
         log.info("job %s: %s", job.identifier, note)
     job.move_to(StatusCode.PREPARED, "Code and inputs are in place.")
@@ -87,20 +88,20 @@ def refuse_strange_inputs(job: Job, inputs: QuerySet) -> None:
             )
 
 
-def clear_earlier_life(job: Job, executor: Executor) -> None:
+def clear_earlier_life(job: Job, tools: Tools) -> None:
     """Remove what an earlier job of the same name has left: its end must never be taken for this one's.
 
     Identifiers repeat when a database is lost, for the same request and action give the same one.
     """
-    executor.remove(job.container_name)
-    outputs.forget(job)
+    tools.executor.remove(job.container_name)
+    outputs.forget(job, tools.workspaces)
     for path_of in (storage.job_log, storage.job_error_stamps, storage.job_inputs, storage.job_metadata):
         path_of(job).unlink(missing_ok=True)
 
 
 def start(job: Job, tools: Tools) -> None:
     """Start the container, or adopt the one that an earlier try of this step has started."""
-    tools.executor.start(containers.spec_for(job))
+    tools.executor.start(containers.spec_for(job, tools.workspaces.volume_of(job)))
     job.move_to(StatusCode.EXECUTING, CONTAINER_RUNS, has_dummy_data=settings.USING_DUMMY_DATA_BACKEND)
     tools.followers.follow(job)
 
@@ -117,7 +118,7 @@ def observe(job: Job, tools: Tools) -> None:
             image_id=status.image_id,
         )
     elif status.phase is Phase.STARTING:
-        tools.executor.start(containers.spec_for(job))
+        tools.executor.start(containers.spec_for(job, tools.workspaces.volume_of(job)))
     elif status.phase in (Phase.ABSENT, Phase.INTERRUPTED):
         _run_again(job, tools, status.reason or "its container has disappeared from the engine")
     elif status.phase is Phase.LOST:
@@ -137,7 +138,7 @@ def _run_again(job: Job, tools: Tools, why: str) -> None:
 def leave_attempt(job: Job, tools: Tools, code: StatusCode, message: str, **facts) -> None:
     """Nothing but its log stays of this attempt; the job waits for the next, and may be cancelled before that."""
     tools.executor.remove(job.container_name)
-    folder.remove(job)
+    tools.workspaces.remove(job)
     job.move_to(code, message, attempt=job.attempt + 1, **facts)
 
 
@@ -178,7 +179,7 @@ def _decide(job: Job, tools: Tools) -> tuple[Outcome | None, outputs.Matched | N
     tools.followers.complete(job)
     if outcome is not None:
         return outcome, None, None
-    matched, plan = outputs.collect(job, should_stop=tools.stop.is_set)
+    matched, plan = outputs.collect(job, tools.workspaces, should_stop=tools.stop.is_set)
     if plan is None:
         outcome = verdicts.unmatched(matched.unmatched, matched.near, [str(refused) for refused in matched.refused])
     return outcome, matched, plan
@@ -207,8 +208,8 @@ def clean_up(job: Job, tools: Tools) -> None:
     """Remove what the job leaves behind; then, last of all, the final status."""
     tools.followers.forget(job)
     tools.executor.remove(job.container_name)
-    outputs.forget(job)
-    for left in folder.remove(job):
+    outputs.forget(job, tools.workspaces)
+    for left in tools.workspaces.remove(job):
         log.warning("job %s: could not remove %s; remove it by hand", job.identifier, left)
     job.move_to(StatusCode(job.outcome_code), job.outcome_message, detail=job.outcome_detail)
 

@@ -22,14 +22,14 @@ check() {
 # The settings of the tests: a check must not touch, or depend on, this installation's own database and .env.
 manage() { DJANGO_SETTINGS_MODULE=tests.settings $python manage.py "$@"; }
 
-# In two halves side by side: the tests of the real engine and of a browser mostly wait for those. Each half keeps a
+# In two halves side by side: the tests of real engines and of a browser mostly wait for those. Each half keeps a
 # database and folders of its own.
 tests() {
     local log engine_half rest=0 engine=0
     log=$(mktemp)
-    COVERAGE_FILE=$PWD/.coverage.engine $python -m pytest -m "needs_docker or needs_browser" "$@" >"$log" 2>&1 &
+    COVERAGE_FILE=$PWD/.coverage.engine $python -m pytest -m "needs_docker or needs_browser or needs_podman" "$@" >"$log" 2>&1 &
     engine_half=$!
-    COVERAGE_FILE=$PWD/.coverage.rest $python -m pytest -m "not needs_docker and not needs_browser" "$@" || rest=$?
+    COVERAGE_FILE=$PWD/.coverage.rest $python -m pytest -m "not needs_docker and not needs_browser and not needs_podman" "$@" || rest=$?
     wait $engine_half || engine=$?
     cat "$log"
     rm "$log"

@@ -94,7 +94,7 @@ def is_static(program: Path) -> bool:
 
 def build_from(client: docker.DockerClient, busybox: Path) -> None:
     changes = [*LABELS, 'CMD ["sh"]', "ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin", "WORKDIR /workspace"]
-    client.api.import_image_from_data(root_file_system(busybox), *split_name(BASE), changes=changes)
+    client.api.import_image_from_data(root_file_system(busybox), BASE, changes=changes)
 
 
 def root_file_system(busybox: Path) -> bytes:

@@ -49,8 +49,7 @@ free_port "$port" PORT "make serve"
 trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-begin "The web server" web "$python" -m gunicorn jobrunner_site.wsgi --bind "127.0.0.1:$port" --workers 2 --threads 8 \
-    --worker-class gthread --no-control-socket
+begin "The web server" web "$python" -m gunicorn --config python:jobrunner_site.gunicorn_conf --bind "127.0.0.1:$port"
 plan_only=()
 if [ -z "$(setting JOB_SERVER_ENDPOINT)" ] && [ "$(setting RAP_API_TOKENS)" = "{}" ]; then plan_only=(--plan-only); fi
 begin "manage.py sync${plan_only[*]:+ ${plan_only[*]}}" sync "$python" manage.py sync ${plan_only[@]+"${plan_only[@]}"}

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from django.conf import settings
+
 from jobs.doctor import BAD, OFF, OK, WARN, Finding
 from jobs.signs import Signs
 from sync.job_server import JobServer, JobServerError
@@ -16,7 +18,9 @@ def examine_job_server() -> Iterator[Finding]:
         yield Finding("Sync", WARN, f"it {sync.last_heard}", "Start `manage.py sync`, its log says why it ended.")
     server = JobServer.from_settings()
     if server is None:
-        yield Finding("Job-server", OFF, "none is set up (JOB_SERVER_ENDPOINT)")
+        is_elsewhere = settings.JOB_SERVER_ENDPOINT
+        said = "only sync has its token: ask there" if is_elsewhere else "none is set up (JOB_SERVER_ENDPOINT)"
+        yield Finding("Job-server", OFF, said)
         return
     try:
         page = server.fetch(limit=1, offset=0, flags=current_flags())

@@ -76,8 +76,8 @@ class JobServer:
 
     @classmethod
     def from_settings(cls) -> "JobServer | None":
-        """The one to poll; None if none is set."""
-        if not settings.JOB_SERVER_ENDPOINT:
+        """The one to poll; None if none is set, and for a process that has no token for it: it would not refuse."""
+        if not settings.JOB_SERVER_ENDPOINT or not settings.JOB_SERVER_TOKEN:
             return None
         transport = Transport(
             seconds=settings.JOB_SERVER_TIMEOUT_SECONDS,

@@ -20,20 +20,25 @@ class Authority:
 
     def server(self, alternative_name: str = "IP:127.0.0.1", days: int = 2) -> ssl.SSLContext:
         """The context of a server with a certificate for that name; negative days: it has expired."""
-        key, request, certificate = (self._folder / f"{self._name}-server.{end}" for end in ("key", "csr", "pem"))
+        certificate, key = self.pair("server", alternative_name, days)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return context
+
+    def pair(self, whose: str, alternative_name: str = "IP:127.0.0.1", days: int = 2) -> tuple[Path, Path]:
+        """Files with a certificate and its key."""
+        key, request, certificate = (self._folder / f"{self._name}-{whose}.{end}" for end in ("key", "csr", "pem"))
         extensions = self._folder / "extensions"
         extensions.write_text(f"subjectAltName={alternative_name}\n")
         self._openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"),
-            *("-keyout", key, "-out", request, "-subj", "/CN=server"),
+            *("-keyout", key, "-out", request, "-subj", f"/CN={whose}"),
         )
         self._openssl(
             *("x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self._key, "-set_serial", "1"),
             *("-days", days, "-extfile", extensions, "-out", certificate),
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        return context
+        return certificate, key
 
     def _openssl(self, *arguments) -> None:
         subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)

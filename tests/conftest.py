@@ -13,6 +13,7 @@ import pytest
 
 from tests import databases, git_repositories
 from tests.ports import hold_port, port_of
+from tests.private_podman import PrivatePodman, podman_trouble, private_podman
 from tests.site import Site
 
 
@@ -70,6 +71,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("about PostgreSQL itself: make test-postgres")
     if item.get_closest_marker("needs_network") and github_trouble():
         pytest.skip(f"github.com cannot be reached ({github_trouble()}); neither can it in CI, which has no network")
+    if item.get_closest_marker("needs_podman") and podman_trouble():
+        report = pytest.fail if os.environ.get("CI") else pytest.skip
+        report(f"no tests against Podman: {podman_trouble()}")
     if item.get_closest_marker("needs_docker") and engine_trouble():
         report = pytest.fail if os.environ.get("CI") else pytest.skip
         report(f"no Docker engine answers ({engine_trouble()}); `make engine` starts one")
@@ -92,6 +96,13 @@ def django_db_setup(django_db_setup, django_db_blocker):
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             cursor.execute(f"SELECT pg_terminate_backend(pid) {others}")
+
+
+@pytest.fixture(scope="session")
+def podman() -> Iterator[PrivatePodman]:
+    """One for all tests, which leave it as they found it; a test that breaks it makes its own."""
+    with private_podman() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ import docker
 
 from runner.executors.base import ContainerSpec
 from runner.executors.docker import DockerExecutor
+from runner.executors.docker.facts import kind_of
 from runner.executors.docker.profile import INSTANCE_LABEL, Limits, Profile, create_body
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,8 +48,8 @@ def make_workspace(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def sdk() -> Iterator[docker.APIClient]:
-    client = docker.APIClient(base_url=BASE_URL, version="auto", timeout=30)
+def sdk(base_url: str = BASE_URL) -> Iterator[docker.APIClient]:
+    client = docker.APIClient(base_url=base_url, version="auto", timeout=30)
     try:
         yield client
     finally:
@@ -62,27 +63,29 @@ def docker_executor(**options: object) -> Iterator[DockerExecutor]:
     AssertionError if the test itself left one that still runs.
     """
     instance = f"test-{uuid.uuid4().hex[:12]}"
-    executor = DockerExecutor(instance, **{"uid": UID, "gid": GID, "base_url": BASE_URL} | options)
+    options = {"uid": UID, "gid": GID, "base_url": BASE_URL} | options
+    executor = DockerExecutor(instance, **options)
     try:
         yield executor
     finally:
-        left = remove_all(instance)
+        left = remove_all(instance, options["base_url"])
         assert not left, f"the test left running containers: {left}"
 
 
-def remove_all(instance: str) -> list[str]:
+def remove_all(instance: str, base_url: str = BASE_URL) -> list[str]:
     """Remove an instance's containers; returns the names of those that were running."""
-    with sdk() as client:
+    with sdk(base_url) as client:
         found = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={instance}"]})
         for container in found:
             client.remove_container(container["Id"], force=True, v=True)
         return [container["Names"][0].lstrip("/") for container in found if container["State"] == "running"]
 
 
-def create_only(instance: str, spec: ContainerSpec) -> None:
+def create_only(instance: str, spec: ContainerSpec, base_url: str = BASE_URL) -> None:
     """What a runner leaves that is killed between creating a container and starting it."""
-    with sdk() as client:
-        body = create_body(Profile(instance, UID, GID, Limits()), spec, spec.workspace_folder)
+    with sdk(base_url) as client:
+        profile = Profile(instance, UID, GID, Limits(), log_driver=kind_of(client.version()).log_driver)
+        body = create_body(profile, spec, spec.workspace_folder)
         client.create_container_from_config(body, spec.name)
 
 

@@ -1,4 +1,4 @@
-"""The two sides of the executor's contract, each with the means to have containers that do something on it.
+"""The sides of the executor's contract, each with the means to have containers that do something on it.
 
 `occupy`, `stop_from_outside` and `start_from_outside` are what others do to containers on the same engine.
 """
@@ -86,28 +86,32 @@ class FakeRig(Rig):
 
 
 class DockerRig(Rig):
-    def __init__(self, folder: Path, executor: DockerExecutor):
+    """An engine that speaks Docker's API, at `address`."""
+
+    image = engine.TINY_IMAGE
+
+    def __init__(self, folder: Path, executor: DockerExecutor, address: str = engine.BASE_URL):
         super().__init__(folder)
         self.runs = {}
         self.go = threading.Event()
-        self.image = engine.tiny_image()
         self.executor = executor
+        self._address = address
         self._other = ""
 
     def create_only(self, spec: ContainerSpec) -> None:
-        engine.create_only(self.executor.instance, spec)
+        engine.create_only(self.executor.instance, spec, self._address)
 
     def occupy(self, spec: ContainerSpec) -> None:
         self._other = f"other-{uuid.uuid4().hex[:12]}"
-        engine.create_only(self._other, spec)
+        engine.create_only(self._other, spec, self._address)
 
     def stop_from_outside(self, spec: ContainerSpec) -> None:
         """As `docker stop` does it."""
-        with engine.sdk() as client:
+        with engine.sdk(self._address) as client:
             client.stop(spec.name, timeout=10)
 
     def start_from_outside(self, spec: ContainerSpec) -> None:
-        with engine.sdk() as client:
+        with engine.sdk(self._address) as client:
             client.start(spec.name)
 
     def without_image(self, spec: ContainerSpec) -> ContainerSpec:
@@ -116,7 +120,15 @@ class DockerRig(Rig):
     def close(self) -> None:
         super().close()
         if self._other:
-            engine.remove_all(self._other)
+            engine.remove_all(self._other, self._address)
 
     def unavailable(self) -> DockerExecutor:
         return DockerExecutor("nobody", uid=1, gid=1, base_url="unix:///nonexistent.sock")
+
+
+class PodmanRig(DockerRig):
+    def stop_from_outside(self, spec: ContainerSpec) -> None:
+        """As `podman kill --signal TERM` does it: of `podman stop` Podman tells nobody (docs/podman.md)."""
+        with engine.sdk(self._address) as client:
+            client.kill(spec.name, "TERM")
+            client.wait(spec.name, timeout=10)

@@ -30,9 +30,12 @@ _NO_NETWORKS = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-
 class PrivateEngine:
     """Made by `private_engine`, with its images and started. All verbs return when what they say has happened."""
 
-    def __init__(self, folder: Path, options: tuple[str, ...]):
+    _init_program = "docker-init"
+
+    def __init__(self, folder: Path, options: tuple[str, ...], listener: socket.socket | None = None):
+        """`listener`: a bound socket of the test's own network, on which the engine is to listen as well."""
         self.address = f"unix://{folder / 'd.sock'}"
-        self._folder = folder
+        self._folder, self._listener = folder, listener
         self._options = options
         self._daemon: subprocess.Popen | None = None
         self._make_namespaces()
@@ -40,7 +43,7 @@ class PrivateEngine:
     # --- what a test does to it
 
     def start(self) -> None:
-        self._daemon = self._begin([*self._inside(), "dockerd", *self._arguments()])
+        self._daemon = self._begin([*self._inside(), *self._given_listener(), *self._command()])
         wait_until(self._listens, what="the private engine's socket")
         with self.client() as client:
             client.ping()
@@ -82,28 +85,39 @@ class PrivateEngine:
         wait_until(lambda: _remove_cgroups(self._folder.name), what="the end of the private engine's processes")
 
     def _make_namespaces(self) -> None:
-        endless = ["docker-init", "-s", "--", "sleep", "infinity"]
+        endless = [self._init_program, "--", "sleep", "infinity"]
         self._namespaces = self._begin(["setpriv", "--pdeathsig", "KILL", "unshare", *_NAMESPACES, *endless])
         self._init = wait_until(lambda: _child_of(self._namespaces.pid), what="the first process of the namespaces")
-        wait_until(lambda: b"docker-init" in Path(f"/proc/{self._init}/cmdline").read_bytes(), what="the namespaces")
+        program = self._init_program.encode()
+        wait_until(lambda: program in Path(f"/proc/{self._init}/cmdline").read_bytes(), what="the namespaces")
         subprocess.run([*self._inside(), "ip", "link", "set", "lo", "up"], check=True)
 
     def _begin(self, command: list[str]) -> subprocess.Popen:
+        kept = (self._listener.fileno(),) if self._listener else ()
         with (self._folder / "log").open("ab") as log:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=kept)
+
+    def _given_listener(self) -> list[str]:
+        """As a service manager hands a socket on: as the first descriptor after the usual three, named by variables."""
+        if self._listener is None:
+            return []
+        given = f'exec 3<&{self._listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"'
+        return ["bash", "-c", given]
 
     def _inside(self) -> list[str]:
         return ["nsenter", "--target", str(self._init), "--mount", "--pid", "--net", "--"]
 
-    def _arguments(self) -> list[str]:
+    def _command(self) -> list[str]:
         configuration = self._folder / "daemon.json"
         configuration.write_text("{}")  # not the machine's
         return [
+            "dockerd",
             f"--config-file={configuration}",
             f"--data-root={self._folder / 'data'}",
             f"--exec-root={self._folder / 'exec'}",
             f"--pidfile={self._folder / 'd.pid'}",
             f"--host={self.address}",
+            *(["--host=fd://"] if self._listener else []),
             f"--cgroup-parent=/{self._folder.name}",
             "--exec-opt=native.cgroupdriver=cgroupfs",
             "--userland-proxy=false",
@@ -118,7 +132,9 @@ class PrivateEngine:
 
 
 @contextlib.contextmanager
-def private_engine(*options: str, bridge: bool = False) -> Iterator[PrivateEngine]:
+def private_engine(
+    *options: str, bridge: bool = False, listener: socket.socket | None = None
+) -> Iterator[PrivateEngine]:
     """A started PrivateEngine that has the tests' tiny image. Without a network bridge it starts much faster.
 
     Skips where the test is not root or has no programs for it; in CI that is a failure.
@@ -130,7 +146,7 @@ def private_engine(*options: str, bridge: bool = False) -> Iterator[PrivateEngin
     _sweep()
     # Not below tmp_path: the path of a socket has 107 bytes at most.
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-    made = PrivateEngine(folder, options + (() if bridge else _NO_NETWORKS))
+    made = PrivateEngine(folder, options + (() if bridge else _NO_NETWORKS), listener)
     try:
         made.start()
         with engine.sdk() as theirs, made.client() as ours:

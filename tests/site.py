@@ -112,13 +112,14 @@ class Site:
 
 
 @contextlib.contextmanager
-def watched_starts(instance_label: str) -> Iterator[list[str]]:
-    """The names of all containers that the engine starts for an installation while the block runs, in order."""
+def watched_starts(instance_label: str, address: str = "") -> Iterator[list[str]]:
+    """The names of all containers that an engine, the machine's or that at `address`, starts for an installation while
+    the block runs, in order."""
     import threading
 
     import docker
 
-    client = docker.from_env()
+    client = docker.DockerClient(base_url=address) if address else docker.from_env()
     names: list[str] = []
     events = client.events(decode=True, filters={"type": "container", "event": "start", "label": instance_label})
 

@@ -46,7 +46,10 @@ ALLOWED_IMPORTS = {
     # The Docker SDK speaks through requests, whose errors and time limits come out of it.
     ("runner/executors/docker/engine.py", "requests"),
 }
-MAY_READ_THE_ENVIRONMENT = ("jobrunner_site/settings.py", "jobrunner_site/wsgi.py", "manage.py")
+MAY_READ_THE_ENVIRONMENT = (
+    *("jobrunner_site/settings.py", "manage.py"),
+    *("jobrunner_site/wsgi.py", "jobrunner_site/gunicorn_conf.py"),  # which settings, and no more
+)
 MAY_FILTER_BY_STATUS = ("jobs/models/",)
 MAY_WRITE_A_STATUS = ("jobs/models/job.py",)
 STATUS_COLUMNS = ("state", "status_code")

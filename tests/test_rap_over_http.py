@@ -28,9 +28,9 @@ class Web:
     """gunicorn on a free port of loopback, as docs/production.md starts it."""
 
     def __init__(self, site: Site):
-        arguments = ["--bind", "127.0.0.1:0", "--workers", "1", "--threads", "16", "--log-level", "info"]
+        arguments = ["--config", "python:jobrunner_site.gunicorn_conf", "--bind", "127.0.0.1:0", "--workers", "1"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "jobrunner_site.wsgi", *arguments],
+            [sys.executable, "-m", "gunicorn", *arguments],
             cwd=ROOT,
             env=site.environment,
             stdin=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from jobs.asking import Overtaken
 from jobs.reasons import NoReason
-from jobs.service import check_database
+from jobs.schema import check_database
 
 INTERRUPTED = 130
 # What SQLite says of a file that is no database, or not a whole one.

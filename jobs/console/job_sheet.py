@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from django.conf import settings
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -95,7 +96,10 @@ def _rows(job: Job) -> Iterator[tuple[str, object]]:
         yield "log file", logs.place_of(job)
     if job.has_begun or job.is_cut_off:  # where to look while it runs, or before it is finalised again
         yield "container", job.container_name
-        yield "folder", storage.job_workspace(job)
+        if settings.WORKSPACE_KIND == "volume":
+            yield "volume", f"{job.container_name} on the engine {settings.DOCKER_HOST}"
+        else:
+            yield "folder", storage.job_workspace(job)
 
 
 def _when(moment) -> str:

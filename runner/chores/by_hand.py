@@ -12,7 +12,7 @@ from jobs.errors import Stopped
 from jobs.models import AuditEntry, ChoreRun, Who
 from jobs.text import counted, listed, size_in_words
 from runner import images, reconciling
-from runner.executors import from_settings
+from runner.executors import engine_of_site, from_settings
 from runner.executors.base import ExecutorUnavailable
 from runner.exporting import NoExport, export
 from runner.pruning import Busy, outdated, prune
@@ -26,7 +26,7 @@ _BY_SCHEDULE = "UPDATE_IMAGES_DAILY is on."
 def update_images(run: ChoreRun) -> Done:
     if settings.EXECUTOR != "docker":
         raise ChoreFailed("EXECUTOR is fake: there are no images.")
-    engine = images.engine_of_site()
+    engine = engine_of_site()
     try:
         wanted = images.wanted_images(engine, [run.argument] if run.argument else [])
         found = list(images.update(engine, wanted, _who(run), run.reason or _BY_SCHEDULE))
@@ -105,6 +105,7 @@ def prune_outputs(run: ChoreRun) -> Done:
 
 _NOUNS = (
     (reconciling.CONTAINER, "container"),
+    (reconciling.VOLUME, "volume"),
     (reconciling.FOLDER, "folder"),
     (reconciling.STAGED, "staging folder"),
 )

@@ -11,6 +11,7 @@ from jobs.console.command import Refused, print_json
 from jobs.log import escape
 from jobs.results import terminal
 from runner import images
+from runner.executors import engine_of_site
 from runner.executors.base import ExecutorUnavailable
 from runner.executors.docker.pulling import Progress as LayerProgress
 
@@ -20,7 +21,7 @@ _SHORT = 19  # of "sha256:…" as people know it
 
 def update_images(names: list[str], *, dry_run: bool, reason: str | None, as_json: bool) -> int:
     """1 if one could not be fetched. Raises Refused, NoReason."""
-    engine = images.engine_of_site()
+    engine = engine_of_site()
     try:
         wanted = images.wanted_images(engine, names)
         if dry_run or not wanted:

@@ -83,12 +83,13 @@ class ContainerSpec:
     attempt: int
     image: str  # full name with tag
     command: tuple[str, ...]  # arguments after the image; never a shell string
-    workspace_folder: Path  # on the runner's host; appears as /workspace
+    workspace_folder: Path  # on the runner's host; appears as /workspace, unless there is a volume
     environment: Mapping[str, str] = field(default_factory=dict)
     network: str = ""  # "" is no network at all
     cpus: float = 2.0
     memory_bytes: int = 4 * 1024**3
     labels: Mapping[str, str] = field(default_factory=dict)  # for people who look: workspace, action
+    workspace_volume: str = ""  # of the engine's, in place of the folder: where the engine sees no folder of ours
     output_patterns: tuple[str, ...] = ()  # what the action promises; only the fake executor uses it
 
 

@@ -1,12 +1,15 @@
-"""Unpack a study's code, as git's archive gives it, into a job's folder.
+"""Read a study's code, as git's archive gives it, and unpack it into a job's folder.
 
 The archive comes from a repository that anybody may have written: only plain files and folders are made from it. A
 symbolic link becomes a small plain file that holds the link's target (what git does with `core.symlinks=false`), so
 nothing in the folder ever points out of it.
 """
 
+import contextlib
 import os
 import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,56 +55,92 @@ class Owner:
                 self.make_folder(current)
 
 
+@dataclass(frozen=True)
+class Member:
+    """One file or folder of the code: what may be made of it. The path is relative and leads nowhere else."""
+
+    path: str  # parts that are no text keep their bytes as surrogates
+    is_folder: bool
+    mode: int = 0o755
+    size: int = 0  # bytes
+    pieces: Iterable[bytes] = ()  # to be read before the next member
+    is_link: bool = False  # a plain file that holds a link's target
+
+
+def read_code(code: BinaryIO, should_stop: ShouldStop) -> Iterator[Member]:
+    """The members of a tar stream, in its order, and the stream to its end.
+
+    Raises JobError for an archive that reaches out of its folder, CodeUnreadable for a broken one, Stopped, OSError.
+    """
+    with (
+        _whole(),
+        tarfile.open(fileobj=code, mode="r|", encoding="utf-8", errors="surrogateescape") as archive,
+    ):
+        for member in archive:
+            check_stop(should_stop)
+            yield _as_member(archive, member, should_stop)
+    while code.read(_PIECE):
+        check_stop(should_stop)
+
+
 def unpack(code: BinaryIO, into: Path, owner: Owner, should_stop: ShouldStop) -> list[str]:
     """Unpack a tar stream into a folder that is empty and ours. Returns the paths of links that became plain files.
 
-    Raises JobError for an archive that reaches out of the folder, CodeUnreadable for a broken one, Stopped, OSError.
+    Raises what `read_code` does.
     """
     links = []
-    try:
-        with tarfile.open(fileobj=code, mode="r|", encoding="utf-8", errors="surrogateescape") as archive:
-            for member in archive:
-                check_stop(should_stop)
-                if member.issym():
-                    links.append(member.name)
-                _unpack_member(archive, member, into, owner, should_stop)
-    except tarfile.TarError as error:
-        raise CodeUnreadable(f"The study's code could not be read to its end: {error}.") from error
-    while code.read(_PIECE):
-        check_stop(should_stop)
+    for member in read_code(code, should_stop):
+        if member.is_link:
+            links.append(member.path)
+        with no_file_for_folder(member.path):
+            parent, _, _ = member.path.rpartition("/")
+            owner.make_folders(into, member.path if member.is_folder else parent)
+            if not member.is_folder:
+                _write(into / member.path, member.pieces, member.mode, owner)
     return links
 
 
-def _unpack_member(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, into: Path, owner: Owner, should_stop: ShouldStop
-) -> None:
-    name = member.name.rstrip("/")
-    if name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/")):
-        raise JobError(f"The repository holds the path {escape(repr(member.name))}, which lies outside its folder.")
-    parent, _, _ = name.rpartition("/")
+@contextlib.contextmanager
+def no_file_for_folder(path: str) -> Iterator[None]:
+    """What a repository cannot hold, but an archive can. Raises JobError."""
     try:
-        owner.make_folders(into, name if member.isdir() else parent)
-        if member.isdir():
-            return
-        if member.issym():
-            _write(into / name, [os.fsencode(member.linkname)], 0o644, owner)
-        elif member.isreg():
-            mode = 0o755 if member.mode & 0o111 else 0o644
-            _write(into / name, _content(archive, member, should_stop), mode, owner)
-        else:
-            raise JobError(f"The repository holds {escape(name)}, which is neither a file nor a folder.")
+        yield
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise JobError(f"The repository holds {escape(name)} both as a file and as a folder.") from error
+        raise JobError(f"The repository holds {escape(path)} both as a file and as a folder.") from error
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, should_stop: ShouldStop):
-    content = archive.extractfile(member)
-    while piece := content.read(_PIECE):
-        check_stop(should_stop)
-        yield piece
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    try:
+        yield
+    except tarfile.TarError as error:
+        raise CodeUnreadable(f"The study's code could not be read to its end: {error}.") from error
 
 
-def _write(path: Path, pieces, mode: int, owner: Owner) -> None:
+def _as_member(archive: tarfile.TarFile, member: tarfile.TarInfo, should_stop: ShouldStop) -> Member:
+    path = member.name.rstrip("/")
+    if path.startswith("/") or any(part in ("", ".", "..") for part in path.split("/")):
+        raise JobError(f"The repository holds the path {escape(repr(member.name))}, which lies outside its folder.")
+    if member.isdir():
+        return Member(path, is_folder=True)
+    if member.issym():
+        target = os.fsencode(member.linkname)
+        return Member(path, False, 0o644, len(target), [target], is_link=True)
+    if member.isreg():
+        mode = 0o755 if member.mode & 0o111 else 0o644
+        return Member(path, False, mode, member.size, _content(archive, member, should_stop))
+    raise JobError(f"The repository holds {escape(path)}, which is neither a file nor a folder.")
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, should_stop: ShouldStop) -> Iterator[bytes]:
+    with _whole():
+        content = archive.extractfile(member)
+        while piece := content.read(_PIECE):
+            check_stop(should_stop)
+            yield piece
+
+
+def _write(path: Path, pieces: Iterable[bytes], mode: int, owner: Owner) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:
         file.writelines(pieces)

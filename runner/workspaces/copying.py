@@ -56,6 +56,13 @@ def digest(source_fd: int, should_stop: ShouldStop, *, copy_to: int | None = Non
     return sha256.hexdigest()
 
 
+def pieces_of(source_fd: int, size: int, should_stop: ShouldStop) -> Iterator[memoryview]:
+    """The first `size` bytes of a file, each piece valid until the next is asked for. Raises Stopped, OSError."""
+    if size:
+        for _, piece in _pieces(source_fd, 0, size, should_stop):
+            yield piece
+
+
 def data_ranges(descriptor: int) -> Iterator[tuple[int, int]]:
     """Where a file holds data, as (start, end) in bytes; what lies between are holes. All of it, if it has none."""
     status = os.fstat(descriptor)

@@ -7,7 +7,7 @@ the lock is taken for a moment to tell a publication of meanwhile from a file th
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jobs import storage
@@ -46,33 +46,35 @@ class _NotAsPublished(Exception):
 def place(workspace: str, inputs: Iterable[JobOutput], into: Path, owner: Owner, should_stop: ShouldStop) -> list[str]:
     """Copy the inputs over the code in `into`. Returns the paths of code files that an input has replaced.
 
-    `inputs` is read once: give a queryset that has not been read yet. Raises JobError (an input was changed or removed
-    by hand), InputChanged, StorageUnavailable, Stopped, OSError.
+    `inputs` is read once: give a queryset that has not been read yet. Raises what `opened_inputs` does.
     """
-    rows = list(inputs)
-    if not rows:
-        return []
-    require_storage(workspace)
     replaced = []
-    try:
-        with opened_folder(storage.high_privacy_workspace(workspace)) as root_fd:
-            for row in rows:
-                check_stop(should_stop)
-                if _place(root_fd, row, into, owner, should_stop):
-                    replaced.append(row.path)
-    except _NotAsPublished as error:
-        raise _what_happened(workspace, error, should_stop) from error
+    for row, source_fd in opened_inputs(workspace, list(inputs), should_stop):
+        if _make_way(into, row.path, owner):
+            replaced.append(row.path)
+        _copy_to(source_fd, into / row.path, owner, should_stop)
     return replaced
 
 
-def _place(root_fd: int, row: JobOutput, into: Path, owner: Owner, should_stop: ShouldStop) -> bool:
-    source_fd = _open_unchanged(row, root_fd)
-    try:
-        is_replaced = _make_way(into, row.path, owner)
-        _copy_to(source_fd, into / row.path, owner, should_stop)
-    finally:
-        os.close(source_fd)
-    return is_replaced
+def opened_inputs(workspace: str, rows: list[JobOutput], should_stop: ShouldStop) -> Iterator[tuple[JobOutput, int]]:
+    """Each input with its stored file, open until the next is asked for, if it is the very one that its row tells of.
+
+    Raises JobError (an input was changed or removed by hand), InputChanged, StorageUnavailable, Stopped, OSError.
+    """
+    if not rows:
+        return
+    require_storage(workspace)
+    with opened_folder(storage.high_privacy_workspace(workspace)) as root_fd:
+        for row in rows:
+            check_stop(should_stop)
+            try:
+                source_fd = _open_unchanged(row, root_fd)
+            except _NotAsPublished as error:
+                raise _what_happened(workspace, error, should_stop) from error
+            try:
+                yield row, source_fd
+            finally:
+                os.close(source_fd)
 
 
 def _open_unchanged(row: JobOutput, root_fd: int) -> int:

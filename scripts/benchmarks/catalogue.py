@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import crowds, latency, pages, storing, syncing, turns
+from benchmarks import crowds, latency, pages, storing, syncing, turns, volumes
 from benchmarks.installation import Installation
 from benchmarks.noise import Load, watched_load
 from benchmarks.results import Result
@@ -26,6 +26,7 @@ CASES: dict[str, Case] = {
     "G": Case(latency.cancelling, 7),
     "D1": Case(storing.large_output, 3),
     "D2": Case(storing.many_outputs, 5),
+    "V": Case(volumes.in_and_out, 5, runs=False),
     "E1": Case(turns.with_dependencies, 20, runs=False),
     "E2": Case(turns.with_ready_jobs, 20, runs=False),
     "L": Case(crowds.planning, 3, runs=False),

@@ -55,6 +55,20 @@ class BareEngine:
         with ThreadPoolExecutor(at_a_time) as threads:
             list(threads.map(some, range(at_a_time)))
 
+    @contextmanager
+    def volume(self) -> Iterator[tuple[docker.APIClient, str]]:
+        """A client and a container that is never started, with a new volume at /workspace."""
+        name = f"{self._run}-floor"
+        self._client.create_volume(name)
+        mount = {"Type": "volume", "Source": name, "Target": "/workspace"}
+        body = {"Image": self._image, "Cmd": ["true"], "HostConfig": {"Mounts": [mount]}}
+        container_id = self._client.create_container_from_config(body)["Id"]
+        try:
+            yield self._client, container_id
+        finally:
+            self._client.remove_container(container_id)
+            self._client.remove_volume(name)
+
     def kill_and_remove(self) -> tuple[float, float]:
         """Of a container that sleeps: seconds from the call to its death, and to its removal."""
         container_id = self._create(self._client, ["sleep", "600"])

@@ -159,10 +159,18 @@ def _gunicorn(site: Installation) -> Iterator[int]:
 
     with socket.create_server((HOST, 0)) as found:
         port = found.getsockname()[1]
-    words = ["gunicorn", "jobrunner_site.wsgi", "--bind", f"{HOST}:{port}", "--workers", "2", "--threads", "8"]
+    words = [
+        "gunicorn",
+        "--config",
+        "python:jobrunner_site.gunicorn_conf",
+        "--bind",
+        f"{HOST}:{port}",
+        "--threads",
+        "8",
+    ]
     with (site.folder / "web.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *words, "--worker-class", "gthread", "--no-control-socket"],
+            [sys.executable, "-m", *words],
             env=os.environ | {"DEBUG": "false"},
             stdin=subprocess.DEVNULL,
             stdout=log,

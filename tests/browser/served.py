@@ -13,8 +13,7 @@ from tests.site import ROOT, Site, wait_until
 from tests.web import PASSWORD
 
 GUNICORN = (
-    "gunicorn", "jobrunner_site.wsgi", "--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "1",
-    "--no-control-socket",
+    "gunicorn", "--config", "python:jobrunner_site.gunicorn_conf", "--workers", "1", "--graceful-timeout", "1",
 )  # fmt: skip
 # A test run that is killed ends nothing itself.
 _ENDS_WITH_ITS_PARENT = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.checks import addresses_are_told_apart, static_files_are_collected
+from jobs.checks import addresses_are_told_apart, secrets_are_nobody_elses, static_files_are_collected
 from tests.site import Site
 
 
@@ -42,3 +42,38 @@ def test_behind_a_proxy_its_address_has_to_be_known(settings):
     assert "TRUSTED_PROXIES" in addresses_are_told_apart()[0].hint
     settings.TRUSTED_PROXIES = (None,)
     assert addresses_are_told_apart() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "is_secret"),
+    [
+        ("SECRET_KEY=abc", True),
+        ("export JOB_SERVER_TOKEN = 'abc'", True),
+        ("DATABASE_URL=postgresql://me:password@host/db", True),
+        ("EMAIL_HOST_PASSWORD=x", True),
+        ("SECRET_KEY_FILE=/etc/jobrunner/key", False),
+        ("# SECRET_KEY=abc", False),
+        ('SECRET_KEY=""', False),
+        ("DATABASE_URL=postgresql://me@host/db", False),
+        ("BACKEND=tpp", False),
+    ],
+)
+def test_a_file_of_settings_with_a_secret_in_it_is_for_one_user(settings, tmp_path, line, is_secret):
+    file = tmp_path / ".env"
+    file.write_text(f"ALLOWED_HOSTS=a\n{line}\n")
+    settings.DOTENV_FILE = str(file)
+    file.chmod(0o640)
+    assert secrets_are_nobody_elses() == []
+    file.chmod(0o644)
+    assert [str(file) in warning.msg for warning in secrets_are_nobody_elses()] == ([True] if is_secret else [])
+
+
+def test_the_file_of_a_secret_that_everybody_can_read_is_told(settings, tmp_path):
+    key, gone = tmp_path / "key", tmp_path / "gone"
+    key.write_text("abc")
+    settings.SECRET_FILES = [str(key), str(gone)]
+    key.chmod(0o600)
+    assert secrets_are_nobody_elses() == []
+    key.chmod(0o604)
+    [warning] = secrets_are_nobody_elses()
+    assert str(key) in warning.msg and "chmod" in warning.hint and "abc" not in str(warning)

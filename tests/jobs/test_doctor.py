@@ -297,13 +297,15 @@ def told(settings, monkeypatch) -> dict:
     settings.DATABASE_URLS, settings.DOCKER_ROOT_DIR = {"default": "x"}, "/var/lib/docker/"
     settings.DOCKER_HOST = "unix:///var/run/docker.sock"
     found = {
-        "version": "28.1.0", "root": "/var/lib/docker", "is_live_restore": True, "ahead_seconds": 0.1, "warnings": (),
+        "name": "Docker", "version": "28.1.0", "root": "/var/lib/docker", "survives_restart": True,
+        "is_rootless": False,        "ahead_seconds": 0.1, "warnings": (),
         "tags": ["ghcr.io/os/python:v2", "ghcr.io/os/r:v2"], "network": True,
     }  # fmt: skip
-    of_engine = ("version", "root", "is_live_restore", "ahead_seconds", "warnings")
+    of_engine = ("name", "version", "root", "survives_restart", "is_rootless", "ahead_seconds", "warnings")
     monkeypatch.setattr(engine, "facts", lambda _: Facts(**{name: found[name] for name in of_engine}))
     monkeypatch.setattr(engine, "tags_of", lambda *_: found["tags"])
     monkeypatch.setattr(engine, "has_network", lambda *_: found["network"])
+    monkeypatch.setattr(engine, "sees_mark", lambda *_: found.get("sees", True))
     return found
 
 
@@ -315,7 +317,9 @@ def test_an_engine_that_is_well(told):
     ("change", "name", "state"),
     [
         ({"version": "19.03.1"}, "Docker engine", BAD),
-        ({"is_live_restore": False}, "Live restore", WARN),
+        ({"name": "Podman", "version": "3.4.4"}, "Docker engine", BAD),
+        ({"survives_restart": False}, "Live restore", WARN),
+        ({"is_rootless": True}, "Docker engine", BAD),
         ({"root": "/srv/docker"}, "Docker's own files", WARN),
         ({"ahead_seconds": 61.0}, "Clock", BAD),
         ({"ahead_seconds": -61.0}, "Clock", BAD),
@@ -323,6 +327,7 @@ def test_an_engine_that_is_well(told):
         ({"tags": []}, "Images", BAD),
         ({"tags": ["ghcr.io/os/python:v2"]}, "Images", WARN),
         ({"network": False}, "Database network", BAD),
+        ({"sees": False}, "Workspaces", BAD),
     ],
 )
 def test_what_is_not_well_with_the_engine_is_told_with_what_to_do(told, change, name, state):
@@ -353,6 +358,11 @@ def test_a_real_engine_is_understood(settings):
     found = found_by(engine.examine_engine)
     assert found["Clock"].state == OK and found["Images"].state == OK
     assert found["Database network"].state == BAD and "docker network create" in found["Database network"].what
+    assert found["Workspaces"].state == OK
+    settings.HOST_WORK_DIR = settings.WORK_DIR / "as-no-host-has-it"
+    found = found_by(engine.examine_engine)["Workspaces"]
+    assert found.state == BAD and "HOST_WORK_DIR" in found.what
+    assert not list(settings.WORK_DIR.glob(".seen-*"))
 
 
 # Beside the jobs

@@ -297,6 +297,12 @@ def test_a_database_that_is_lost_at_the_end_is_refused(site, url):
         ("JOB_MEMORY_LIMIT", "1", "at least 6M"),
         ("JOB_MEMORY_LIMIT", "5M", "at least 6M"),
         ("DOCKER_HOST", "npipe://x", "unix://, tcp://, ssh://, http:// or https://"),
+        ("DOCKER_HOST", "ssh://alice:hunter2@engine", "without a password (not shown)"),
+        ("DOCKER_HOST", "ssh://-oProxyCommand=touch", "must look like ssh://user@host"),
+        ("DOCKER_HOST", "ssh://-oProxyCommand=x@engine", "must look like ssh://user@host"),
+        ("DOCKER_HOST", "ssh://engine/a:b", "must look like ssh://user@host"),
+        ("DOCKER_HOST", "tcp://alice:hunter2@engine:2376", "takes no user name or password (not shown)"),
+        ("WORKSPACE_KIND", "tmpfs", "Must be one of: folder, volume"),
         ("SECRET_KEY_FILE", "/dev/null", "is empty"),
     ],
 )
@@ -369,13 +375,60 @@ def manage(site, *command, **variables) -> subprocess.CompletedProcess:
     )
 
 
+SECRETS = (
+    *("SECRET_KEY", "JOB_SERVER_TOKEN", "RAP_API_TOKENS", "PRIVATE_REPO_ACCESS_TOKEN", "STATA_LICENSE"),
+    *("EMAIL_HOST_PASSWORD", "NOTIFY_WEBHOOK_URL", "NOTIFY_WEBHOOK_SECRET", "DATABASE_URL"),
+    *(f"{name}_DATABASE_URL" for name in ("DEFAULT", "FULL", "SLICE", "DUMMY")),
+)
+
+
+def test_every_setting_that_sounds_like_a_secret_may_come_from_a_file():
+    sample = (ROOT / "dotenv-sample").read_text()
+    names = re.findall(r"^# ([A-Z0-9_]+)=", sample, flags=re.MULTILINE)
+    sounds = re.compile(r"(KEY|TOKENS?|PASSWORD|SECRET|LICENSE|DATABASE_URL|WEBHOOK_URL)\Z")
+    assert {name for name in names if sounds.search(name)} == set(SECRETS)
+
+
+def test_the_sample_names_nothing_that_is_not_read():
+    """The other direction: whoever sets what stands there must not be left alone with it."""
+    source = (ROOT / "jobrunner_site" / "settings.py").read_text()
+    sample = (ROOT / "dotenv-sample").read_text()
+    names = re.findall(r"^# ([A-Z0-9_]+)=", sample, flags=re.MULTILINE)
+    unread = {name for name in names if f'"{name}"' not in source}
+    assert unread <= {f"{name}_DATABASE_URL" for name in ("DEFAULT", "FULL", "SLICE", "DUMMY")}
+
+
 @pytest.mark.slow_test
-def test_djangos_checks_of_a_deployment_find_only_static_files_that_were_not_collected(site):
-    done = manage(site, "check", "--deploy", "--fail-level", "WARNING")
-    collected = (ROOT / "staticfiles" / "staticfiles.json").exists()
-    assert done.returncode == (0 if collected else 1)
-    issues = [line for line in done.stderr.splitlines() if line.startswith(("?:", "jobs"))]
-    assert collected or (len(issues) == 1 and "jobs.E001" in issues[0] and "manage.py collectstatic" in done.stderr)
+def test_djangos_checks_of_a_deployment_find_nothing_in_a_site_as_the_documentation_makes_it(site):
+    """Behind a proxy, secrets in files, static files collected; and they do find what was forgotten."""
+    values = {
+        "SECRET_KEY": KEY, "JOB_SERVER_TOKEN": "t" * 30, "RAP_API_TOKENS": "r" * 30, "NOTIFY_WEBHOOK_SECRET": "s" * 30,
+        "NOTIFY_WEBHOOK_URL": "https://chat.example.org/hook", "EMAIL_HOST_PASSWORD": "p" * 20,
+        "PRIVATE_REPO_ACCESS_TOKEN": "g" * 30, "STATA_LICENSE": "l" * 30,
+        "FULL_DATABASE_URL": "mssql://user:password@db/full",
+    }  # fmt: skip
+    files = {}
+    for name, value in values.items():
+        files[f"{name}_FILE"] = str(path := site.folder / name.lower())
+        path.write_text(value)
+        path.chmod(0o400)
+    del site.production["SECRET_KEY"]
+    more = {
+        "DJANGO_SETTINGS_MODULE": "tests.browser.production_settings", "BEHIND_TLS_PROXY": "true",
+        "TRUSTED_PROXIES": "127.0.0.1", "JOB_SERVER_ENDPOINT": "https://jobs.example.org/api/v2/", **files,
+    }  # fmt: skip
+    check = ("check", "--deploy", "--fail-level", "WARNING")
+    forgotten = manage(site, *check, **more)
+    assert (
+        forgotten.returncode == 1 and "jobs.E001" in forgotten.stderr and "manage.py collectstatic" in forgotten.stderr
+    )
+    assert manage(site, "collectstatic", "--no-input", **more).returncode == 0
+    done = manage(site, *check, **more)
+    assert (done.returncode, "no issues" in done.stdout + done.stderr) == (0, True), done.stderr
+
+    Path(files["SECRET_KEY_FILE"]).chmod(0o444)
+    done = manage(site, *check, **more | {"TRUSTED_PROXIES": ""})
+    assert done.returncode == 1 and "jobs.W001" in done.stderr and "jobs.W002" in done.stderr
 
 
 def test_in_production_pages_want_https_and_cookies_are_the_hosts_own(site):

@@ -211,7 +211,7 @@ def test_what_an_earlier_life_left_under_the_same_name_is_never_taken_for_this_j
     executor.start(spec_for(job))
     wait_until(lambda: executor.status(job.container_name).phase is Phase.EXITED)
 
-    steps.clear_earlier_life(job, executor)
+    steps.clear_earlier_life(job, steps.Tools(executor, None, None))
 
     assert executor.status(job.container_name).phase is Phase.ABSENT
     assert not storage.job_log(job).exists()

@@ -179,7 +179,7 @@ def test_a_network_that_is_not_there_is_the_sites_fault_and_the_start_succeeds_o
 def test_a_folder_that_is_not_there_is_not_made_by_the_engine(executor, make_spec, tmp_path):
     spec = make_spec(workspace_folder=tmp_path / "gone")
 
-    with pytest.raises(ExecutorUnavailable, match="does not exist"):
+    with pytest.raises(ExecutorUnavailable, match="sees no folder"):
         executor.start(spec)
 
     assert not (tmp_path / "gone").exists()

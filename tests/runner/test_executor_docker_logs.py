@@ -94,11 +94,58 @@ def test_what_breaks_off_in_the_middle_of_a_frame_is_left_out():
 
 @pytest.mark.parametrize(
     ("timestamp", "expected"),
-    [
-        ("1970-01-01T00:00:01.000000002Z", "1.000000002"),
-        ("2026-11-23T22:11:32.535822168Z", "1795471892.535822168"),
-        ("1970-01-01T00:00:01Z", "1.0"),
-    ],
+    [("1970-01-01T00:00:02.000000002Z", "1.0"), ("2026-11-23T22:11:32.535822168Z", "1795471891.0")],
 )
-def test_the_engine_gets_its_since_without_losing_a_nanosecond(timestamp, expected):
+def test_the_engine_is_asked_from_the_second_before_on(timestamp, expected):
     assert engine_since(timestamp) == expected
+
+
+# --- an engine that tells whole seconds
+
+
+def told(text: bytes, *, second: int = 0, stream: int = STDOUT) -> bytes:
+    """As Podman frames it, on a host two hours east."""
+    return frame(stream, b"2026-01-01T02:00:%02d+02:00 " % second + text)
+
+
+def test_lines_of_one_second_get_numbers_in_place_of_nanoseconds_and_the_time_is_utc():
+    text = joined([told(b"a\n"), told(b"b\n", stream=STDERR), told(b"c\n", second=1)])
+
+    assert text.splitlines() == [
+        b"2026-01-01T00:00:00.000000001Z a",
+        b"2026-01-01T00:00:00.000000002Z b",
+        b"2026-01-01T00:00:01.000000001Z c",
+    ]
+
+
+@given(
+    seconds=st.lists(st.integers(min_value=0, max_value=3), max_size=12).map(sorted),
+    resumed_after=st.integers(min_value=0, max_value=11),
+)
+def test_a_log_of_whole_seconds_goes_on_after_any_line_of_it(seconds, resumed_after):
+    frames = [told(b"%d\n" % number, second=second) for number, second in enumerate(seconds)]
+    lines_of_it = joined(frames).splitlines(keepends=True)
+    if resumed_after < len(lines_of_it):
+        since = lines_of_it[resumed_after].split()[0].decode()
+        from_the_second_on = [
+            each for each, second in zip(frames, seconds, strict=True) if second >= seconds[resumed_after]
+        ]
+
+        assert joined(from_the_second_on, since).splitlines(keepends=True) == lines_of_it[resumed_after + 1 :]
+
+
+def test_pieces_that_say_truly_whether_their_line_goes_on_become_one_line():
+    long = b"x" * 8192
+    text = joined([told(long), told(long, second=1), told(b"end\n", second=2), told(b"next\n", second=2)])
+
+    assert [line[30:] for line in text.splitlines()] == [b" " + long + long + b"end", b" next"]
+
+
+def test_a_line_that_somebody_writes_bit_by_bit_is_told_second_by_second():
+    text = joined([told(b"."), told(b"."), told(b".", second=1), told(b"done\n", second=1)])
+
+    assert [line[30:] for line in text.splitlines()] == [b" ..", b" .done"]
+
+
+def test_what_is_no_time_is_kept_as_it_is():
+    assert joined([frame(STDOUT, b"yesterday a\n")]).endswith(b" a\n")

@@ -92,6 +92,15 @@ def test_a_job_shares_no_memory_with_others_and_its_images_health_check_never_ru
     assert made["Healthcheck"] == {"Test": ["NONE"]}
 
 
+def test_a_log_driver_that_keeps_one_file_gets_the_room_of_all():
+    def log_config(driver: str) -> dict:
+        limits = Limits(log_max_size="20m", log_max_file=5)
+        return body(make_spec(), Profile("site-a", 1, 1, limits, log_driver=driver))["HostConfig"]["LogConfig"]
+
+    assert log_config("local") == {"Type": "local", "Config": {"max-size": "20m", "max-file": "5"}}
+    assert log_config("k8s-file") == {"Type": "k8s-file", "Config": {"max-size": "100m"}}
+
+
 def test_metadata_keeps_the_values_of_a_few_known_variables_only():
     container = {
         "Id": "1",

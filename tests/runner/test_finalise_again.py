@@ -320,7 +320,7 @@ def test_staged_outputs_go_with_it(begin, monkeypatch):
     executor = FakeExecutor(lambda spec: RUN)
     job, runner = cut_off(executor, begin, monkeypatch)
     forgotten = []
-    monkeypatch.setattr(finalising_again.outputs, "forget", forgotten.append)
+    monkeypatch.setattr(finalising_again.outputs, "forget", lambda job, workspaces: forgotten.append(job))
     clear(job)
     tick_until(runner, lambda: Job.objects.get(pk=job.pk).was_cleared, "the removal")
     assert [each.pk for each in forgotten] == [job.pk]

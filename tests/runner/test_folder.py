@@ -12,9 +12,11 @@ from jobs.errors import JobError, Stopped, Unavailable
 from jobs.inputs import inputs_of
 from jobs.models import JobOutput
 from jobs.states import StatusCode
-from runner.workspaces import folder
+from runner.workspaces import folder, notes
 from runner.workspaces.code import CodeUnreadable
 from runner.workspaces.files import StorageUnavailable
+from runner.workspaces.notes import notes as notes_of
+from runner.workspaces.notes import prepared_at_ns
 from tests.factories import make_job
 from tests.job_folders import found, link, prepare, stored, tar
 from tests.publication import never
@@ -30,8 +32,8 @@ def test_the_job_finds_code_inputs_and_folders_for_its_outputs():
 
     assert found(job) == {"analysis/table.py": b"print()", "a.txt": b"a", "output/rows.csv": b"rows"}
     assert (storage.job_workspace(job) / "results" / "deep").is_dir()
-    assert notes == folder.notes(job) == []
-    assert folder.prepared_at_ns(job) > 0
+    assert notes == notes_of(job) == []
+    assert prepared_at_ns(job) > 0
 
 
 def test_everything_belongs_to_the_user_of_the_container_who_may_write_it(settings):
@@ -133,7 +135,7 @@ def test_preparing_stops_when_asked_and_can_be_done_again():
 
 def test_a_folder_that_cannot_be_cleared_is_named_for_the_operator(monkeypatch):
     job = make_job()
-    monkeypatch.setattr(folder, "remove_tree", lambda path: [path / "stuck"])
+    monkeypatch.setattr(notes, "remove_tree", lambda path: [path / "stuck"])
 
     with pytest.raises(StorageUnavailable, match=str(storage.job_folder(job))) as trouble:
         prepare(job)

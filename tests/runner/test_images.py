@@ -9,7 +9,8 @@ import pytest
 from jobs.chores import ChoreFailed
 from jobs.models import AuditEntry, ChoreRun
 from runner.chores.by_hand import update_images
-from runner.images import NoSuchImages, engine_of_site, wanted_images
+from runner.executors import engine_of_site
+from runner.images import NoSuchImages, wanted_images
 from tests.console import Terminal
 from tests.registry import Registry, registry
 

@@ -18,7 +18,7 @@ from runner import drive, matching, outputs, staging
 from runner.drive import Driver
 from runner.executors.fake import FakeExecutor
 from runner.plan import high_staging, medium_staging
-from runner.workspaces import files, folder
+from runner.workspaces import files, folder, notes
 from tests.factories import make_job
 from tests.publication import files_in, finalize, high, job_with, leave, make_publisher, medium, never, publish
 
@@ -80,7 +80,7 @@ def test_no_message_names_a_file_that_a_job_has_named():
 def test_no_message_names_what_an_earlier_try_has_left(monkeypatch):
     job = make_job(StatusCode.PREPARING)
     left = storage.job_workspace(job) / "output/patient_9434765919.csv"
-    monkeypatch.setattr(folder, "remove_tree", lambda root: [left])
+    monkeypatch.setattr(notes, "remove_tree", lambda root: [left])
 
     with pytest.raises(files.StorageUnavailable) as trouble:
         folder.prepare(job, None, JobOutput.objects.none(), should_stop=never)

@@ -8,7 +8,7 @@ from django.db import OperationalError
 
 from jobs.errors import JobError, Unavailable
 from jobs.local import Wish, add, show_plan
-from jobs.service import check_database
+from jobs.schema import check_database
 from jobs.waiting import RunnerFailed, StoppedWaiting
 
 EXAMPLES = """examples:

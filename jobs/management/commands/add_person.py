@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from jobs.console.asker import at_this_terminal
 from jobs.people.accounts import SUPERUSER, add_person, mend_person, new_password
 from jobs.people.roles import OPERATOR, ROLES
-from jobs.service import check_database
+from jobs.schema import check_database
 
 
 class Command(BaseCommand):

@@ -5,7 +5,8 @@ import sys
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from jobs.service import check_database, let_go_of_database, stopped_by_signals
+from jobs.schema import check_database
+from jobs.service import let_go_of_database, stopped_by_signals
 from jobs.supervising import Child, keep_alive
 
 

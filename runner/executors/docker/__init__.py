@@ -13,16 +13,18 @@ from datetime import datetime
 from pathlib import Path
 
 from docker import APIClient
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, NotFound
 
 from jobs.errors import JobError
 from jobs.text import listed
-from runner.executors.base import ContainerSpec, ExecutorUnavailable, ImageMissing, LogStream, Phase, Status, Usage
-from runner.executors.docker import life
+from runner.executors.base import ContainerSpec, ExecutorUnavailable, LogStream, Phase, Status, Usage
+from runner.executors.docker import daemonless, life, refusals
 from runner.executors.docker import logs as docker_logs
 from runner.executors.docker import status as docker_status
-from runner.executors.docker.engine import Engine, understanding
+from runner.executors.docker.creation import create
+from runner.executors.docker.engine import Access, Engine, understanding
 from runner.executors.docker.events import EventWatcher
+from runner.executors.docker.facts import Kind, kind_of
 from runner.executors.docker.profile import (
     ATTEMPT_LABEL,
     INSTANCE_LABEL,
@@ -33,16 +35,13 @@ from runner.executors.docker.profile import (
     create_body,
     redacted,
 )
+from runner.executors.docker.refusals import says
 from runner.executors.docker.stats import usage_of
+from runner.executors.docker.volumes import Volumes, is_for_files
 
 log = logging.getLogger(__name__)
 
-# What an engine that was killed while it started a container says to every later start of it (fact F3).
-_WEDGED = ("already exists", "id already in use")
 _WEDGED_REASON = "the Docker engine went down while it started the container and can never start it again"
-# Refusals of "create" that come from what the study asks for; all others come from this site's configuration.
-_STUDY_ASKED = ("invalid reference format", "no command specified")
-_NOT_RUNNING = "not running"
 # A process that waits for a disk that does not answer cannot be killed by anybody (fact F6).
 _CANNOT_END = (
     "The Docker engine cannot end container {name} now: {why}. If this stays so, a disk or network folder that the job "
@@ -68,18 +67,21 @@ class DockerExecutor:
         limits: Limits | None = None,
         read_only_root: bool = False,
         call_timeout_seconds: float = 15,
+        access: Access | None = None,
     ):
         self.instance = instance
         self._profile = Profile(instance, uid, gid, limits or Limits(), read_only_root)
         self._host_path = host_path
         self._timeout_seconds = call_timeout_seconds
-        self._engine = Engine(base_url, call_timeout_seconds)
+        self._engine = Engine(base_url, call_timeout_seconds, access)
+        self.volumes = Volumes(self._engine, self._profile)
         # Ids of containers that an event has told dead. The list shows it only when the engine has tidied up:
         # 10 ms later, or 0.35 s where 1 GiB was still to be written to disk (measured). One that somebody starts again
         # stays among them, for it is to be looked at closely.
         self._died: set[str] = set()
         # Name -> why there is no container of that name any more.
         self._given_up: dict[str, str] = {}
+        self._half_made = daemonless.HalfMade()
         self._has_complained = False
 
     # --- starting
@@ -90,48 +92,37 @@ class DockerExecutor:
         In 3 of 140 cases its command runs on although the engine knows nothing of it (fact F3), in the same folder.
         """
         with self._engine.asked(f"to start {spec.name}") as client:
-            container_id = self._create(client, spec) or self._adopt(client, spec)
+            if spec.workspace_volume and not self.volumes.is_there(spec.workspace_volume):
+                # The engine would make a new one by itself, with nothing in it.
+                self._given_up[spec.name] = "the volume with the job's files has disappeared from the engine"
+                return
+            kind = kind_of(client.told)
+            profile = replace(self._profile, log_driver=kind.log_driver)
+            body = create_body(profile, spec, self._host_path(spec.workspace_folder))
+            container_id = create(client, body, spec.name) or self._adopt(client, spec)
             if container_id is None:
                 return
             self._refuse_covered_workspace(client, container_id, spec)
+            if spec.workspace_volume and kind.gives_volumes_away:
+                self.volumes.keep_owner(container_id, spec.workspace_volume)
             try:
                 client.start(container_id)
             except APIError as error:
-                if not _says(error, _WEDGED):
+                if not says(error, refusals.WEDGED):
                     # It never ran. Made anew by the next try, its start follows its creation again (see `life`).
                     with contextlib.suppress(APIError):
                         client.remove_container(container_id, v=True)
-                    if spec.network and _says(error, (f"network {spec.network} not found",)):
-                        raise ExecutorUnavailable(
-                            f"There is no Docker network {spec.network}; run: docker network create {spec.network}"
-                        ) from error
+                    refusals.refuse_missing_network(error, spec.network)
                     raise
                 log.warning("container %s cannot be started any more and is removed: %s", spec.name, error)
                 client.remove_container(container_id, v=True, force=True)
                 self._given_up[spec.name] = _WEDGED_REASON
 
-    def _create(self, client: APIClient, spec: ContainerSpec) -> str | None:
-        """The new container's id; None if the name is in use."""
-        body = create_body(self._profile, spec, self._host_path(spec.workspace_folder))
-        try:
-            created = client.create_container_from_config(body, spec.name)
-        except ImageNotFound as error:
-            raise ImageMissing(
-                f"The image {spec.image} is not on this machine; an operator can run: docker pull {spec.image}"
-            ) from error
-        except APIError as error:
-            if error.status_code == 409:
-                return None
-            if error.status_code == 400 and _says(error, _STUDY_ASKED):
-                raise JobError(f"The engine refuses the image {spec.image}: {error.explanation}") from error
-            raise
-        with understanding(f"to create {spec.name}"):
-            return created["Id"]
-
     def _refuse_covered_workspace(self, client: APIClient, container_id: str, spec: ContainerSpec) -> None:
         """What is written to a volume of the image's goes away with the container. Raises JobError."""
         with understanding(f"about {spec.name}"):
-            places = covered_places(self._engine.description(client, container_id, spec.name))
+            description = self._engine.description(client, container_id, spec.name)
+            places = covered_places(description, spec.workspace_volume)
         if places:
             client.remove_container(container_id, v=True, force=True)
             raise JobError(
@@ -144,7 +135,10 @@ class DockerExecutor:
         try:
             container = self._engine.description(client, spec.name, spec.name)
         except NotFound as error:
+            if kind_of(client.told).ends_with_host_only:
+                self._half_made.seen(client, spec.name)
             raise ExecutorUnavailable(f"The engine is still busy making or removing container {spec.name}.") from error
+        self._half_made.forget(spec.name)
         with understanding(f"about {spec.name}"):
             container_id, status = container["Id"], docker_status.of_inspect(container)
             found, wanted = docker_status.labels_of(container), self._identity(spec)
@@ -170,7 +164,7 @@ class DockerExecutor:
         with self._engine.asked(what) as client:
             entries = client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={self.instance}"]})
         with understanding(what):
-            readable = docker_status.entries_of(entries)
+            readable = [entry for entry in docker_status.entries_of(entries) if not is_for_files(entry)]
         self._died &= {entry["Id"] for entry in readable}
         return {(name := docker_status.name_of(entry)): self._of_list_entry(entry, name) for entry in readable}
 
@@ -194,23 +188,24 @@ class DockerExecutor:
     def status(self, name: str) -> Status:
         what = f"how {name} is doing"
         with self._engine.asked(what) as client:
-            container = self._find(client, name)
+            container, kind = self._find(client, name), kind_of(client.told)
         if container is None:
             return Status(Phase.ABSENT, reason=self._given_up.get(name, ""))
         with understanding(what):
             container_id, status = container["Id"], docker_status.of_inspect(container)
             created_at, has_run_before = docker_status.created_at(container), docker_status.has_run_before(container)
         if status.phase is Phase.EXITED:
-            return self._judged(container_id, status, created_at)
+            return self._judged(kind, container_id, status, created_at)
         if status.phase is Phase.RUNNING:
             self._died.discard(container_id)
         return replace(status, phase=Phase.INTERRUPTED, reason=life.STARTED_AGAIN) if has_run_before else status
 
-    def _judged(self, container_id: str, status: Status, created_at: datetime) -> Status:
-        if why := life.why_the_end_does_not_count(self._engine, container_id, status, created_at):
+    def _judged(self, kind: Kind, container_id: str, status: Status, created_at: datetime) -> Status:
+        judge = daemonless if kind.ends_with_host_only else life
+        if why := judge.why_the_end_does_not_count(self._engine, container_id, status, created_at):
             return replace(status, phase=Phase.INTERRUPTED, exit_code=None, reason=why)
         if status.exit_code == _KILLED and not status.out_of_memory:
-            return replace(status, out_of_memory=life.ran_out_of_memory(self._engine, container_id, status))
+            return replace(status, out_of_memory=judge.ran_out_of_memory(self._engine, container_id, status))
         return status
 
     def logs(self, name: str, *, since: str = "", follow: bool = False) -> LogStream:
@@ -239,8 +234,10 @@ class DockerExecutor:
         what = f"what {name} uses"
         with self._engine.asked(what) as client:
             container = self._find(client, name)
+            with understanding(what):
+                runs = container is not None and docker_status.of_inspect(container).phase is Phase.RUNNING
             try:
-                answer = client.stats(container["Id"], stream=False, one_shot=True) if container else None
+                answer = client.stats(container["Id"], stream=False, one_shot=True) if runs else None
             except NotFound:
                 return None
         with understanding(what):
@@ -255,7 +252,9 @@ class DockerExecutor:
         with self._engine.asked("its version") as client:
             version = client.version()
             with understanding("its version"):
-                return f"Docker {version['Version']} (API {client.api_version}) on {version['Os']}/{version['Arch']}"
+                name = f"{kind_of(client.told).name} {version['Version']}"
+                where = "" if self._engine.address.startswith("unix:") else f", {self._engine.address}"
+                return f"{name} (API {client.api_version}) on {version['Os']}/{version['Arch']}{where}"
 
     def _find(self, client: APIClient, name: str) -> Mapping | None:
         """What the engine knows of our container of this name; None if there is none or it is another's."""
@@ -281,7 +280,7 @@ class DockerExecutor:
             except NotFound:
                 return
             except APIError as error:
-                if error.status_code != 409 or not _says(error, (_NOT_RUNNING,)):
+                if not refusals.is_not_running(error):
                     raise ExecutorUnavailable(_CANNOT_END.format(name=name, why=error.explanation or error)) from error
 
     def remove(self, name: str) -> None:
@@ -292,7 +291,3 @@ class DockerExecutor:
                 with contextlib.suppress(NotFound):
                     client.remove_container(container["Id"], v=True, force=True)
         self._given_up.pop(name, None)
-
-
-def _says(error: APIError, phrases: tuple[str, ...]) -> bool:
-    return any(phrase in str(error.explanation).lower() for phrase in phrases)

@@ -10,17 +10,22 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
 import requests
 import urllib3
 from docker import APIClient
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
+from docker.tls import TLSConfig
 from docker.transport import UnixHTTPAdapter
 from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
 from docker.utils import parse_host
 
 from runner.executors.base import ContainerSilent, ExecutorUnavailable
+from runner.executors.docker.tunnel import NoTunnel, Tunnel
 
 # More than the threads that ask at the same time; a connection beyond it would be made anew for each call.
 _KEPT_CONNECTIONS = 32
@@ -28,10 +33,32 @@ _BLOCK_BYTES = 64 * 1024
 _TROUBLE = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
+@dataclass(frozen=True)
+class Access:
+    """What is needed to reach an engine on another machine, and nothing for one on this machine.
+
+    `certificates`: a folder with ca.pem, cert.pem and key.pem, for an engine that is reached by TCP. `ssh_key` and
+    `ssh_known_hosts`: files in place of OpenSSH's own.
+    """
+
+    certificates: str = ""
+    ssh_key: str = ""
+    ssh_known_hosts: str = ""
+
+
 class _Connection(UnixHTTPConnection):
-    """The SDK's, except that a socket which cannot be connected is closed and not left to the garbage collector."""
+    """The SDK's, except that a socket which cannot be connected is closed and not left to the garbage collector.
+
+    `tunnel` is what has to stand before.
+    """
+
+    def __init__(self, base_url: str, unix_socket: str, timeout: float, tunnel: Tunnel | None):
+        super().__init__(base_url, unix_socket, timeout)
+        self._tunnel = tunnel
 
     def connect(self) -> None:
+        if self._tunnel is not None:
+            self._tunnel.ensure(self.timeout)
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         try:
@@ -42,16 +69,19 @@ class _Connection(UnixHTTPConnection):
 
 
 class _Pool(UnixHTTPConnectionPool):
+    tunnel: Tunnel | None = None
+
     def _new_conn(self) -> _Connection:
-        return _Connection(self.base_url, self.socket_path, self.timeout)
+        return _Connection(self.base_url, self.socket_path, self.timeout, self.tunnel)
 
 
 class _OnePool(UnixHTTPAdapter):
     """The SDK keeps a pool of connections for each address it is asked for; all of them lead to the same socket."""
 
-    def __init__(self, base_url: str, timeout_seconds: float):
+    def __init__(self, base_url: str, timeout_seconds: float, tunnel: Tunnel | None):
         super().__init__(base_url, timeout_seconds)
         self._pool = _Pool("http+docker://localhost", self.socket_path, timeout_seconds, maxsize=_KEPT_CONNECTIONS)
+        self._pool.tunnel = tunnel
 
     def get_connection(self, url: str, proxies: object = None) -> UnixHTTPConnectionPool:
         return self._pool
@@ -62,7 +92,12 @@ class _OnePool(UnixHTTPAdapter):
 
 
 class _Client(APIClient):
-    """The SDK's client, except that its timeout bounds the whole answer and not only each read of it (fact F7)."""
+    """The SDK's client, except that its timeout bounds the whole answer and not only each read of it (fact F7).
+
+    `told` is what the engine has said of itself when the version was negotiated.
+    """
+
+    told: Mapping = MappingProxyType({})
 
     def send(self, request: requests.PreparedRequest, **options: object) -> requests.Response:
         if options.get("stream"):
@@ -131,14 +166,17 @@ class Stream:
 class Engine:
     """One engine. Safe to use from several threads."""
 
-    def __init__(self, base_url: str, timeout_seconds: float):
-        self._base_url = base_url
-        self._timeout_seconds = timeout_seconds
+    def __init__(self, base_url: str, timeout_seconds: float, access: Access | None = None):
+        self.address = base_url
+        self.timeout_seconds = timeout_seconds
+        self._access = access or Access()
+        is_by_ssh = base_url.startswith("ssh:")
+        self._tunnel = Tunnel(base_url, self._access.ssh_key, self._access.ssh_known_hosts) if is_by_ssh else None
         self._lock = threading.Lock()
         self._client: _Client | None = None
 
     @contextlib.contextmanager
-    def asked(self, what: str) -> Iterator[APIClient]:
+    def asked(self, what: str) -> Iterator[_Client]:
         """A connected client for calls that are described by `what` ("to start jobrunner-1").
 
         Raises ExecutorUnavailable for every trouble that the calls inside do not handle themselves.
@@ -173,10 +211,20 @@ class Engine:
                 f"{client.base_url}/v{client.api_version}{path}",
                 params=parameters,
                 stream=True,
-                timeout=(self._timeout_seconds, None if patient else self._timeout_seconds),
+                headers={"Accept-Encoding": "identity"},  # blocks are handed on as they come
+                timeout=(self.timeout_seconds, None if patient else self.timeout_seconds),
             )
             client._raise_for_status(response)
             return Stream(response, what, live=patient)
+
+    def close(self) -> None:
+        """Let go of the connections, and of the SSH client if there is one. The next call would make new ones."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+            if self._tunnel is not None:
+                self._tunnel.close()
 
     def _connected(self) -> _Client:
         """The version is negotiated once; after a failure the next call tries again."""
@@ -187,14 +235,23 @@ class Engine:
                 with understanding("its version"):
                     version = ".".join(str(int(part)) for part in told["ApiVersion"].split("."))
                 self._client = self._new_client(version)
+                self._client.told = told
             return self._client
 
     def _new_client(self, version: str) -> _Client:
-        client = _Client(base_url=self._base_url, version=version, timeout=self._timeout_seconds)
+        address = f"unix://{self._tunnel.socket}" if self._tunnel else self.address
+        client = _Client(base_url=address, version=version, timeout=self.timeout_seconds, tls=self._tls())
         client.trust_env = False  # no proxy of the environment stands between us and the engine
-        if self._base_url.startswith("unix:"):
-            client.mount("http+docker://", _OnePool(parse_host(self._base_url), self._timeout_seconds))
+        if address.startswith("unix:"):
+            client.mount("http+docker://", _OnePool(parse_host(address), self.timeout_seconds, self._tunnel))
         return client
+
+    def _tls(self) -> TLSConfig | bool:
+        folder = Path(self._access.certificates)
+        if not self._access.certificates or not self.address.startswith(("tcp:", "https:")):
+            return False
+        pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
+        return TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
 
     def _sentence(self, what: str, error: Exception) -> str:
         if isinstance(error, APIError):
@@ -202,12 +259,14 @@ class Engine:
         if isinstance(error, requests.JSONDecodeError):
             return _not_understood(what)
         causes = list(_causes(error))
+        if self._tunnel and (words := next((str(cause) for cause in causes if isinstance(cause, NoTunnel)), "")):
+            return f"No connection to {self.address}: {words.rstrip('.')}. See docs/engines.md. It was asked {what}."
         if any(isinstance(cause, PermissionError) for cause in causes):
-            return f"The job runner may not use {self._base_url}; its user must be in that socket's group."
+            return f"The job runner may not use {self.address}; its user must be in that socket's group."
         if any(isinstance(cause, (FileNotFoundError, ConnectionRefusedError)) for cause in causes):
-            return f"No Docker engine answers at {self._base_url}; is it running? It was asked {what}."
+            return f"No Docker engine answers at {self.address}; is it running? It was asked {what}."
         if _is_timeout(error):
-            return f"The Docker engine did not answer within {self._timeout_seconds:g} s when asked {what}."
+            return f"The Docker engine did not answer within {self.timeout_seconds:g} s when asked {what}."
         return f"The connection to the Docker engine broke when it was asked {what}: {error}"
 
 

@@ -14,7 +14,8 @@ from runner.executors.docker.profile import INSTANCE_LABEL
 
 log = logging.getLogger(__name__)
 
-_CHANGES = ("create", "start", "die", "oom", "kill", "pause", "unpause", "destroy")
+# The last two are what Podman's filter calls "die" and "destroy"; it tells of the former as "die" all the same.
+_CHANGES = ("create", "start", "die", "oom", "kill", "pause", "unpause", "destroy", "died", "remove")
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 _END_SECONDS = 1.0

@@ -64,13 +64,13 @@ def why_the_end_does_not_count(engine: Engine, container_id: str, status: Status
             until = max(finished, min(time.time(), finished + _TOLD_WITHIN_SECONDS))
             actions = [action for _, action in _events(client, f"{until:.6f}", container_id)]
             if "start" in actions:
-                return _why_by_its_own_events(actions, status, created_at)
+                return why_by_its_own_events(actions, status, created_at)
         return _why_by_all_that_is_remembered(client, container_id, status, created_at)
 
 
-def _why_by_its_own_events(actions: list[str], status: Status, created_at: datetime) -> str:
-    """The answer where the engine still knows of a start of the container, and so has lived through that run."""
-    before = actions[: len(actions) - 1 - actions[::-1].index("start")]
+def why_by_its_own_events(actions: list[str], status: Status, created_at: datetime) -> str:
+    """The answer where the engine has lived through that run: it still knows of its start, or forgets nothing."""
+    before = actions[: len(actions) - 1 - actions[::-1].index("start")] if "start" in actions else []
     has_run_before = "start" in before or "die" in before
     if has_run_before or ("create" not in before and _began_late(status, created_at)):
         return STARTED_AGAIN
@@ -108,7 +108,7 @@ def _why_by_all_that_is_remembered(client: APIClient, container_id: str, status:
     events = _events(client, f"{now.timestamp() + _MEANWHILE_SECONDS:.6f}")
     actions = [action for about, action in events if about == container_id]
     if "start" in actions:
-        return _why_by_its_own_events(actions, status, created_at)
+        return why_by_its_own_events(actions, status, created_at)
     if not _ended_by_itself(events, container_id, status):
         # A start of the engine sends such signals too.
         if _was_told_to_end(actions, status):

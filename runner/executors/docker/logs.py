@@ -7,10 +7,14 @@ long lines shaped this module:
 * A line over 16 KiB comes in pieces of 16 KiB. Each has a frame and a timestamp of its own, the same for all pieces.
 * With the log driver `local` the last piece has lost its newline, as has a last line that never had one.
 * Between two pieces of a line on one stream there may be lines of the other stream.
+
+Podman (4.3) tells a whole second only, in its host's own time, and marks its pieces truly: see `stamps`.
 """
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+
+from runner.executors.docker.stamps import Stamps
 
 _HEADER_BYTES = 8
 _PIECE_BYTES = 16 * 1024
@@ -20,10 +24,12 @@ _BLANK = b" "
 
 
 def engine_since(timestamp: str) -> str:
-    """An RFC 3339 timestamp with nanoseconds as the engine's parameter `since`, which includes that very moment."""
-    seconds = int(datetime.fromisoformat(timestamp).timestamp())
-    fraction = timestamp.partition(".")[2].rstrip("Z")
-    return f"{seconds}.{fraction or '0'}"
+    """An RFC 3339 timestamp as the engine's parameter `since`: the beginning of the second before.
+
+    Lines of a whole second more than are needed cost nothing, and those that `stamps` numbers have to be counted anew
+    from the first of their second.
+    """
+    return f"{int(datetime.fromisoformat(timestamp).timestamp()) - 1}.0"
 
 
 def lines(blocks: Iterable[bytes], since: str, error_stamps: list[bytes]) -> Iterator[bytes]:
@@ -64,12 +70,16 @@ class _Joiner:
         self._since, self._error_stamps = since, error_stamps
         self._open: tuple[int, bytes] | None = None
         self._latest = since or _NO_TIME
+        self._stamps = Stamps()
 
     def join(self, stream: int, message: bytes) -> bytes:
         """The message as it goes on from what was returned before; nothing if it is not later than `since`."""
         if stream == _FROM_THE_ENGINE:
             return self._trouble(message)
         timestamp, blank, text = message.partition(_BLANK)
+        is_exact = self._stamps.is_exact(timestamp)
+        if not is_exact:
+            timestamp = self._stamps.made_exact(timestamp, stream, text)
         if timestamp <= self._since:
             return b""
         self._latest = timestamp
@@ -78,7 +88,7 @@ class _Joiner:
         if stream == _ERRORS and not goes_on:
             self._error_stamps.append(timestamp)
         is_whole = text.endswith(b"\n")
-        if not is_whole and len(text) < _PIECE_BYTES:
+        if not is_whole and is_exact and len(text) < _PIECE_BYTES:
             text, is_whole = text + b"\n", True
         self._open = None if is_whole else (stream, timestamp)
         return before + (text if goes_on else timestamp + blank + text)

@@ -19,6 +19,7 @@ ATTEMPT_LABEL = LABEL + "attempt"
 WORKSPACE = "/workspace"
 SCRATCH = "/tmp"  # inside the container
 HOSTNAME = "job"
+_SINGLE_FILE_LOG_DRIVERS = ("k8s-file",)
 
 # Under memory pressure the kernel ends a job before the engine or the runner (-1000 to 1000).
 _OOM_SCORE = 500
@@ -52,6 +53,7 @@ class Profile:
     gid: int
     limits: Limits
     read_only_root: bool = False
+    log_driver: str = "local"
 
 
 def labels(profile: Profile, spec: ContainerSpec) -> dict[str, str]:
@@ -66,7 +68,8 @@ def labels(profile: Profile, spec: ContainerSpec) -> dict[str, str]:
 def create_body(profile: Profile, spec: ContainerSpec, workspace_source: Path) -> dict:
     """The JSON body of POST /containers/create. `workspace_source` is the job's folder as the engine's host sees it.
 
-    The image's entrypoint is kept: study images rely on theirs.
+    Where the specification names a volume, that takes the folder's place. The image's entrypoint is kept: study images
+    rely on theirs.
     """
     return {
         "Image": spec.image,
@@ -82,13 +85,16 @@ def create_body(profile: Profile, spec: ContainerSpec, workspace_source: Path) -
     }
 
 
-def covered_places(container: Mapping) -> list[str]:
-    """The places at or below the workspace where something else than the job's folder is mounted: an image's VOLUMEs.
+def covered_places(container: Mapping, volume: str = "") -> list[str]:
+    """The places at or below the workspace where something else than the job's folder (or `volume`) is mounted.
 
-    `container` is the answer of GET /containers/<id>/json.
+    Those are an image's VOLUMEs. `container` is the answer of GET /containers/<id>/json.
     """
-    targets = {(mount["Type"], mount["Destination"]) for mount in container["Mounts"]} - {("bind", WORKSPACE)}
-    return sorted(target for _, target in targets if f"{target}/".startswith(f"{WORKSPACE}/"))
+    own = ("volume", WORKSPACE, volume) if volume else ("bind", WORKSPACE, "")
+    mounts = {
+        (mount["Type"], mount["Destination"], mount.get("Name", "") if volume else "") for mount in container["Mounts"]
+    }
+    return sorted(target for _, target, _ in mounts - {own} if f"{target}/".startswith(f"{WORKSPACE}/"))
 
 
 def _environment(spec: ContainerSpec) -> dict[str, str]:
@@ -119,14 +125,27 @@ def _host_config(profile: Profile, spec: ContainerSpec, workspace_source: Path) 
         "PidsLimit": limits.pids,
         "ShmSize": limits.shm_bytes,
         "Ulimits": _ulimits(limits),
-        "LogConfig": {
-            "Type": "local",
-            "Config": {"max-size": limits.log_max_size, "max-file": str(limits.log_max_file)},
-        },
-        "Mounts": [{"Type": "bind", "Source": str(workspace_source), "Target": WORKSPACE}],
+        "LogConfig": _log_config(profile),
+        "Mounts": [_workspace(spec, workspace_source)],
         "ReadonlyRootfs": profile.read_only_root,
         "Tmpfs": _scratch(limits) if profile.read_only_root else {},
     }
+
+
+def _workspace(spec: ContainerSpec, source: Path) -> dict:
+    """What an image has at /workspace is not copied into a volume: a folder hides it, too."""
+    if spec.workspace_volume:
+        options = {"NoCopy": True}
+        return {"Type": "volume", "Source": spec.workspace_volume, "Target": WORKSPACE, "VolumeOptions": options}
+    return {"Type": "bind", "Source": str(source), "Target": WORKSPACE}
+
+
+def _log_config(profile: Profile) -> dict:
+    """Podman keeps one file, and begins it anew when it is full: so that gets the room of all."""
+    size, files = profile.limits.log_max_size, profile.limits.log_max_file
+    if profile.log_driver in _SINGLE_FILE_LOG_DRIVERS:
+        return {"Type": profile.log_driver, "Config": {"max-size": f"{int(size[:-1]) * files}{size[-1]}"}}
+    return {"Type": profile.log_driver, "Config": {"max-size": size, "max-file": str(files)}}
 
 
 def _ulimits(limits: Limits) -> list[dict]:

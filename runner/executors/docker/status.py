@@ -18,12 +18,18 @@ _PHASES = {
     "removing": Phase.LOST,
     "exited": Phase.EXITED,
     "dead": Phase.INTERRUPTED,
+    # Podman's own: made ready but not started; told to end; ended but not tidied up.
+    "configured": Phase.STARTING,
+    "initialized": Phase.STARTING,
+    "stopping": Phase.RUNNING,
+    "stopped": Phase.EXITED,
 }
 _REASONS = {
     "paused": "The container is paused; let it go on with: docker unpause {name}",
     "removing": "The engine is removing the container.",
     "dead": "the Docker engine lost the container while it was ending or removing it",
 }
+_LOST_WITH_ITS_HOST = "the engine's host was restarted while the container ran"
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -56,6 +62,8 @@ def of_inspect(container: Mapping) -> Status:
     status = _status(state["Status"], container["Name"].lstrip("/"))
     has_ended = status.phase in (Phase.EXITED, Phase.INTERRUPTED)
     started_at, finished_at = _time(state["StartedAt"]), _time(state["FinishedAt"]) if has_ended else None
+    if status.phase is Phase.STARTING and started_at:  # so Podman shows, after the next boot, what ran in a crash
+        status = replace(status, phase=Phase.INTERRUPTED, reason=_LOST_WITH_ITS_HOST)
     if started_at and finished_at:
         started_at = min(started_at, finished_at)  # two clocks: a very short run may end a millisecond before it began
     return replace(

@@ -2,7 +2,8 @@
 
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs.service import DatabaseReplaced, check_database, stop_when_input_ends
+from jobs.schema import check_database
+from jobs.service import DatabaseReplaced, stop_when_input_ends
 from jobs.waiting import ALREADY_RUNNING
 from runner.capacity import BadWeights
 from runner.lock import AlreadyRunning, OtherExecutor

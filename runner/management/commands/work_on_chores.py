@@ -2,7 +2,7 @@
 
 from django.core.management.base import BaseCommand
 
-from jobs.service import check_database
+from jobs.schema import check_database
 from runner.chores.cluster import run_cluster
 
 

@@ -4,7 +4,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from jobs.lock import AlreadyRunning
-from jobs.service import DatabaseReplaced, check_database, stop_when_input_ends
+from jobs.schema import check_database
+from jobs.service import DatabaseReplaced, stop_when_input_ends
 from jobs.waiting import ALREADY_RUNNING
 from sync.process import run, run_once
 
@@ -45,6 +46,8 @@ class Command(BaseCommand):
                 "RAP_API_TOKENS to be called by one. Without a job-server, `manage.py add_job` adds jobs and "
                 "`manage.py sync --plan-only` plans what is asked for again on the dashboard."
             )
+        if settings.JOB_SERVER_ENDPOINT and not settings.JOB_SERVER_TOKEN:
+            raise CommandError("JOB_SERVER_TOKEN is not given to this process (SECRETS_ELSEWHERE), so it cannot sync.")
         if plan_only and settings.JOB_SERVER_ENDPOINT:
             raise CommandError("JOB_SERVER_ENDPOINT names a job-server: leave out --plan-only, or do not name one.")
         try:

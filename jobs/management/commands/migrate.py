@@ -1,0 +1,19 @@
+"""`manage.py migrate`: Django's, one at a time, and never on a database of a newer version.
+
+Three services that start at once may each have it run: each step is done once.
+"""
+
+from django.core.management.commands.migrate import Command as DjangosCommand
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from jobs.schema import one_at_a_time, refuse_newer
+
+
+class Command(DjangosCommand):
+    help = DjangosCommand.help + " Only one is at work on an installation at once; a second one waits."
+
+    def handle(self, *args, **options):
+        with one_at_a_time():
+            refuse_newer(MigrationExecutor(connection))
+            return super().handle(*args, **options)

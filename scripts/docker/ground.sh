@@ -1,0 +1,226 @@
+# shellcheck shell=bash
+# What the scripts of `make docker-…` stand on: the programs, the settings that compose needs, folders and secrets. To be
+# sourced after scripts/messages.sh, in the folder of the checkout; does nothing by itself.
+
+BASE_IMAGE=${BASE_IMAGE:-debian:bookworm-slim}
+CHECKOUT=$PWD
+SSH_FOLDER=$PWD/.docker-over-ssh
+REAL_IMAGES=ghcr.io/opensafely-core
+DEMO_IMAGES=jobrunner-demo
+# Which image: of production, with the code in it, or of development, where this checkout is mounted.
+ENV=${ENV:-prod}
+case $ENV in prod | dev) ;; *) stop "ENV is $ENV, but there are the images prod and dev only: ENV=prod or ENV=dev." ;; esac
+IMAGE=${JOB_RUNNER_IMAGE:-jobrunner:$ENV}
+
+have_engine() {
+    command -v docker >/dev/null || stop "There is no docker command. Debian, Ubuntu: 'sudo apt-get install docker.io', or run" \
+        "'make engine' as root, which installs it."
+    docker version >/dev/null 2>&1 || stop "No Docker engine answers this user: see what 'docker version' says. 'make engine'" \
+        "starts one, and 'usermod -aG docker NAME' lets somebody use it."
+}
+
+have_image() {
+    docker image inspect "$IMAGE" >/dev/null 2>&1 || ENV=$ENV scripts/docker/build.sh
+}
+
+# The client that can build with secrets (BuildKit): one with buildx, or Debian's of before version 23, which needs none.
+find_builder() {
+    local each version
+    BUILDER=
+    while read -r each; do
+        version=$("$each" version --format '{{.Client.Version}}' 2>/dev/null || true)
+        version=${version%%.*}
+        if "$each" buildx version >/dev/null 2>&1 || { [[ $version =~ ^[0-9]+$ ]] && [ "$version" -lt 23 ]; }; then
+            BUILDER=$each
+            return
+        fi
+    done < <(type -ap docker)
+    stop "No docker command here can build with BuildKit, which keeps this machine's configuration out of the image:" \
+        "install its part buildx (Debian 13 and Ubuntu: 'apt-get install docker-buildx'; Docker's own packages:" \
+        "docker-buildx-plugin)."
+}
+
+# Two checkouts on one engine must not end, replace or remove each other's services unasked.
+own_project() {
+    local other
+    other=$(docker ps --all --filter "label=com.docker.compose.project=$PROJECT" \
+        --format '{{.Label "com.docker.compose.project.working_dir"}}' | grep -vxF "$CHECKOUT" | head -n 1 || true)
+    if [ -n "$other" ]; then
+        stop "The containers called $PROJECT on this engine are those of $other. Remove them there ('make docker-clean')," \
+            "or give these another name: COMPOSE_PROJECT_NAME=…, best in .env."
+    fi
+}
+
+# COMPOSE: how compose is called, with our files.
+find_compose() {
+    own_project
+    if docker compose version >/dev/null 2>&1; then
+        COMPOSE=(docker compose)
+    elif command -v docker-compose >/dev/null; then
+        COMPOSE=(docker-compose)
+    elif may_install_packages; then
+        install_packages docker-compose
+        COMPOSE=(docker-compose)
+    else
+        stop "Neither 'docker compose' nor docker-compose is here. Debian, Ubuntu: 'sudo apt-get install docker-compose'."
+    fi
+    COMPOSE+=(--project-name "$PROJECT" --project-directory "$CHECKOUT" -f "$CHECKOUT/compose.yaml")
+    if [ -f compose.override.yaml ]; then COMPOSE+=(-f "$CHECKOUT/compose.override.yaml"); fi
+    if ! is_production; then COMPOSE+=(-f "$CHECKOUT/compose.development.yaml"); fi
+}
+
+# setting NAME [DEFAULT]: as manage.py would read it: the environment, else .env, else what is given here.
+setting() {
+    local value=${!1:-}
+    if [ -z "$value" ] && [ -f "${DOTENV_FILE:-.env}" ]; then
+        value=$(sed -nE "s/^ *(export +)?$1=//p" "${DOTENV_FILE:-.env}" | tail -n 1)
+        case $value in
+        \"*) value=${value#\"} && value=${value%%\"*} ;;
+        \'*) value=${value#\'} && value=${value%%\'*} ;;
+        *) value=${value%% #*} && value=${value%"${value##*[![:space:]]}"} ;;
+        esac
+    fi
+    printf '%s' "${value:-${2:-}}"
+}
+
+is_production() { [ "$(setting JOB_RUNNER_MODE)" = production ]; }
+
+PROJECT=$(setting COMPOSE_PROJECT_NAME jobrunner)
+
+random() { head -c "$1" /dev/urandom | base64 -w 0 | tr '+/' '-_' | tr -d '='; }
+
+# On the first use: nothing in it is set yet, so it is a development installation. Where no real image is, its jobs get
+# the demo's tiny ones.
+have_dotenv() {
+    if [ -e "${DOTENV_FILE:-.env}" ]; then return; fi
+    say "Writing .env from dotenv-sample: every setting is there, all of them commented out"
+    cp dotenv-sample .env
+    if docker version >/dev/null 2>&1 && [ -z "$(docker image ls --quiet "$REAL_IMAGES/*")" ]; then
+        say "No image of $REAL_IMAGES is here: the jobs get the demo's (DOCKER_REGISTRY=$DEMO_IMAGES in .env; remove the" \
+            "line once you have pulled real ones)"
+        printf '\n# No real image was here when this file was made: the demo'"'"'s are below this name.\nDOCKER_REGISTRY=%s\n' \
+            "$DEMO_IMAGES" >>.env
+    fi
+}
+
+# The demo study's images, if it is those that jobs get.
+have_demo_images() {
+    local each
+    [ "$(setting DOCKER_REGISTRY)" = "$DEMO_IMAGES" ] || return 0
+    for each in python:v2 r:v2; do
+        docker image inspect "$DEMO_IMAGES/$each" >/dev/null 2>&1 || {
+            scripts/setup.sh
+            .venv/bin/python scripts/images.py "$DEMO_IMAGES/python:v2" "$DEMO_IMAGES/r:v2"
+            return
+        }
+    done
+}
+
+# What compose.yaml asks for; production has to say the folders itself, as outputs lie there for years.
+have_settings() {
+    have_dotenv
+    local name
+    if is_production; then
+        for name in WORK_DIR HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE; do
+            [ -n "$(setting $name)" ] || stop "$name is not set in .env, and has no default in production."
+        done
+    fi
+    WORK_DIR=$(setting WORK_DIR "$CHECKOUT/workdir-docker")
+    HIGH_PRIVACY_STORAGE_BASE=$(setting HIGH_PRIVACY_STORAGE_BASE "$WORK_DIR/high_privacy")
+    MEDIUM_PRIVACY_STORAGE_BASE=$(setting MEDIUM_PRIVACY_STORAGE_BASE "$WORK_DIR/medium_privacy")
+    DOTENV=$(realpath "${DOTENV_FILE:-.env}")
+    SECRETS=$(realpath -m "$(setting SECRETS "$CHECKOUT/secrets")")
+    WEB_ADDRESS=$(setting WEB_ADDRESS "127.0.0.1:${PORT:-8000}")
+    SYNC_OPTIONS=$(setting SYNC_OPTIONS "$(is_asked_by_a_job_server || echo --plan-only)")
+    JOB_RUNNER_IMAGE=$IMAGE
+    CODE=/srv/jobrunner
+    if [ "$ENV" = dev ]; then CODE=$CHECKOUT; fi
+    find_engine_of_jobs
+    export WORK_DIR HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE DOTENV SECRETS WEB_ADDRESS SYNC_OPTIONS
+    export JOB_RUNNER_IMAGE CODE CHECKOUT JOBS_ENGINE DOCKER_SOCKET DOCKER_GID
+}
+
+is_asked_by_a_job_server() {
+    [ -n "$(setting JOB_SERVER_ENDPOINT)$(setting RAP_API_TOKENS)" ] || [ -s "$SECRETS/RAP_API_TOKENS" ]
+}
+
+# JOBS_ENGINE: the engine of the jobs as `run` calls it. This machine's own is there through its socket; one elsewhere
+# is called by its address, and compose, which starts the services here, must not take that address for its own.
+find_engine_of_jobs() {
+    local address
+    address=$(setting DOCKER_HOST unix:///var/run/docker.sock)
+    case $address in
+    unix://*)
+        export DOCKER_HOST=$address
+        JOBS_ENGINE=unix:///var/run/docker.sock
+        DOCKER_SOCKET=$(realpath "${address#unix://}")
+        # Of the socket as it is in a container, which is another group with Docker Desktop: then DOCKER_GID=0.
+        DOCKER_GID=$(setting DOCKER_GID "$(stat -c %g "$DOCKER_SOCKET" 2>/dev/null || echo 0)")
+        ;;
+    *)
+        export DOCKER_HOST=${ENGINE_OF_SERVICES:-unix:///var/run/docker.sock}
+        # In a container "localhost" is the container.
+        JOBS_ENGINE=$(sed -E 's#^(ssh://([^@/]*@)?)(localhost|127\.0\.0\.1)(:|$)#\1host.docker.internal\4#' <<<"$address")
+        DOCKER_SOCKET=/dev/null DOCKER_GID=$(setting DOCKER_GID 65534)
+        if [[ $address = ssh://* ]]; then
+            export JOBS_ENGINE_KEY=/run/secrets/SSH_KEY JOBS_ENGINE_KNOWN_HOSTS=/run/secrets/SSH_KNOWN_HOSTS
+        fi
+        ;;
+    esac
+}
+
+# find_user: USER_OF_IMAGE, whom the services are.
+find_user() {
+    USER_OF_IMAGE=$(docker image inspect "$IMAGE" --format '{{index .Config.Labels "org.jobrunner.user"}}')
+    export JOB_RUNNER_USER=$USER_OF_IMAGE
+}
+
+# for_services COMMAND…: as whoever may give files to the user of the image: root here, or root of the engine's host, which
+# is this machine, through a container that sees PLACES.
+for_services() {
+    local each mounts=()
+    if [ "$(id -u)" = 0 ] || [ "$(id -u)" = "$USER_OF_IMAGE" ]; then
+        "$@"
+        return
+    fi
+    for each in "${PLACES[@]}"; do
+        # The nearest folder that is there: Docker would make a missing one, and it would be root's.
+        until [ -d "$each" ]; do each=$(dirname "$each"); done
+        [[ " ${mounts[*]} " = *" $each:$each "* ]] || mounts+=(-v "$each:$each")
+    done
+    docker run --rm --interactive --user 0 --network none --entrypoint "" "${mounts[@]}" "$IMAGE" "$@"
+}
+
+# secret_file NAME: what comes on standard input.
+secret_file() {
+    for_services sh -c 'umask 077; cat >"$1"; chown "$2:$2" "$1"; chmod 600 "$1"' sh "$SECRETS/$1" "$USER_OF_IMAGE"
+}
+
+# Folders and secrets of the services, for the user that the image runs as.
+have_places() {
+    local name
+    PLACES=("$WORK_DIR" "$HIGH_PRIVACY_STORAGE_BASE" "$MEDIUM_PRIVACY_STORAGE_BASE" "$SECRETS")
+    for name in "${PLACES[@]}" "$WORK_DIR/database" "$WORK_DIR/repos"; do
+        for_services sh -c '[ -d "$1" ] || install -d -m 700 -o "$2" -g "$2" "$1"' sh "$name" "$USER_OF_IMAGE"
+    done
+    # Compose looks whether the files are there, as whoever calls it; what is in them stays the services'.
+    for_services chmod 711 "$SECRETS"
+    for name in $(sed -nE 's/^  ([A-Z_]+): .file: .*SECRETS.*/\1/p' compose.yaml); do
+        for_services test -e "$SECRETS/$name" || secret_file "$name" </dev/null
+    done
+    if ! for_services test -s "$SECRETS/SECRET_KEY" && [ -z "$(setting SECRET_KEY)" ]; then
+        say "Making a SECRET_KEY: $SECRETS/SECRET_KEY"
+        random 48 | secret_file SECRET_KEY
+    fi
+    # Copies that belong to the services: ssh takes no key that others may read.
+    if [[ $JOBS_ENGINE = ssh://* ]]; then
+        [ ! -f "$(setting SSH_KEY_FILE)" ] || secret_file SSH_KEY <"$(setting SSH_KEY_FILE)"
+        [ ! -f "$(setting SSH_KNOWN_HOSTS_FILE)" ] || secret_file SSH_KNOWN_HOSTS <"$(setting SSH_KNOWN_HOSTS_FILE)"
+    fi
+    local mode owner
+    read -r mode owner <<<"$(stat -c '%a %u' "$DOTENV")"
+    if [ "$owner" != "$USER_OF_IMAGE" ] && [ $((8#$mode & 4)) = 0 ]; then
+        stop "$DOTENV cannot be read by the services, which are user $USER_OF_IMAGE: move the secrets that are in it to" \
+            "$SECRETS (a file for each, named as the setting), then 'chmod 644 $DOTENV'."
+    fi
+}

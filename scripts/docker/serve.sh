@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# The job runner as containers: `make docker-serve` starts sync, run and the pages in the background, and says how to look
+# at them. ARGS="…" is any other word to compose: ARGS="logs -f run", ARGS=ps, ARGS=stop. The first use makes what is
+# missing: the image, .env, folders, secrets. In production, too (docs/containers.md).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. scripts/messages.sh
+. scripts/docker/ground.sh
+
+# An image that is older than compose.yaml may not know what that asks of it.
+tell_if_older() {
+    local of_image here
+    of_image=$(docker image inspect "$IMAGE" --format '{{index .Config.Labels "org.opencontainers.image.revision"}}')
+    here=$(git rev-parse HEAD 2>/dev/null || true)
+    if [ -n "$here" ] && [ "${of_image%+changes}" != "$here" ]; then
+        say "Note: $IMAGE was built from commit ${of_image:0:12}, and this checkout is at ${here:0:12}: make docker-build"
+    fi
+}
+
+until_web_answers() {
+    local deadline=$((SECONDS + 90))
+    until "${COMPOSE[@]}" exec -T web python scripts/container/sign_of_life.py >/dev/null 2>&1; do
+        if [ $SECONDS -ge $deadline ]; then
+            "${COMPOSE[@]}" logs --tail 20 web >&2 || true
+            stop "The pages do not answer: the last lines of their log are above. The other services are as" \
+                "'make docker-serve ARGS=ps' shows them."
+        fi
+        sleep 1
+    done
+}
+
+have_dotenv
+have_settings
+have_engine
+have_image
+find_user
+find_compose
+if [ -n "${ARGS:-}" ]; then
+    # shellcheck disable=SC2086 # they are words
+    exec "${COMPOSE[@]}" $ARGS
+fi
+have_places
+if [ "$ENV" = prod ]; then tell_if_older; fi
+if ! is_production && [ -d demo/study ]; then
+    scripts/demo_study.sh
+    have_demo_images
+fi
+say "Starting migrate, sync, run and web from $IMAGE …"
+said=$("${COMPOSE[@]}" up --detach --remove-orphans 2>&1) || {
+    printf '%s\n' "$said" >&2
+    "${COMPOSE[@]}" logs --tail 20 migrate >&2 || true
+    stop "The services did not start: see above."
+}
+until_web_answers
+say "The dashboard:  http://$WEB_ADDRESS/"
+if is_production; then
+    say "The first account: make docker-exec SERVICE=web ARGS=\"python manage.py add_person NAME --role administrator\""
+else
+    said=$("${COMPOSE[@]}" exec -T web python manage.py add_person demo --role operator --if-missing)
+    if [ -n "$said" ]; then say "A first account: sign in as demo with the $(tail -n 1 <<<"$said"). It is shown only now."; fi
+    say "A job:          make docker-run ARGS=\"python manage.py add_job $CHECKOUT/demo/repo run_all --workspace demo --wait\""
+fi
+say "How they are:   make docker-serve ARGS=ps        (logs: ARGS=\"logs -f run\"; stop: ARGS=stop; away with them: ARGS=down)"
