@@ -14,7 +14,7 @@ import tarfile
 from pathlib import Path
 
 import docker
-from ask_engine import engine_address
+from ask_engine import sdk_client
 from docker.errors import APIError, ImageNotFound
 from docker.models.images import Image
 
@@ -54,7 +54,7 @@ def has_image(client: docker.DockerClient, name: str) -> bool:
 def pull_busybox(client: docker.DockerClient) -> bool:
     """Asks the registry once: a machine without one must not wait long for the answer no."""
     say(f"Pulling busybox (at most {SECONDS_TO_PULL} s) …")
-    impatient = docker.DockerClient(base_url=engine_address(), version="auto", timeout=SECONDS_TO_PULL)
+    impatient = sdk_client(timeout=SECONDS_TO_PULL)
     try:
         impatient.images.pull("busybox", tag="latest")
     except (APIError, OSError):
@@ -137,7 +137,7 @@ def say(text: str) -> None:
 
 
 def main(names: list[str]) -> int:
-    client = docker.DockerClient(base_url=engine_address(), version="auto")
+    client = sdk_client()
     missing = [name for name in names if not has_image(client, name)]
     if not missing:
         return 0
