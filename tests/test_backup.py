@@ -8,7 +8,10 @@ import pytest
 from tests.git_repositories import make_repository
 from tests.site import Site, wait_until
 
-pytestmark = pytest.mark.slow_test
+pytestmark = [
+    pytest.mark.slow_test,
+    pytest.mark.sqlite_only,
+]  # tests/jobs/test_dumping.py puts back a copy of PostgreSQL's
 
 STUDY = """
 version: '4.0'

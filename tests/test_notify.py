@@ -109,7 +109,7 @@ def test_gunicorn_is_ready_when_it_listens_and_its_children_do_not_speak(tmp_pat
 
 @pytest.mark.django_db
 def test_a_turn_that_hangs_gives_no_sign_of_life(settings, listener):
-    settings.NOTIFY_SOCKET, settings.WATCHDOG_SECONDS = listener.place, 0.001
+    settings.NOTIFY_SOCKET, settings.WATCHDOG_SECONDS = listener.place, 1e-9  # each turn is due
     stop, goes_on, turns = Stop(), threading.Event(), []
 
     def turn() -> bool:
