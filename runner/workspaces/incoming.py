@@ -71,16 +71,16 @@ def fetch(source: Source, patterns: Node, into: Path, should_stop: ShouldStop) -
 def listed(source: Source, is_enough: Callable[[int], bool]) -> Iterator[tuple[bytes, int]]:
     """Path and time of modification (seconds since 1970) of the volume's plain files, until `is_enough`.
 
-    `is_enough` is asked before each with the bytes that have been read so far. Raises what `fetch` does.
+    `is_enough` is asked after each with the bytes that would have been read before the next. Raises what `fetch` does.
     """
     with closing(_Members(source.read(b""), b"")) as members:
         read = 0
         for member, path in members:
-            if is_enough(read):
-                return
-            read += member.size
             if member.isreg():
                 yield path, int(member.mtime)
+            read += member.size
+            if is_enough(read):  # before it is read past
+                return
 
 
 class _Fetch:

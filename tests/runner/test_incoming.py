@@ -162,3 +162,17 @@ def test_a_list_ends_when_it_is_enough():
     volume = Volume(archive(("workspace", None), *files))
     assert len(list(listed(volume, lambda read: read >= 5000))) == 5
     assert volume.stream.is_closed
+
+
+def test_a_list_does_not_read_past_a_file_of_a_terabyte():
+    info = tarfile.TarInfo("workspace/huge")
+    info.size = 2**40
+
+    class Endless(Blocks):
+        def __iter__(self):
+            yield archive(("workspace", None))[:512] + info.tobuf()
+            raise AssertionError("its content was asked for")
+
+    volume = Volume(b"")
+    volume.stream = Endless(b"")
+    assert [path for path, _ in listed(volume, lambda read: read > 1000)] == [b"huge"]

@@ -9,7 +9,10 @@ from django.utils import timezone
 from jobs.models import AuditEntry, Who
 from jobs.states import StatusCode
 from runner import reconciling
-from runner.executors.base import ExecutorUnavailable
+from runner.containers import spec_for
+from runner.executors import docker as docker_executor
+from runner.executors.base import ExecutorUnavailable, Phase
+from runner.executors.docker import volumes as docker_volumes
 from runner.executors.docker.volumes import VolumeGone
 from runner.reconciling import VOLUME, look, remove
 from tests import engine
@@ -103,3 +106,41 @@ def test_when_a_volume_was_made_is_told_in_utc(rig):
 
     assert identifier == job.identifier
     assert abs(timezone.now() - made_at) < timedelta(minutes=1)
+
+
+class TooLate:
+    """A hand that removes a volume between the look at it and the making of the container that has it."""
+
+    def __init__(self, monkeypatch, module, name: str):
+        real = module.create
+
+        def create(client, body, container):
+            client.remove_volume(name)
+            return real(client, body, container)
+
+        monkeypatch.setattr(module, "create", create)
+
+
+def test_a_job_is_not_started_on_the_empty_volume_that_the_engine_makes_for_one_that_was_removed(rig, monkeypatch):
+    job = make_job(StatusCode.PREPARED, image="python:v2")
+    rig.prepare(job)
+    TooLate(monkeypatch, docker_executor, job.container_name)
+
+    rig.executor.start(spec_for(job, job.container_name))
+
+    status = rig.executor.status(job.container_name)
+    assert status.phase is Phase.ABSENT and "volume" in status.reason
+    with engine.sdk() as client:
+        assert job.container_name not in {each["Name"] for each in client.volumes()["Volumes"] or []}
+
+
+def test_nothing_is_fetched_from_such_a_volume_either(rig, monkeypatch):
+    job = make_job(StatusCode.FINALIZING, image="python:v2")
+    rig.prepare(job)
+    TooLate(monkeypatch, docker_volumes, job.container_name)
+
+    with pytest.raises(VolumeGone), rig.executor.volumes.opened(job.container_name, "jobrunner-demo/python:v2"):
+        pass
+
+    with engine.sdk() as client:
+        assert job.container_name not in {each["Name"] for each in client.volumes()["Volumes"] or []}

@@ -41,6 +41,7 @@ from runner.executors.docker.volumes import Volumes, is_for_files
 
 log = logging.getLogger(__name__)
 
+_VOLUME_GONE = "the volume with the job's files has disappeared from the engine"
 _WEDGED_REASON = "the Docker engine went down while it started the container and can never start it again"
 # A process that waits for a disk that does not answer cannot be killed by anybody (fact F6).
 _CANNOT_END = (
@@ -94,13 +95,16 @@ class DockerExecutor:
         with self._engine.asked(f"to start {spec.name}") as client:
             if spec.workspace_volume and not self.volumes.is_there(spec.workspace_volume):
                 # The engine would make a new one by itself, with nothing in it.
-                self._given_up[spec.name] = "the volume with the job's files has disappeared from the engine"
+                self._given_up[spec.name] = _VOLUME_GONE
                 return
             kind = kind_of(client.told)
             profile = replace(self._profile, log_driver=kind.log_driver)
             body = create_body(profile, spec, self._host_path(spec.workspace_folder))
             container_id = create(client, body, spec.name) or self._adopt(client, spec)
             if container_id is None:
+                return
+            if spec.workspace_volume and not self.volumes.is_still_ours(client, container_id, spec.workspace_volume):
+                self._given_up[spec.name] = _VOLUME_GONE
                 return
             self._refuse_covered_workspace(client, container_id, spec)
             if spec.workspace_volume and kind.gives_volumes_away:

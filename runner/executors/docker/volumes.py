@@ -194,6 +194,8 @@ class Volumes:
             container_id = create(client, self._opener(name, image), _opener_name(name))
             if container_id is None:
                 raise ExecutorUnavailable(f"The engine is still busy removing container {_opener_name(name)}.")
+            if not self.is_still_ours(client, container_id, name):
+                raise VolumeGone(f"the volume {name} is gone")
         try:
             yield OpenVolume(self._engine, container_id, name)
         finally:
@@ -204,6 +206,17 @@ class Volumes:
     def keep_owner(self, container_id: str, name: str) -> None:
         """Before a container is started that has the volume: see `Kind.gives_volumes_away`."""
         OpenVolume(self._engine, container_id, name).give_to(self._profile.uid, self._profile.gid)
+
+    def is_still_ours(self, client: APIClient, container_id: str, name: str) -> bool:
+        """To be asked once a container was made that has the volume: for a volume that was removed a moment before the
+        engine has made a new one, with nothing in it. Then both are removed."""
+        if self._is_ours(client, name):
+            return True
+        client.remove_container(container_id, v=True, force=True)
+        with contextlib.suppress(NotFound):
+            if not client.inspect_volume(name).get("Labels"):
+                client.remove_volume(name)
+        return False
 
     def _opener(self, name: str, image: str) -> dict:
         """As strict as a job's own, although it never runs."""
