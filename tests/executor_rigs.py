@@ -3,13 +3,14 @@
 `occupy`, `stop_from_outside` and `start_from_outside` are what others do to containers on the same engine.
 """
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from runner.executors.base import ContainerSpec, Executor, Phase
+from runner.executors.base import ContainerSpec, Executor, ExecutorUnavailable, Phase
 from runner.executors.docker import DockerExecutor
 from runner.executors.fake import FakeExecutor, FakeRun
 from tests import engine
@@ -47,8 +48,15 @@ class Rig:
         wait_until(lambda: self.executor.status(spec.name).phase is phase, what=f"phase {phase}")
 
     def close(self) -> None:
+        """An engine may be busy with a container that is just ending: the loop, too, would ask again."""
         for name in self._names:
+            wait_until(lambda name=name: self._is_removed(name), 60, f"the removal of {name}")
+
+    def _is_removed(self, name: str) -> bool:
+        with contextlib.suppress(ExecutorUnavailable):
             self.executor.remove(name)
+            return True
+        return False
 
 
 class FakeRig(Rig):
