@@ -181,9 +181,7 @@ def test_a_volume_that_disappears_costs_an_attempt_and_never_an_empty_workspace(
         with elsewhere.engine.client() as client:
             name = f"jobrunner-{site.query('SELECT identifier FROM jobs_job')[0][0]}-1"
             # As if an operator had removed it between two turns: the job is prepared, its volume is not there.
-            site.change(
-                "UPDATE jobs_job SET status_code = 'prepared', state = 'running', started_at = created_at WHERE 1"
-            )
+            site.change("UPDATE jobs_job SET status_code = 'prepared', state = 'running', started_at = created_at")
             site.manage("run", "--until-idle")
             assert name not in [volume["Name"] for volume in client.volumes()["Volumes"] or []]
         assert site.statuses() == {"slow": "succeeded"}
