@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, MutableMapping
 _PLACE = re.compile(r"unix:/[^\s]+|([a-z0-9_.-]+|\[[0-9a-f:.]+\]):\d{1,5}", re.IGNORECASE)
 # What may be held by calls of rap/create (jobs/rap/creating.py), and as many for the pages.
 _LEAST_THREADS = 16
+# What compose.yaml (stop_grace_period), the unit (TimeoutStopSec) and the proxy (proxy_read_timeout) leave room for.
+_LONGEST_CALL_SECONDS = 30
 
 
 def web(values: Mapping) -> Iterable[str]:
@@ -18,6 +20,11 @@ def web(values: Mapping) -> Iterable[str]:
     for place in values["WEB_BIND"]:
         if not _PLACE.fullmatch(place):
             yield f"WEB_BIND: {place!r} is neither an address with a port, such as 127.0.0.1:8000, nor unix:/path."
+    if values["RAP_CREATE_TIMEOUT_SECONDS"] > _LONGEST_CALL_SECONDS:
+        yield (
+            f"RAP_CREATE_TIMEOUT_SECONDS: must be at most {_LONGEST_CALL_SECONDS}: whatever stops the web "
+            "(compose.yaml, deploy/systemd) waits ten seconds longer for a call, and no more."
+        )
     if values["RAP_API_TOKENS"] and values["WEB_THREADS"] < _LEAST_THREADS:
         yield (
             f"WEB_THREADS: must be at least {_LEAST_THREADS} with RAP_API_TOKENS: calls of rap/create hold eight, "

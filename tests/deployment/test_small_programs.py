@@ -137,8 +137,9 @@ def test_a_service_lives_as_long_as_it_says_so(tmp_path):
         assert sign(site, "run").returncode == 1
         assert "run was never heard" in sign(site, "run").stderr
         for age, code in ((1, 0), (3600, 1)):
-            at = (datetime.now(UTC) - timedelta(seconds=age)).replace(tzinfo=None)
-            site.change("REPLACE INTO jobs_heartbeat (name, at, detail) VALUES ('run', ?, '{}')", str(at))
+            at = datetime.now(UTC) - timedelta(seconds=age)
+            site.change("DELETE FROM jobs_heartbeat")
+            site.change("INSERT INTO jobs_heartbeat (name, at, detail) VALUES ('run', ?, '{}')", str(at))
             assert sign(site, "run").returncode == code
         assert "run was last heard 36" in sign(site, "run").stderr
         assert sign(site, "sync").returncode == 1

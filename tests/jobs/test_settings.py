@@ -302,6 +302,7 @@ def test_a_database_that_is_lost_at_the_end_is_refused(site, url):
         ("DOCKER_HOST", "ssh://-oProxyCommand=x@engine", "must look like ssh://user@host"),
         ("DOCKER_HOST", "ssh://engine/a:b", "must look like ssh://user@host"),
         ("DOCKER_HOST", "tcp://alice:hunter2@engine:2376", "takes no user name or password (not shown)"),
+        ("RAP_CREATE_TIMEOUT_SECONDS", "31", "must be at most 30"),
         ("WORKSPACE_KIND", "tmpfs", "Must be one of: folder, volume"),
         ("SECRET_KEY_FILE", "/dev/null", "is empty"),
     ],
