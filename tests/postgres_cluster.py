@@ -21,7 +21,8 @@ from tests.site import wait_until
 
 # Where the tests find the server; without it they run on SQLite.
 SERVER = "TEST_POSTGRESQL"
-# Nothing here has to survive a power cut.
+# Nothing here has to survive a power cut; a crash of the server it does, for our connections see to that
+# (`jobrunner_site.postgresql`), whatever stands here.
 _QUICK = {
     "fsync": "off",
     "synchronous_commit": "off",

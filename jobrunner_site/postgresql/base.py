@@ -8,6 +8,10 @@ statement outside of a transaction does not wait; the database carries it out as
 Any text can be stored and looked for: PostgreSQL has no NUL, and what a study or a caller has written must not become
 an error of ours, so a NUL is � there (`jobrunner_site.postgresql.texts`). And the server's administrator can see which
 of our processes a connection belongs to.
+
+A status that was acknowledged survives a crash of the server, whatever the server's default is: with
+`synchronous_commit = off` it forgets the last half second, in which a short job may have ended and its container have
+been removed, so that its command would be started a second time.
 """
 
 import os
@@ -21,6 +25,8 @@ from jobrunner_site.postgresql.texts import Operations, StrDumper
 
 # Any number that nobody else uses in our database; the lock of `jobs.lock` has two numbers and is never the same.
 WRITERS_TURN = 7_236_810_443
+# What is stricter or about standby servers is the administrator's choice and stays.
+_DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 # PostgreSQL cuts longer names off.
 _LONGEST_NAME = 63
 
@@ -41,6 +47,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict):
         connection = super().get_new_connection(conn_params)
+        try:
+            connection.execute(_DURABLE)
+            connection.commit()
+        except BaseException:
+            connection.close()
+            raise
         connection.adapters.register_dumper(str, StrDumper)
         return connection
 

@@ -51,11 +51,11 @@ def _postgresql() -> Iterator[Finding]:
     """Whether its files are whole only the server's own tools can tell (pg_amcheck, checksums)."""
     version, size = dumping.server_version(), size_in_words(dumping.size())
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('synchronous_commit'), current_setting('fsync')")
-        values = zip(("synchronous_commit", "fsync"), cursor.fetchone(), strict=True)
+        cursor.execute("SELECT current_setting('fsync'), current_setting('full_page_writes')")
+        values = zip(("fsync", "full_page_writes"), cursor.fetchone(), strict=True)
         loses = [f"{name} is off" for name, value in values if value == "off"]
     if loses:
-        what = "Have the server's administrator switch it on: after a power cut a job's state would be lost."
+        what = "Have the server's administrator switch it on: a power cut may take jobs' states, or the whole database."
         yield Finding("Database settings", BAD, " and ".join(loses), what)
     if not _sorts_by_code_points():
         what = "Searches for the beginning of an identifier read whole tables. New databases: docs/postgresql.md."

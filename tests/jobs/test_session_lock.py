@@ -131,12 +131,22 @@ def test_a_pooler_that_would_lend_the_lock_to_others_is_refused(tmp_path):
 
 
 def test_every_connection_says_whose_it_is(site):
+    said = asked_through_django(site, "SHOW application_name")
+    assert said.startswith("jobrunner") and f"@{socket.gethostname()}"[:20] in said
+
+
+def test_what_was_committed_survives_a_crash_of_the_server_whatever_its_default_is(site):
+    assert site.query("SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'") == [("off",)]
+    assert asked_through_django(site, "SHOW synchronous_commit") == "on"
+
+
+def asked_through_django(site: Site, sql: str) -> str:
     code = (
-        "import django; django.setup(); from django.db import connection; c = connection.cursor(); "
-        "c.execute('SHOW application_name'); print(c.fetchone()[0])"
+        "import django, sys; django.setup(); from django.db import connection; c = connection.cursor(); "
+        "c.execute(sys.argv[1]); print(c.fetchone()[0])"
     )
     environment = site.environment | {"DJANGO_SETTINGS_MODULE": "jobrunner_site.settings"}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", code, sql], env=environment, capture_output=True, text=True, check=True, cwd=ROOT
     )
-    assert done.stdout.startswith("jobrunner") and f"@{socket.gethostname()}"[:20] in done.stdout
+    return done.stdout.strip()
