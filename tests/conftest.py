@@ -10,8 +10,10 @@ from pathlib import Path
 
 import docker
 import pytest
+from django.test import TransactionTestCase
 
 from tests import databases, git_repositories
+from tests.emptying import make_emptying
 from tests.ports import hold_port, port_of
 from tests.private_podman import PrivatePodman, podman_trouble, private_podman
 from tests.site import Site
@@ -91,7 +93,10 @@ def django_db_setup(django_db_setup, django_db_blocker):
         else:
             for verb in ("update", "delete"):
                 cursor.execute(f"DROP TRIGGER IF EXISTS audit_refuses_{verb}")
-    yield
+        empty = make_emptying()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
     if connection.vendor == "postgresql":  # what a failed test has left connected would keep the database
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
