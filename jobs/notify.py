@@ -23,6 +23,10 @@ def tell(*lines: str) -> None:
         sender.sendto("\n".join(lines).encode(), place)
 
 
+# systemd's own word for "do not give up on the start yet", in microseconds; longer than a database is waited for once.
+_STILL_STARTING = "EXTEND_TIMEOUT_USEC=120000000"
+
+
 class Life:
     """What a loop says of itself: READY with its first turn, then that it lives, and a line for `systemctl status`."""
 
@@ -31,17 +35,24 @@ class Life:
 
     def turned(self, status: str) -> None:
         """After each turn. Only a loop that turns says that it lives; one that hangs is started again."""
-        now, lines = time.monotonic(), []
-        if not self._is_ready:
-            lines.append("READY=1")
+        lines = [] if self._is_ready else ["READY=1"]
+        self._is_ready = True
+        self._lives(status, lines)
+
+    def waits(self, status: str) -> None:
+        """After a turn that could not be done for now. A first one like that makes nobody ready."""
+        self._lives(status, [] if self._is_ready else [_STILL_STARTING])
+
+    def _lives(self, status: str, lines: list[str]) -> None:
+        now = time.monotonic()
         if status != self._said:
             lines.append(f"STATUS={status}")
-        if settings.WATCHDOG_SECONDS and (now - self._last >= settings.WATCHDOG_SECONDS / 10 or not self._is_ready):
+        if settings.WATCHDOG_SECONDS and (now - self._last >= settings.WATCHDOG_SECONDS / 10 or "READY=1" in lines):
             lines.append("WATCHDOG=1")
             self._last = now
         if lines:
             tell(*lines)
-        self._is_ready, self._said = True, status
+        self._said = status
 
     def stopping(self) -> None:
         tell("STOPPING=1", "STATUS=stopping; the next start goes on from here")

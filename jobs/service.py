@@ -141,7 +141,7 @@ def run_forever(
             if not waits:
                 log.warning("waiting for the database: %s. See who holds it, or free space on its disk", error)
             waits = True
-            life.turned("waiting for the database: see the log")
+            life.waits("waiting for the database: see the log")
         if not stop.is_set():
             pause()
     life.stopping()

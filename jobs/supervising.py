@@ -2,7 +2,8 @@
 
 A child's standard input is a pipe whose other end only the parent holds, so it hears of the parent's end however that
 comes about (`jobs.service.stop_when_input_ends`). What ends by itself because starting it again cannot help (wrong
-settings, another one at work) ends the parent as well, with the same exit code.
+settings, another one at work) ends the parent as well, with the same exit code. Where another one may be a machine
+that is gone already and has only not been missed yet, it is tried for a while first.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from jobs.notify import Life
 from jobs.service import Stop
 from jobs.waiting import ALREADY_RUNNING
 
@@ -38,14 +40,17 @@ class Child:
         clock: Callable[[], float] = time.monotonic,
         *,
         own_group: bool = False,
+        lock_seconds: float = 0.0,
     ):
         """`own_group`: it leads a group of processes, to which a terminal's Ctrl-C does not come; signals go to it
-        alone, and what has to be killed is killed with all that it has begun."""
+        alone, and what has to be killed is killed with all that it has begun. `lock_seconds`: for so long another one
+        at work may be a machine that is gone, and it is started again."""
         self.name, self.starts = name, 0
         self._command, self._clock, self._own_group = tuple(command), clock, own_group
         self._process: subprocess.Popen | None = None
         self._started_at = self._next_start = 0.0
         self._pause = FIRST_PAUSE_SECONDS
+        self._lock_seconds, self._refused_since = lock_seconds, None
 
     @property
     def pid(self) -> int | None:
@@ -65,11 +70,19 @@ class Child:
             self._pause = FIRST_PAUSE_SECONDS
         self._next_start, pause = self._clock() + self._pause, self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
-        if code in _FINAL:
+        if code in _FINAL and not self._may_pass(code):
             log.error("%s ended with exit code %d, and a new start would change nothing: see above", self.name, code)
             return code
         log.error("%s %s; it is started again in %.0f s", self.name, _in_words(code), pause)
         return None
+
+    def _may_pass(self, code: int) -> bool:
+        """Whether the other one that is at work may be about to be missed."""
+        if code != ALREADY_RUNNING:
+            return False
+        if self._refused_since is None or self._started_at - self._refused_since > 2 * self._lock_seconds:
+            self._refused_since = self._started_at
+        return self._clock() - self._refused_since < self._lock_seconds
 
     def stop(self) -> None:
         """Ask it to end; `wait` sees that it does."""
@@ -112,20 +125,26 @@ class Child:
 
 def keep_alive(children: Iterable[Child], stop: Stop) -> int:
     """Until a signal, or until one ends for good: then all are stopped. Returns the exit code."""
-    children = list(children)
+    children, life = list(children), Life()
     code = 0
     try:
         while not stop.is_set() and not code:
             for child in children:
                 code = child.look() or code
+            life.turned(_of_all(children))
             time.sleep(LOOK_EVERY_SECONDS)
     finally:
+        life.stopping()
         for child in children:
             child.stop()
         deadline = time.monotonic() + STOP_SECONDS
         for child in children:
             child.wait(deadline - time.monotonic())
     return code
+
+
+def _of_all(children: Iterable[Child]) -> str:
+    return ", ".join(f"{child.name}: {f'pid {child.pid}' if child.pid else 'to be started'}" for child in children)
 
 
 def _in_words(code: int) -> str:

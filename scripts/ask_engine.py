@@ -1,7 +1,8 @@
 """Asks the Docker engine that the job runner would use whether it answers, and prints one line about it.
 
-Exit code 0: it answers. 1: it does not. 3: it is there, but this user may not use it. 4: DOCKER_HOST names another
-engine than the usual one of this machine, and that one does not answer.
+Exit code 0: it answers. 3: it is there, but this user may not use it. 4: DOCKER_HOST names another engine than the
+usual one of this machine, and that one does not answer. 5: it does not answer. Everything else means that the question
+could not be asked, which says nothing of the engine: Python ends with 1 after an error of ours.
 The Docker command line may be absent, so the question goes through the same SDK as the runner's.
 """
 
@@ -16,6 +17,7 @@ from dotenv import dotenv_values
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the job runner's own packages
 
 SECONDS_TO_ANSWER = 5
+NO_ANSWER = 5
 USUAL_ENGINES = ("unix:///var/run/docker.sock", "unix:///run/docker.sock")
 
 
@@ -77,7 +79,7 @@ def ask_here(address: str) -> int:
         print(f"{address}: {error}")
         if "PermissionError" in str(error):
             return 3
-        return 1 if address in USUAL_ENGINES else 4
+        return NO_ANSWER if address in USUAL_ENGINES else 4
     return 0
 
 

@@ -108,6 +108,9 @@ refuse_to_help() {
         "$(id -un)', log in again, and run this again." ;;
     4) stop "$answer — DOCKER_HOST names a Docker engine that does not answer. Start that engine, or unset" \
         "DOCKER_HOST (look in .env too) to use this machine's own." ;;
+    5) ;;
+    *) stop "scripts/ask_engine.py could not ask the Docker engine (exit code $1; its own words are above). Whether an" \
+        "engine runs is not known, so nothing was started. If .venv is damaged, remove it and run 'make setup'." ;;
     esac
     if [ "$(id -u)" != 0 ] || [ "$(uname)" != Linux ]; then
         stop "No Docker engine answers ($answer). Start it ('sudo systemctl start docker', or Docker Desktop) or" \

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 
 from jobs import notify
 from jobs.service import Stop, run_forever
@@ -76,6 +77,44 @@ def test_a_process_is_ready_with_its_first_turn_lives_while_it_turns_and_says_th
         assert process.returncode == 0, output
         wait_until(lambda: listener.has("STOPPING=1"), what="the word that it stops")
         assert listener.lines.count("READY=1") == 1
+
+
+@pytest.mark.slow_test
+def test_the_service_speaks_for_its_children_which_do_not(tmp_path, listener):
+    with installation(tmp_path / "site", listener) as site:
+        site.environment |= site.environment_of_service
+        service = site.start("service")
+        wait_until(lambda: listener.has("READY=1"), what="the word that it is ready")
+        wait_until(lambda: len(site.query("SELECT 1 FROM jobs_heartbeat")) == 2, what="both at work")
+        seen = listener.lines.count("WATCHDOG=1")
+        wait_until(lambda: listener.lines.count("WATCHDOG=1") > seen + 2, what="more signs of life")
+        assert [line for line in listener.lines if re.fullmatch(r"STATUS=.*sync: pid \d+, .*run: pid \d+", line)]
+        service.send_signal(signal.SIGTERM)
+        output, _ = service.communicate(timeout=30)
+        assert service.returncode == 0, output
+        wait_until(lambda: listener.has("STOPPING=1"), what="the word that it stops")
+        assert listener.lines.count("READY=1") == listener.lines.count("STOPPING=1") == 1
+
+
+@pytest.mark.django_db
+def test_who_only_waits_for_the_database_is_not_ready_and_asks_for_more_time(settings, listener):
+    settings.NOTIFY_SOCKET, settings.WATCHDOG_SECONDS = listener.place, 180
+    troubles, heard, stop = ["database is locked"] * 2, [], Stop()
+
+    def turn() -> bool:
+        if troubles:
+            raise OperationalError(troubles.pop())
+        stop.set()
+        return True
+
+    def pause() -> None:
+        wait_until(lambda: listener.has("STATUS=waiting for the database: see the log"), what="why it waits")
+        heard.append(list(listener.lines))
+
+    run_forever(turn, pause, stop)
+    assert "STATUS=waiting for the database: see the log" in heard[-1] and "EXTEND_TIMEOUT_USEC=120000000" in heard[-1]
+    assert "READY=1" not in heard[-1]
+    wait_until(lambda: listener.has("READY=1") and listener.has("STOPPING=1"), what="the word that it was ready")
 
 
 @pytest.mark.slow_test

@@ -65,6 +65,27 @@ def test_what_a_new_start_would_not_mend_ends_the_parent(clock, code):
     assert one.look() == code
 
 
+def test_a_lock_that_a_vanished_machine_may_still_hold_is_waited_for_and_then_final(clock, caplog):
+    one = Child("manage.py test", [sys.executable, "-c", "raise SystemExit(3)"], clock, lock_seconds=120.0)
+    began, codes = clock.now, []
+    while not codes or codes[-1] is None:
+        clock.now = max(clock.now, one._next_start)
+        one.look()
+        ended(one)
+        codes.append(one.look())
+    assert codes[-1] == 3 and 120 <= clock.now - began < 240 and len(codes) > 3
+    assert "ended with exit code 3; it is started again in 2 s" in caplog.text
+
+
+def test_who_has_worked_for_long_since_waits_for_the_lock_anew(clock):
+    one = Child("manage.py test", [sys.executable, "-c", "raise SystemExit(3)"], clock, lock_seconds=120.0)
+    for _ in range(2):
+        clock.now += 3600
+        one.look()
+        ended(one)
+        assert one.look() is None
+
+
 def test_a_child_that_was_killed_says_so(clock, caplog):
     one = child(clock, "import time; time.sleep(60)")
     one.look()

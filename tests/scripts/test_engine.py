@@ -2,6 +2,7 @@
 
 The engines that are started and killed here live in namespaces of their own: processes, mounts and network. There
 /run and the engine's folders are empty, as on a machine whose engine has not been started; the real engine is not seen.
+Whatever else is run here takes itself for somebody who is not root, and then the script touches no engine at all.
 """
 
 import os
@@ -44,7 +45,11 @@ def write_program(path: Path, text: str) -> None:
 
 
 def engine(checkout: Path, **variables: str) -> subprocess.CompletedProcess:
-    environment = {"PATH": os.environ["PATH"]} | variables
+    """As somebody who may not start or end the machine's own engine, whatever mistake is in the scripts."""
+    tools = checkout / "tools"
+    tools.mkdir(exist_ok=True)
+    write_program(tools / "id", "echo 1000")
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}"} | variables
     return subprocess.run([checkout / "scripts/engine.sh"], env=environment, capture_output=True, text=True, timeout=60)
 
 
@@ -87,6 +92,17 @@ def test_the_engine_that_dotenv_names_is_the_one_that_is_asked(checkout):
 
     assert refused.returncode == 1
     assert "tcp://127.0.0.1:1" in refused.stderr
+
+
+@can_have_machines
+@pytest.mark.needs_docker
+def test_a_question_that_cannot_be_asked_starts_and_ends_no_engine(checkout):
+    (checkout / "scripts/ask_engine.py").write_text("import there_is_no_such_module\n")
+
+    printed = in_a_machine(checkout, "! scripts/engine.sh; ! pgrep -x dockerd")
+
+    assert "ModuleNotFoundError" in printed
+    assert "so nothing was started" in " ".join(printed.split())
 
 
 def test_without_an_environment_it_says_what_to_run_first(checkout):
