@@ -4,7 +4,7 @@
 # are printed.
 #
 #   LISTEN=127.0.0.1   where: this machine only. An address of a host-only network is for that network's VM, and needs
-#   CLIENT=ADDRESS     the one address that is then served with the engine
+#   CLIENT=ADDRESS     the one address that is then served
 #   GIT_PORT=9418 ENGINE_PORT=2375
 #
 # Whoever reaches the engine is root on this machine, without a password. On 127.0.0.1 that is each user who is logged in
@@ -29,6 +29,16 @@ end() {
     say "Stopped: neither the repository nor the engine is served any more."
 }
 
+# The folder of a script that was killed is named after its process.
+clear_up_after_the_killed() {
+    local left pid
+    for left in "${TMPDIR:-/tmp}"/jobrunner-serve.*.*; do
+        pid=${left##*/jobrunner-serve.}
+        pid=${pid%%.*}
+        if [ -O "$left" ] && [ -d "$left" ] && [ ! -L "$left" ] && [ ! -e "/proc/$pid" ]; then rm -rf "$left"; fi
+    done
+}
+
 # What is started here ends with this script, even when that is killed; and Ctrl-C comes to this script alone.
 command -v setpriv >/dev/null || stop "setpriv is missing (Debian: util-linux): without it a script that is killed would" \
     "leave the engine open."
@@ -40,6 +50,7 @@ case $listen in
 *) [ -n "$client" ] || stop "LISTEN=$listen can be reached from outside, and whoever reaches the engine is root here. Name" \
     "the one machine that may: CLIENT=ADDRESS (in the VM: ipconfig)." ;;
 esac
+[[ $client =~ ^[0-9a-fA-F.:]*$ ]] || stop "CLIENT=$client is no address: four numbers with dots, or IPv6."
 [ -S "$socket" ] || stop "There is no engine's socket $socket. Start Docker ('make engine'), or name it: ENGINE_SOCKET=…"
 [ -w "$socket" ] || stop "This user may not use the engine ($socket): see 'make engine'."
 python=$(command -v python3) || stop "There is no python3 on this machine."
@@ -47,8 +58,17 @@ python=$(command -v python3) || stop "There is no python3 on this machine."
 trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-folder=$(mktemp -d)
+clear_up_after_the_killed
+folder=$(mktemp -d "${TMPDIR:-/tmp}/jobrunner-serve.$$.XXXXXX")
 ln -s "$PWD" "$folder/jobrunner"
+# git says who calls; an address of IPv6 stands in brackets.
+cat >"$folder/may-read" <<HOOK
+#!/bin/sh
+case \$REMOTE_ADDR in "" | "$client" | "[$client]") exit 0 ;; esac
+echo "this machine does not serve \$REMOTE_ADDR"
+exit 1
+HOOK
+chmod +x "$folder/may-read"
 
 # until_listening PORT PID NAME LOG
 until_listening() {
@@ -64,7 +84,7 @@ until_listening() {
 
 # Nothing can be pushed: that service of git's is off unless it is asked for.
 "${with_me[@]}" "$(git --exec-path)/git-daemon" --listen="$listen" --port="$git_port" --reuseaddr --export-all \
-    --base-path="$folder" --informative-errors "$folder/jobrunner" </dev/null >"$folder/git.log" 2>&1 8>&- &
+    --base-path="$folder" --informative-errors ${client:+--access-hook="$folder/may-read"} "$folder/jobrunner" </dev/null >"$folder/git.log" 2>&1 8>&- &
 pids+=($!)
 "${with_me[@]}" "$python" scripts/forward.py "$listen" "$engine_port" "$socket" ${client:+"$client"} \
     </dev/null >"$folder/engine.log" 2>&1 &

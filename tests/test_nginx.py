@@ -193,6 +193,16 @@ def test_a_name_in_the_header_of_single_sign_on_opens_nothing(proxied):
     assert proxied.site.query("SELECT 1 FROM auth_user WHERE username = 'mallory'") == []
 
 
+def test_no_location_has_headers_of_its_own_which_would_lose_all_that_the_server_sets():
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    locations = text[text.index("    location / {") :]
+    assert locations.count("location ") == 2 == locations.count("proxy_pass ") and "proxy_set_header" not in locations
+
+
+def test_what_a_monitor_may_ask_on_this_machine_is_nobodys_elsewhere(proxied):
+    assert proxied.ask("GET", "/livez", **FORGED)[0] == 403  # not from 127.0.0.1, whatever the headers say
+
+
 def test_plain_http_is_sent_to_the_name_of_the_site_not_to_the_callers(proxied):
     connection = http.client.HTTPConnection("127.0.0.1", proxied.port_plain, timeout=30)
     connection.request("GET", "/jobs/?page=2", headers={"Host": "evil.example.com"})

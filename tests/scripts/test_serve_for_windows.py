@@ -115,9 +115,42 @@ def test_a_caller_other_than_the_named_one_gets_nothing(tmp_path, engine_socket)
     try:
         with socket.create_connection(("127.0.0.1", serving.engine_port), 10) as caller:
             assert caller.recv(10) == b""
+        refused = listed_by_git(serving)
+        assert refused.returncode != 0 and "this machine does not serve 127.0.0.1" in refused.stderr
     finally:
         serving.process.terminate()
         serving.process.wait(30)
+
+
+def test_the_named_one_is_served(tmp_path, engine_socket):
+    serving = Serving(tmp_path, ENGINE_SOCKET=engine_socket, CLIENT="127.0.0.1").begun()
+    try:
+        assert "HEAD" in listed_by_git(serving).stdout
+    finally:
+        serving.process.terminate()
+        serving.process.wait(30)
+
+
+def listed_by_git(serving: Serving) -> subprocess.CompletedProcess:
+    command = ["git", "ls-remote", f"git://127.0.0.1:{serving.git_port}/jobrunner"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_folder_of_one_that_was_killed_goes_with_the_next_start_and_nobody_elses(tmp_path, engine_socket):
+    folders = tmp_path / "temporary"
+    folders.mkdir()
+    (folders / f"jobrunner-serve.{os.getpid()}.abc").mkdir()  # of one that is alive
+    (folders / "somebody-elses").mkdir()
+    killed = Serving(tmp_path, ENGINE_SOCKET=engine_socket, TMPDIR=str(folders)).begun()
+    killed.process.kill()
+    killed.process.wait(30)
+    assert list(folders.glob(f"jobrunner-serve.{killed.process.pid}.*"))
+    wait_until(killed.is_gone, what="the end of what it had started")
+    following = Serving(tmp_path, ENGINE_SOCKET=engine_socket, TMPDIR=str(folders)).begun()
+    assert not list(folders.glob(f"jobrunner-serve.{killed.process.pid}.*"))
+    following.process.terminate()
+    following.process.wait(30)
+    assert {path.name for path in folders.iterdir()} == {f"jobrunner-serve.{os.getpid()}.abc", "somebody-elses"}
 
 
 def test_a_port_that_is_taken_is_named(tmp_path, engine_socket):
