@@ -68,8 +68,10 @@ LABEL org.jobrunner.user=$USER_ID \
 # --- dev: what tests need besides, and no code: a checkout is mounted
 FROM base AS dev
 RUN --mount=type=secret,id=machine --mount=type=bind,source=scripts/image,target=/run/image \
-    sh /run/image/as_the_machine.sh sh /run/image/packages.sh python3-venv make procps iproute2 util-linux curl openssl \
-        docker.io busybox-static chromium openssh-server
+    mkdir -p /etc/postgresql-common/createcluster.d \
+    && echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/jobrunner.conf \
+    && WITH_PERL=yes sh /run/image/as_the_machine.sh sh /run/image/packages.sh python3-venv make procps iproute2 util-linux \
+        curl openssl docker.io busybox-static chromium openssh-server nginx-light postgresql
 COPY requirements.dev.txt requirements.txt /build/
 RUN --mount=type=secret,id=machine --mount=type=bind,source=scripts/image,target=/run/image \
     sh /run/image/as_the_machine.sh sh /run/image/environment.sh /build/requirements.dev.txt keep-pip
