@@ -75,8 +75,10 @@ remember() {
 # Keys of the host, under the names by which it is called: by us, and from within a container.
 know_host() {
     local name=$SSH_HOST names found
-    found=$(ssh-keyscan -T 10 -p "$SSH_PORT" "$SSH_HOST" 2>/dev/null | grep -v '^#') ||
+    if ! found=$(ssh-keyscan -T 10 -p "$SSH_PORT" "$SSH_HOST" 2>/dev/null | grep -v '^#'); then
+        rm -rf "$folder" # nothing else was done yet
         stop "No ssh server answers at $SSH_HOST port $SSH_PORT. Debian: 'apt-get install openssh-server' there."
+    fi
     names=$name
     if is_this_machine "$name"; then names="localhost 127.0.0.1 host.docker.internal"; fi
     for name in $names; do
@@ -116,13 +118,13 @@ enable() {
     SSH_USER=${SSH_USER:-$(id -un)} SSH_HOST=${SSH_HOST:-localhost} SSH_PORT=${SSH_PORT:-22} SSH_KEY=${SSH_KEY:-}
     [[ $SSH_USER@$SSH_HOST:$SSH_PORT =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9.:_-]+:[0-9]+$ ]] ||
         stop "$SSH_USER@$SSH_HOST, port $SSH_PORT is no address of ssh: see SSH_USER, SSH_HOST and SSH_PORT."
+    [ -z "$SSH_KEY" ] || [ -r "$SSH_KEY" ] || stop "SSH_KEY: $SSH_KEY cannot be read."
     MARK=$mark-$(random 9 | tr -dc a-zA-Z0-9)
     (umask 077 && mkdir "$folder")
     remember
     know_host
     if [ -n "$SSH_KEY" ]; then
         key=$(realpath "$SSH_KEY")
-        [ -r "$key" ] || stop "SSH_KEY: $SSH_KEY cannot be read."
     else
         key=$folder/key
         ssh-keygen -q -t ed25519 -N "" -C "$MARK" -f "$key"

@@ -21,12 +21,34 @@ until_web_answers() {
     local deadline=$((SECONDS + 90))
     until "${COMPOSE[@]}" exec -T web python scripts/container/sign_of_life.py >/dev/null 2>&1; do
         if [ $SECONDS -ge $deadline ]; then
-            "${COMPOSE[@]}" logs --tail 20 web >&2 || true
+            "${COMPOSE[@]}" logs --no-color --tail 20 web >&2 || true
             stop "The pages do not answer: the last lines of their log are above. The other services are as" \
                 "'make docker-serve ARGS=ps' shows them."
         fi
         sleep 1
     done
+}
+
+# Compose would say "address already in use" after it has replaced what ran.
+refuse_taken_port() {
+    local host=${WEB_ADDRESS%:*} port=${WEB_ADDRESS##*:}
+    [ -z "$(docker ps --quiet --filter "label=com.docker.compose.project=$PROJECT" --filter "publish=$port")" ] || return 0
+    host=${host#[} host=${host%]}
+    case $host in 0.0.0.0 | "" | ::) host=127.0.0.1 ;; esac
+    if (: <"/dev/tcp/$host/$port") 2>/dev/null; then
+        stop "$WEB_ADDRESS is taken by another program. Choose another port for the pages: PORT=8100 make docker-serve (or" \
+            "WEB_ADDRESS in .env)."
+    fi
+}
+
+# tell_why_migrate_failed SINCE: its own words of this start, if it was that. Without colours, and of this start only.
+tell_why_migrate_failed() {
+    local id
+    id=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$PROJECT" \
+        --filter "label=com.docker.compose.service=migrate" | head -n 1)
+    if [ -n "$id" ] && [ "$(docker inspect --format '{{.State.ExitCode}}' "$id")" != 0 ]; then
+        docker logs --since "$1" "$id" >&2 || true
+    fi
 }
 
 have_dotenv
@@ -45,11 +67,13 @@ if ! is_production && [ -d demo/study ]; then
     scripts/demo_study.sh
     have_demo_images
 fi
+refuse_taken_port
 say "Starting migrate, sync, run and web from $IMAGE …"
+began=$(date +%s)
 said=$("${COMPOSE[@]}" up --detach --remove-orphans 2>&1) || {
     printf '%s\n' "$said" >&2
-    "${COMPOSE[@]}" logs --tail 20 migrate >&2 || true
-    stop "The services did not start: see above."
+    tell_why_migrate_failed "$began"
+    stop "The services did not start: see above. What ran before may still run: 'make docker-serve ARGS=ps' tells."
 }
 until_web_answers
 say "The dashboard:  http://$WEB_ADDRESS/"

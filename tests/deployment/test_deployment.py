@@ -71,6 +71,21 @@ class Deployment:
         assert expect is None or done.returncode == expect, done.stdout + done.stderr
         return done.stdout
 
+    def refused(self, why: str, *, line: str = "", **variables: str) -> str:
+        """`make docker-serve` with another line in .env or other variables fails for that reason; what it said."""
+        dotenv = Path(self.environment["DOTENV_FILE"])
+        before = dotenv.read_text()
+        dotenv.write_text(f"{before}{line}\n")
+        try:
+            done = subprocess.run(
+                ["scripts/docker/serve.sh"], cwd=ROOT, env=self.environment | variables, capture_output=True, text=True,
+                stdin=subprocess.DEVNULL, timeout=300,
+            )  # fmt: skip
+        finally:
+            dotenv.write_text(before)
+        assert done.returncode == 1 and why in " ".join(done.stderr.split()), done.stdout + done.stderr
+        return done.stderr
+
     def container(self, service: str) -> str:
         label = f"label=com.docker.compose.service={service}"
         return self._docker(
@@ -147,6 +162,11 @@ def test_each_service_is_killed_while_a_study_runs_and_nothing_is_lost(built, tm
         assert f"the engine sees {site.work} as {site.work}" in site.make(
             "exec", ARGS="sh -c 'python manage.py doctor docker || true'"
         )
+        # Another installation that wants the same port hears of it before anything of it is started.
+        site.refused("is taken by another program", COMPOSE_PROJECT_NAME=f"{site.project}-two")
+        # A wrong setting: what migrate says, of this start and without colours.
+        said = site.refused("MAX_WORKERS: Not a valid integer", line="MAX_WORKERS=lots")
+        assert "\x1b" not in said and "Applying" not in said
 
         site.make("serve", ARGS="stop")
         ends = {service: site.state(service)["State"] for service in SERVICES}

@@ -189,3 +189,12 @@ def test_what_is_no_address_is_refused_before_anything_is_made(in_machine, tmp_p
     done = in_machine(f'SSH_HOST="-oProxyCommand=touch x" {ENABLE}')
     assert done.returncode == 1 and "is no address of ssh" in " ".join(done.stderr.split())
     assert not (tmp_path / "checkout/.docker-over-ssh").exists() and not (tmp_path / "checkout/x").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [("SSH_PORT=1", "No ssh server answers"), ("SSH_KEY=/nowhere", "cannot be read")]
+)
+def test_what_fails_at_the_first_step_leaves_nothing(in_machine, tmp_path, words, said):
+    done = in_machine(f"{words} {ENABLE}")
+    assert done.returncode == 1 and said in " ".join(done.stderr.split())
+    assert not (tmp_path / "checkout/.docker-over-ssh").exists() and not (tmp_path / "checkout/.env").exists()
