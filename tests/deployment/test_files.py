@@ -1,5 +1,6 @@
 """Dockerfile and compose.yaml, read as files: what must hold whoever builds and starts them, and where."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -132,7 +133,7 @@ def test_the_database_is_on_a_network_that_leads_nowhere_else():
 
 
 @pytest.mark.parametrize("files", IN_DEVELOPMENT, ids=["production", "development"])
-def test_compose_understands_the_files(files, tmp_path):
+def test_compose_understands_the_files(files):
     compose = next(
         (
             words
@@ -145,7 +146,7 @@ def test_compose_understands_the_files(files, tmp_path):
         pytest.skip("neither `docker compose` nor docker-compose is on this machine")
     said = subprocess.run(
         [*compose, *files, "--profile", "command", "--profile", "postgresql", "config", "--quiet"],
-        cwd=ROOT, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path), **VARIABLES},
+        cwd=ROOT, env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | VARIABLES,
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
