@@ -10,7 +10,8 @@ import pytest
 
 from tests.site import ROOT
 
-IMAGE = "jobrunner-test:prod"
+# Of this run alone: two checkouts may be tested on one engine.
+IMAGE = f"jobrunner-test:prod-{os.getpid()}"
 # Stands in what the build is given of this machine, and must stand nowhere in the image.
 MARK = "only-this-machine-knows.invalid"
 
