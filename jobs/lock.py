@@ -46,6 +46,19 @@ def only_one(command: str, why: str) -> Iterator[None]:
         yield
 
 
+def is_held_here(command: str) -> bool:
+    """Whether a process of this machine holds a lock file of `manage.py COMMAND`: it lives, for the kernel says so."""
+    for path in _paths(command):
+        try:
+            with path.open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            continue  # no such file: nobody holds it
+    return False
+
+
 @contextlib.contextmanager
 def hold_file(path: Path, command: str, why: str) -> Iterator[None]:
     """Hold one lock file while the block runs. Raises AlreadyRunning."""

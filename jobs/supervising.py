@@ -41,16 +41,18 @@ class Child:
         *,
         own_group: bool = False,
         lock_seconds: float = 0.0,
+        is_held_here: Callable[[], bool] = lambda: True,
     ):
         """`own_group`: it leads a group of processes, to which a terminal's Ctrl-C does not come; signals go to it
         alone, and what has to be killed is killed with all that it has begun. `lock_seconds`: for so long another one
-        at work may be a machine that is gone, and it is started again."""
+        at work may be a machine that is gone, and it is started again; not if it `is_held_here`, by a living one."""
         self.name, self.starts = name, 0
         self._command, self._clock, self._own_group = tuple(command), clock, own_group
         self._process: subprocess.Popen | None = None
         self._started_at = self._next_start = 0.0
         self._pause = FIRST_PAUSE_SECONDS
-        self._lock_seconds, self._refused_since = lock_seconds, None
+        self._lock_seconds, self._is_held_here = lock_seconds, is_held_here
+        self._refused_since: float | None = None
 
     @property
     def pid(self) -> int | None:
@@ -78,7 +80,7 @@ class Child:
 
     def _may_pass(self, code: int) -> bool:
         """Whether the other one that is at work may be about to be missed."""
-        if code != ALREADY_RUNNING:
+        if code != ALREADY_RUNNING or not self._lock_seconds or self._is_held_here():
             return False
         if self._refused_since is None or self._started_at - self._refused_since > 2 * self._lock_seconds:
             self._refused_since = self._started_at

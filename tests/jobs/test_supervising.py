@@ -25,6 +25,12 @@ def child(clock: Clock, code: str) -> Child:
     return Child("manage.py test", [sys.executable, "-c", code], clock)
 
 
+def refused(clock: Clock, *, is_held_here: bool) -> Child:
+    """One that finds another at work whenever it starts, at a site where that may be on another machine."""
+    command = [sys.executable, "-c", "raise SystemExit(3)"]
+    return Child("manage.py test", command, clock, lock_seconds=120.0, is_held_here=lambda: is_held_here)
+
+
 def ended(one: Child) -> None:
     wait_until(lambda: one._process.poll() is not None, 20, "the child's end")
 
@@ -66,7 +72,13 @@ def test_what_a_new_start_would_not_mend_ends_the_parent(clock, code):
 
 
 def test_a_lock_that_a_vanished_machine_may_still_hold_is_waited_for_and_then_final(clock, caplog):
-    one = Child("manage.py test", [sys.executable, "-c", "raise SystemExit(3)"], clock, lock_seconds=120.0)
+    one = Child(
+        "manage.py test",
+        [sys.executable, "-c", "raise SystemExit(3)"],
+        clock,
+        lock_seconds=120.0,
+        is_held_here=lambda: False,
+    )
     began, codes = clock.now, []
     while not codes or codes[-1] is None:
         clock.now = max(clock.now, one._next_start)
@@ -77,8 +89,21 @@ def test_a_lock_that_a_vanished_machine_may_still_hold_is_waited_for_and_then_fi
     assert "ended with exit code 3; it is started again in 2 s" in caplog.text
 
 
+def test_a_lock_that_a_process_of_this_machine_holds_is_final_at_once(clock):
+    one = refused(clock, is_held_here=True)
+    one.look()
+    ended(one)
+    assert one.look() == 3
+
+
 def test_who_has_worked_for_long_since_waits_for_the_lock_anew(clock):
-    one = Child("manage.py test", [sys.executable, "-c", "raise SystemExit(3)"], clock, lock_seconds=120.0)
+    one = Child(
+        "manage.py test",
+        [sys.executable, "-c", "raise SystemExit(3)"],
+        clock,
+        lock_seconds=120.0,
+        is_held_here=lambda: False,
+    )
     for _ in range(2):
         clock.now += 3600
         one.look()

@@ -15,7 +15,7 @@ from runner import drive, loop, steps
 from runner.containers import spec_for
 from runner.executors.base import Phase, Status
 from runner.executors.fake import FakeExecutor, FakeRun
-from runner.loop import LONGEST_END_OF_MANY_SECONDS, Runner
+from runner.loop import Runner
 from tests.factories import make_job, make_request
 from tests.git_repositories import make_repository
 from tests.site import wait_until
@@ -151,13 +151,12 @@ def test_trouble_of_a_disk_is_waited_out_wherever_it_shows(executor, runner, mon
     tick_until(runner, job, StatusCode.JOB_ERROR)
 
 
-def test_a_long_chain_behind_a_failed_job_does_not_hold_up_the_loop(executor, runner):
+def test_a_long_chain_behind_a_failed_job_does_not_hold_up_the_loop(executor, runner, monkeypatch):
+    monkeypatch.setattr(loop, "LONGEST_END_OF_MANY_SECONDS", 0)
     jobs = [make_job(StatusCode.NONZERO_EXIT)]
-    for _ in range(300):
+    for _ in range(30):
         jobs.append(make_job(StatusCode.WAITING_ON_DEPENDENCIES, waits_for=[jobs[-1]]))
-    started = time.monotonic()
-    runner.tick()
-    assert time.monotonic() - started < LONGEST_END_OF_MANY_SECONDS + 2
+    assert runner.tick() > 0  # the turn has given up, and another follows
     wait_until(lambda: runner.tick() == 0, what="the end of the whole chain")
     assert set(Job.objects.exclude(pk=jobs[0].pk).values_list("status_code", flat=True)) == {"dependency_failed"}
 
