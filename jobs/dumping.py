@@ -21,6 +21,7 @@ _OPTIONS = {
     "target_session_attrs": "PGTARGETSESSIONATTRS",
     "connect_timeout": "PGCONNECT_TIMEOUT",
     "channel_binding": "PGCHANNELBINDING",
+    **{"require_auth": "PGREQUIREAUTH", "gssencmode": "PGGSSENCMODE", "sslcrl": "PGSSLCRL", "hostaddr": "PGHOSTADDR"},
 }
 
 

@@ -65,7 +65,10 @@ def fetch(source: Source, patterns: Node, into: Path, should_stop: ShouldStop) -
     """Fill the folder `into`, which is empty and ours; the folder that it is in is used as well.
 
     Raises ArrivalBroken, ExecutorUnavailable, Stopped, OSError."""
-    _Fetch(source, into, should_stop).folder(b"", [patterns])
+    try:
+        _Fetch(source, into, should_stop).folder(b"", [patterns])
+    except (FileExistsError, ValueError, OverflowError) as error:  # a name twice, a NUL in one, no size or time at all
+        raise ArrivalBroken("The engine sent what no volume can hold.", detail=repr(error)) from error
 
 
 def listed(source: Source, is_enough: Callable[[int], bool]) -> Iterator[tuple[bytes, int]]:
@@ -146,6 +149,8 @@ class _Fetch:
             self._special(path, "fifo" if member.isfifo() else "device")
 
     def _file(self, path: bytes, member: tarfile.TarInfo, members: "_Members") -> None:
+        if member.size < 0:
+            raise ArrivalBroken("The engine sent a file of no size.", detail=repr(path))
         descriptor = os.open(self._at(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             for piece in members.content(member):
@@ -164,6 +169,8 @@ class _Fetch:
             self._other_names += 1
             target = os.path.join(os.path.dirname(self._into), b"name-%d" % self._other_names)
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        if stat.S_ISDIR(os.lstat(target).st_mode):
+            raise ArrivalBroken("The engine sent a folder under two names.", detail=repr(path))
         os.link(target, self._at(path), follow_symlinks=False)
 
     def _special(self, path: bytes, kind: str, target: str = "") -> None:

@@ -17,6 +17,14 @@ MOST_SECONDS = 60
 PAGES = "http://127.0.0.1:8000/livez"
 
 
+def parameters(database: dict) -> dict:
+    """What libpq is told: all that the address says, `sslmode` above all, or whoever answers would get the password."""
+    keys = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    given = {key: database[name] for key, name in keys.items() if database.get(name)}
+    options = {key: value for key, value in database.get("OPTIONS", {}).items() if key != "isolation_level"}
+    return options | given | {"connect_timeout": 5}
+
+
 def last_sign(name: str) -> datetime | None:
     from jobrunner_site.settings import DATABASES
 
@@ -28,9 +36,7 @@ def last_sign(name: str) -> datetime | None:
     else:
         import psycopg
 
-        keys = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-        given = {key: database[name] for key, name in keys.items() if database.get(name)}
-        connected, mark = psycopg.connect(**given, connect_timeout=5), "%s"
+        connected, mark = psycopg.connect(**parameters(database)), "%s"
     with closing(connected) as database:
         row = database.execute(f"SELECT at FROM jobs_heartbeat WHERE name = {mark}", (name,)).fetchone()
     if row is None:

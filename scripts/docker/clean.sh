@@ -11,7 +11,11 @@ have_engine
 if [ -e "${DOTENV_FILE:-.env}" ]; then
     have_settings
     find_compose
-    "${COMPOSE[@]}" --profile command --profile postgresql down --remove-orphans 2>&1 | grep -v '^Removing network' || true
+    said=$("${COMPOSE[@]}" --profile command --profile postgresql down --remove-orphans 2>&1) || {
+        printf '%s\n' "$said" >&2
+        stop "Compose could not remove the services: its words are above. Nothing else was removed."
+    }
+    grep -v '^Removing network' <<<"$said" || true
 fi
 # Images have one name for all checkouts of an engine, so what another one's services use stays.
 for image in ${JOB_RUNNER_IMAGE:-jobrunner:prod jobrunner:dev}; do

@@ -73,14 +73,29 @@ find_compose() {
 setting() {
     local value=${!1:-}
     if [ -z "$value" ] && [ -f "${DOTENV_FILE:-.env}" ]; then
-        value=$(sed -nE "s/^ *(export +)?$1=//p" "${DOTENV_FILE:-.env}" | tail -n 1)
+        value=$(sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$1[[:space:]]*=[[:space:]]*//p" "${DOTENV_FILE:-.env}" | tail -n 1)
         case $value in
         \"*) value=${value#\"} && value=${value%%\"*} ;;
         \'*) value=${value#\'} && value=${value%%\'*} ;;
-        *) value=${value%% #*} && value=${value%"${value##*[![:space:]]}"} ;;
+        *) value=$(sed -E 's/(^|[[:space:]])#.*//; s/[[:space:]]+$//' <<<"$value") ;;
         esac
     fi
     printf '%s' "${value:-${2:-}}"
+}
+
+# What manage.py would put together must not be taken for something else here: a production installation for one of
+# development, or a folder for another.
+refuse_what_only_python_reads() {
+    local name
+    [ -f "${DOTENV_FILE:-.env}" ] || return 0
+    for name in JOB_RUNNER_MODE WORK_DIR HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE SECRETS WEB_ADDRESS DOCKER_HOST \
+        DOCKER_REGISTRY COMPOSE_PROJECT_NAME SSH_KEY_FILE SSH_KNOWN_HOSTS_FILE; do
+        if grep -qE "^[[:space:]]*(export[[:space:]]+)?['\"]?$name['\"]?[[:space:]]*=.*([\$]\{|\\\\)" "${DOTENV_FILE:-.env}" ||
+            grep -qE "^[[:space:]]*['\"]$name['\"]" "${DOTENV_FILE:-.env}"; then
+            stop "$name in ${DOTENV_FILE:-.env} has \${…}, a backslash or a quoted name, which only manage.py understands." \
+                "Write the plain value: $name=…"
+        fi
+    done
 }
 
 is_production() { [ "$(setting JOB_RUNNER_MODE)" = production ]; }
@@ -119,15 +134,17 @@ have_demo_images() {
 # What compose.yaml asks for; production has to say the folders itself, as outputs lie there for years.
 have_settings() {
     have_dotenv
+    refuse_what_only_python_reads
     local name
     if is_production; then
         for name in WORK_DIR HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE; do
             [ -n "$(setting $name)" ] || stop "$name is not set in .env, and has no default in production."
         done
     fi
-    WORK_DIR=$(setting WORK_DIR "$CHECKOUT/workdir-docker")
-    HIGH_PRIVACY_STORAGE_BASE=$(setting HIGH_PRIVACY_STORAGE_BASE "$WORK_DIR/high_privacy")
-    MEDIUM_PRIVACY_STORAGE_BASE=$(setting MEDIUM_PRIVACY_STORAGE_BASE "$WORK_DIR/medium_privacy")
+    # Full paths: compose takes "site" for the name of a volume.
+    WORK_DIR=$(realpath -m "$(setting WORK_DIR "$CHECKOUT/workdir-docker")")
+    HIGH_PRIVACY_STORAGE_BASE=$(realpath -m "$(setting HIGH_PRIVACY_STORAGE_BASE "$WORK_DIR/high_privacy")")
+    MEDIUM_PRIVACY_STORAGE_BASE=$(realpath -m "$(setting MEDIUM_PRIVACY_STORAGE_BASE "$WORK_DIR/medium_privacy")")
     DOTENV=$(realpath "${DOTENV_FILE:-.env}")
     SECRETS=$(realpath -m "$(setting SECRETS "$CHECKOUT/secrets")")
     WEB_ADDRESS=$(setting WEB_ADDRESS "127.0.0.1:${PORT:-8000}")

@@ -15,7 +15,7 @@ folder=$SSH_FOLDER
 dotenv=${DOTENV_FILE:-.env}
 socket=${SSH_SOCKET:-/var/run/docker.sock}
 
-is_this_machine() { [[ $1 =~ ^(localhost|127\.0\.0\.1|::1)$ ]]; }
+is_this_machine() { [[ $1 =~ ^(localhost|127\.0\.0\.1)$ ]]; }
 
 # The file of the account on this machine.
 authorized_keys() {
@@ -116,8 +116,8 @@ enable() {
     done
     if [ -e "$folder" ]; then disable; fi
     SSH_USER=${SSH_USER:-$(id -un)} SSH_HOST=${SSH_HOST:-localhost} SSH_PORT=${SSH_PORT:-22} SSH_KEY=${SSH_KEY:-}
-    [[ $SSH_USER@$SSH_HOST:$SSH_PORT =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9.:_-]+:[0-9]+$ ]] ||
-        stop "$SSH_USER@$SSH_HOST, port $SSH_PORT is no address of ssh: see SSH_USER, SSH_HOST and SSH_PORT."
+    [[ $SSH_USER@$SSH_HOST:$SSH_PORT =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9._-]+:[0-9]+$ ]] ||
+        stop "$SSH_USER@$SSH_HOST, port $SSH_PORT is no address of ssh: see SSH_USER, SSH_HOST (a name, or IPv4) and SSH_PORT."
     [ -z "$SSH_KEY" ] || [ -r "$SSH_KEY" ] || stop "SSH_KEY: $SSH_KEY cannot be read."
     MARK=$mark-$(random 9 | tr -dc a-zA-Z0-9)
     (umask 077 && mkdir "$folder")
@@ -142,6 +142,17 @@ enable() {
     printf '%s\n' "DOCKER_HOST=ssh://$SSH_USER@$SSH_HOST:$SSH_PORT # $mark" "SSH_KEY_FILE=$key # $mark" \
         "SSH_KNOWN_HOSTS_FILE=$folder/known_hosts # $mark" >>"$dotenv"
     say "From their next start on the services use that engine ($dotenv). Undo it: make disable-docker-over-ssh"
+}
+
+# The copies of the key that the services had (scripts/docker/ground.sh), in a folder that is theirs.
+forget_copies() {
+    local copies
+    SECRETS=$(realpath -m "$(setting SECRETS "$CHECKOUT/secrets")")
+    copies=("$SECRETS/SSH_KEY" "$SECRETS/SSH_KNOWN_HOSTS")
+    if rm -f "${copies[@]}" 2>/dev/null; then return; fi
+    PLACES=("$SECRETS")
+    find_user 2>/dev/null && for_services rm -f "${copies[@]}" ||
+        stop "Docker over ssh is undone but for the services' copies, which this user may not remove: sudo rm ${copies[*]}"
 }
 
 disable() {
@@ -169,9 +180,8 @@ disable() {
         ) || stop "The key is still authorised: remove the line that ends with" \
             "$(sed -n 's/^MARK=//p' "$folder/remembered") from the authorized_keys of that account, then 'rm -r $folder'."
     fi
-    # A copy of the key that the services had (scripts/docker/ground.sh).
-    rm -f "$CHECKOUT/secrets/SSH_KEY" "$CHECKOUT/secrets/SSH_KNOWN_HOSTS"
     rm -rf "$folder"
+    forget_copies
     say "Docker over ssh is undone: the key, its line in authorized_keys, and the settings in $dotenv."
 }
 

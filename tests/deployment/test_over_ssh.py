@@ -192,9 +192,28 @@ def test_what_is_no_address_is_refused_before_anything_is_made(in_machine, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [("SSH_PORT=1", "No ssh server answers"), ("SSH_KEY=/nowhere", "cannot be read")]
+    ("words", "said"),
+    [
+        ("SSH_PORT=1", "No ssh server answers"),
+        ("SSH_KEY=/nowhere", "cannot be read"),
+        ("SSH_HOST=::1", "a name, or IPv4"),
+    ],
 )
 def test_what_fails_at_the_first_step_leaves_nothing(in_machine, tmp_path, words, said):
     done = in_machine(f"{words} {ENABLE}")
     assert done.returncode == 1 and said in " ".join(done.stderr.split())
     assert not (tmp_path / "checkout/.docker-over-ssh").exists() and not (tmp_path / "checkout/.env").exists()
+
+
+def test_copies_of_the_key_go_from_wherever_secrets_are(in_machine, tmp_path):
+    done = in_machine(
+        f"""
+        export SECRETS="$1/elsewhere"
+        mkdir "$SECRETS"
+        {ENABLE}
+        touch "$SECRETS/SSH_KEY" "$SECRETS/SSH_KNOWN_HOSTS" "$SECRETS/SECRET_KEY"
+        {DISABLE}
+        """
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["SECRET_KEY"]

@@ -1,12 +1,15 @@
 """The small programs of the image: what goes to the build, smaller libraries, signs of life, secrets in a folder."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
+import threading
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -148,6 +151,71 @@ def test_a_service_lives_as_long_as_it_says_so(tmp_path):
 def test_without_a_database_nobody_can_tell(tmp_path):
     said = sign(Site(tmp_path), "run")
     assert said.returncode == 1 and said.stderr.startswith("cannot tell: OperationalError")
+
+
+class WithoutTls:
+    """A server that says no to TLS, and keeps what it hears after that."""
+
+    def __enter__(self) -> "WithoutTls":
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port, self.heard = self._listener.getsockname()[1], []
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                caller, _ = self._listener.accept()
+                with caller:
+                    caller.settimeout(10)
+                    caller.recv(8)
+                    caller.sendall(b"N")
+                    self.heard.append(caller.recv(1000))
+
+
+def test_a_health_check_keeps_to_the_tls_that_the_address_asks_for(tmp_path):
+    with WithoutTls() as server:
+        url = f"postgresql://jobrunner:secret@127.0.0.1:{server.port}/jobrunner?sslmode=require&gssencmode=disable"
+        environment = {"PATH": os.environ["PATH"], "DOTENV_FILE": "", "WORK_DIR": str(tmp_path), "DATABASE_URL": url}
+        command = [sys.executable, ROOT / "scripts/container/sign_of_life.py", "run"]
+        said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        assert said.returncode == 1 and "server does not support SSL" in said.stderr
+        assert server.heard == [b""]
+
+
+# What the shell reads of .env is what manage.py reads
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "JOB_RUNNER_MODE=production",
+        "JOB_RUNNER_MODE = production",
+        "JOB_RUNNER_MODE=production\t# as it is",
+        "\texport JOB_RUNNER_MODE='production'",
+        'JOB_RUNNER_MODE="production" # as it is',
+        "JOB_RUNNER_MODE=development\nJOB_RUNNER_MODE=production",
+        "#JOB_RUNNER_MODE=production",
+        "JOB_RUNNER_MODE=${MODE}",
+        '"JOB_RUNNER_MODE"=production',
+    ],
+)
+def test_the_scripts_take_no_installation_of_production_for_one_of_development(tmp_path, line):
+    from dotenv import dotenv_values
+
+    (tmp_path / ".env").write_text(f"MODE=production\n{line}\n")
+    script = (
+        "set -euo pipefail; . scripts/messages.sh; . scripts/docker/ground.sh; refuse_what_only_python_reads; "
+        "is_production && echo production || echo development"
+    )
+    environment = {"PATH": os.environ["PATH"], "DOTENV_FILE": str(tmp_path / ".env")}
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+    meant = dotenv_values(tmp_path / ".env").get("JOB_RUNNER_MODE") or "development"
+    assert done.stdout == f"{meant}\n" or "Write the plain value" in " ".join(done.stderr.split())
 
 
 # Secrets in a folder

@@ -120,6 +120,34 @@ def test_a_file_that_is_sent_twice_is_trouble(tmp_path):
         fetched(archive(("output", None), ("output/a", b"1"), ("output/a", b"2")), tmp_path)
 
 
+def with_header(**header: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo("output/x")
+    info.pax_headers = header
+    return info
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        ("output/a", b"again"),
+        ("output/d", b"a file"),
+        with_header(path="output/a\0b"),
+        with_header(mtime="nan"),
+        with_header(size="-512"),
+        with_header(**{"GNU.sparse.map": "0,1,7", "GNU.sparse.size": "9"}),
+    ],
+    ids=["a name twice", "a folder's name", "a NUL", "no time", "no size", "no map"],
+)
+def test_what_no_volume_can_hold_is_trouble_of_the_engine_and_tried_again(tmp_path, member):
+    with pytest.raises(ArrivalBroken):
+        fetched(archive(("output", None), ("output/a", b"a"), ("output/d", None), member), tmp_path)
+
+
+def test_a_folder_under_two_names_is_trouble(tmp_path):
+    with pytest.raises(ArrivalBroken, match="two names"):
+        fetched(archive(("output", None), ("output/d", None), link("output/h", "output/d", tarfile.LNKTYPE)), tmp_path)
+
+
 @pytest.mark.parametrize("target", ["output/nowhere", "output/a", "output/deep/x"])
 def test_two_names_of_one_file_are_known_as_such(tmp_path, target):
     sent = archive(("output", None), ("output/a", b"1"), link("output/b", target, tarfile.LNKTYPE))
