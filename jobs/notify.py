@@ -10,6 +10,9 @@ import time
 
 from django.conf import settings
 
+# systemd's own word for "do not give up on the start yet", in microseconds; longer than a database is waited for once.
+_STILL_STARTING = "EXTEND_TIMEOUT_USEC=120000000"
+
 
 def tell(*lines: str) -> None:
     """ "READY=1", "STOPPING=1", "STATUS=…", "WATCHDOG=1"; several at once belong together."""
@@ -21,10 +24,6 @@ def tell(*lines: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         sender.sendto("\n".join(lines).encode(), place)
-
-
-# systemd's own word for "do not give up on the start yet", in microseconds; longer than a database is waited for once.
-_STILL_STARTING = "EXTEND_TIMEOUT_USEC=120000000"
 
 
 class Life:

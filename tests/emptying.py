@@ -1,16 +1,14 @@
 """What real transactions have left in the database goes before the next test, but only where there are rows.
 
 Django's `flush` empties all tables and then makes content types, permissions and roles anew: a quarter of a second on
-PostgreSQL and a tenth on SQLite, a thousand times in a run. Here whatever the migrations have filled is only looked at,
-and a test that has changed it is followed by Django's own.
+PostgreSQL and a tenth on SQLite, hundreds of times in a run. Here whatever the migrations have filled is only looked
+at, and a test that has changed it is followed by Django's own.
 """
 
 from collections.abc import Callable
 
 from django.core.management import call_command
 from django.db import connection, transaction
-
-Seeds = dict[str, list[tuple]]
 
 
 def make_emptying() -> Callable[..., None]:

@@ -72,13 +72,7 @@ def test_what_a_new_start_would_not_mend_ends_the_parent(clock, code):
 
 
 def test_a_lock_that_a_vanished_machine_may_still_hold_is_waited_for_and_then_final(clock, caplog):
-    one = Child(
-        "manage.py test",
-        [sys.executable, "-c", "raise SystemExit(3)"],
-        clock,
-        lock_seconds=120.0,
-        is_held_here=lambda: False,
-    )
+    one = refused(clock, is_held_here=False)
     began, codes = clock.now, []
     while not codes or codes[-1] is None:
         clock.now = max(clock.now, one._next_start)
@@ -97,13 +91,7 @@ def test_a_lock_that_a_process_of_this_machine_holds_is_final_at_once(clock):
 
 
 def test_who_has_worked_for_long_since_waits_for_the_lock_anew(clock):
-    one = Child(
-        "manage.py test",
-        [sys.executable, "-c", "raise SystemExit(3)"],
-        clock,
-        lock_seconds=120.0,
-        is_held_here=lambda: False,
-    )
+    one = refused(clock, is_held_here=False)
     for _ in range(2):
         clock.now += 3600
         one.look()
