@@ -23,7 +23,10 @@ _CONNECTING = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
+    # All our processes write; after a failover the address may still lead to the old server.
+    "target_session_attrs": "read-write",
 }
+_PARTS = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
 # As long as SQLite waits for whoever writes. Who falls asleep in the middle of a transaction holds up everybody else.
 _OF_THE_SESSION = {
     "lock_timeout": "20s",
@@ -64,12 +67,14 @@ def _sqlite(problems: list[str], found: dict) -> dict:
 
 
 def _postgresql(problems: list[str], found: dict) -> dict:
+    given = dict(found.get("OPTIONS", {}))
+    # libpq takes these behind the `?`, too, where they win; here they have one place, which everybody looks at.
+    found |= {part: given.pop(name) for name, part in _PARTS.items() if given.get(name)}
     if not found["NAME"]:
         problems.append("DATABASE_URL: names no database: postgresql://USER:PASSWORD@HOST/DATABASE (not shown).")
         return {}
     from psycopg import IsolationLevel  # a site on SQLite does without
 
-    given = dict(found.get("OPTIONS", {}))
     session = " ".join(f"-c {name}={value}" for name, value in _OF_THE_SESSION.items())
     # Given last, so that what the address says wins.
     options = _CONNECTING | given | {"options": f"{session} {given.get('options', '')}".strip()}

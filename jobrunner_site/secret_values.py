@@ -5,6 +5,8 @@ from urllib.parse import unquote, urlsplit
 
 # Shorter ones would star out ordinary words; a site that has such secrets has other troubles.
 LEAST_LETTERS = 6
+# What libpq takes behind the `?` of an address.
+_SECRET_FIELDS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 
 
 def secrets_in(*values: str, addresses: Iterable[str] = ()) -> tuple[str, ...]:
@@ -22,9 +24,14 @@ def _spellings(value: str) -> Iterator[str]:
 
 def _passwords(address: str) -> Iterator[str]:
     try:
-        login, has_login, _ = urlsplit(address).netloc.rpartition("@")
+        parts = urlsplit(address)
     except ValueError:
         return
+    for name, value in (field.partition("=")[::2] for field in parts.query.split("&")):
+        if unquote(name) in _SECRET_FIELDS:
+            yield from _spellings(value)
+            yield from _spellings(unquote(value))
+    login, has_login, _ = parts.netloc.rpartition("@")
     password = login.partition(":")[2]
     if has_login and password:
         yield from _spellings(password)

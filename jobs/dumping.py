@@ -14,15 +14,8 @@ from django.db import connection
 # Copying takes about a minute for ten gigabytes; a chore may take twelve (`jobs.models.chore_run.LONGEST`).
 SECONDS = 600
 _TOOLS = "postgresql-client"
-# Django's word for a part of the address -> libpq's variable. What an address says beside (sslmode, …) follows below.
-_PARTS = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD", "NAME": "PGDATABASE"}
-_OPTIONS = {
-    **{name: f"PG{name.upper()}" for name in ("sslmode", "sslrootcert", "sslcert", "sslkey", "service", "passfile")},
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-    "channel_binding": "PGCHANNELBINDING",
-    **{"require_auth": "PGREQUIREAUTH", "gssencmode": "PGGSSENCMODE", "sslcrl": "PGSSLCRL", "hostaddr": "PGHOSTADDR"},
-}
+# How a connection that hangs is noticed; a copy ends after SECONDS anyway.
+_NOT_NEEDED = ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 
 
 class CannotDump(Exception):
@@ -78,11 +71,17 @@ def _run(program: str, *arguments: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    said = connection.settings_dict
-    options = said.get("OPTIONS", {})
-    found = {variable: str(said[part]) for part, variable in _PARTS.items() if said.get(part)}
-    found |= {variable: str(options[name]) for name, variable in _OPTIONS.items() if options.get(name)}
-    return {"PATH": os.defpath, "HOME": str(Path.home()), "LC_ALL": "C.UTF-8", "PGAPPNAME": "jobrunner copy", **found}
+    """All that the address says, by libpq's own variables. Raises CannotDump for what has none."""
+    from psycopg import pq  # a site on SQLite does without
+
+    said, own = connection.get_connection_params(), {"application_name": "jobrunner copy"}
+    variables = {option.keyword.decode(): option.envvar for option in pq.Conninfo.get_defaults()}
+    given = {name: str(value) for name, value in {**said, **own}.items() if name in variables and value is not None}
+    if untold := sorted(name for name in given if not variables[name] and name not in _NOT_NEEDED):
+        what = f"DATABASE_URL has {', '.join(untold)}, which pg_dump cannot be told"
+        raise CannotDump(f"{what}: let the site's own backups of PostgreSQL do it.")
+    found = {variables[name].decode(): value for name, value in given.items() if variables[name]}
+    return {"PATH": os.defpath, "HOME": str(Path.home()), "LC_ALL": "C.UTF-8", **found}
 
 
 def _shortened(said: str) -> str:

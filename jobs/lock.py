@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.management import CommandError
 from django.db import connection
 
+from jobs.schema import no_answer
 from jobs.session_lock import HeldElsewhere, SessionLock
 
 
@@ -85,7 +86,9 @@ def _in_database(command: str, why: str) -> Iterator[None]:
     if connection.vendor != "postgresql":
         yield
         return
-    from jobrunner_site.postgresql.own import BehindPooler  # a site on SQLite does without
+    import psycopg  # a site on SQLite does without
+
+    from jobrunner_site.postgresql.own import BehindPooler
 
     with contextlib.ExitStack() as held:
         try:
@@ -96,4 +99,6 @@ def _in_database(command: str, why: str) -> Iterator[None]:
             ) from None
         except BehindPooler as error:
             raise CommandError(str(error)) from None
+        except psycopg.Error as error:
+            raise no_answer(error) from error
         yield

@@ -40,8 +40,7 @@ def check_database() -> None:
     except DatabaseError as error:  # an option that libpq does not know is another kind than a server that is down
         if connection.vendor == "sqlite":
             raise
-        said = " ".join(str(error).split())
-        raise CommandError(f"The database does not answer: {said}. Once it does, start this again.") from error
+        raise no_answer(error) from error
     name, applied = connection.settings_dict["NAME"], executor.loader.applied_migrations
     if not applied and (settings.WORK_DIR / USED_MARK).exists():
         what = "put the database's file back" if connection.vendor == "sqlite" else "restore it, or name the right one"
@@ -52,6 +51,13 @@ def check_database() -> None:
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise CommandError(f"The database {name} {MISSING}")
     refuse_newer(executor)
+
+
+def no_answer(error: Exception) -> CommandError:
+    """The one sentence of a command that finds no database, instead of a traceback."""
+    return CommandError(
+        f"The database does not answer: {' '.join(str(error).split())}. Once it does, start this again."
+    )
 
 
 def refuse_newer(executor: MigrationExecutor) -> None:

@@ -13,17 +13,19 @@ from pathlib import Path
 
 from django.db import OperationalError, close_old_connections, connection, reset_queries
 
+from jobs.ending import end_at_once
 from jobs.notify import Life
 
 log = logging.getLogger(__name__)
 
 # A stop must not hang on an engine or a database that does not answer: the process is gone within ten seconds.
 LONGEST_END_SECONDS = 8
-# What the database says when somebody else holds it for too long, or its disk has no room: both pass.
-_PASSING = (
-    *("database is locked", "database table is locked", "database or disk is full"),
-    *("canceling statement due to lock timeout", "deadlock detected", "could not extend file"),
-)
+_HANGS = "ending in the middle of a call that does not return; the next start goes on from there"
+# What the database says when somebody else holds it for too long, or its disk has no room: both pass. SQLite's words,
+# and PostgreSQL's codes (its words are in the site's language): lock_not_available, deadlock_detected, disk_full, and
+# read_only_sql_transaction, for another server may have taken over.
+_PASSING = ("database is locked", "database table is locked", "database or disk is full")
+_PASSING_STATES = ("55P03", "40P01", "53100", "25006")
 
 
 class DatabaseReplaced(Exception):
@@ -94,8 +96,7 @@ def _end_in_time(heard: int, numbers: Collection[int], over: threading.Event) ->
     """End the process if its main thread hangs in a call after a signal; every step can be done again."""
     while number := os.read(heard, 1):
         if number[0] in numbers and not over.wait(LONGEST_END_SECONDS):
-            log.warning("ending in the middle of a call that does not return; the next start goes on from there")
-            os._exit(0)
+            end_at_once(0, lambda: log.warning(_HANGS))
     os.close(heard)
 
 
@@ -142,6 +143,8 @@ def run_forever(
                 log.warning("waiting for the database: %s. See who holds it, or free space on its disk", error)
             waits = True
             life.waits("waiting for the database: see the log")
+            if not connection.in_atomic_block:  # a new connection may find the server that has taken over
+                connection.close()
         if not stop.is_set():
             pause()
     life.stopping()
@@ -154,8 +157,10 @@ def let_go_of_database() -> None:
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether the database is only held by somebody else, or its disk is full."""
-    return isinstance(error, OperationalError) and str(error).startswith(_PASSING)
+    """Whether the database is only held by somebody else, takes no writes now, or has a full disk."""
+    if not isinstance(error, OperationalError):
+        return False
+    return str(error).startswith(_PASSING) or getattr(error.__cause__, "sqlstate", None) in _PASSING_STATES
 
 
 def _database_file() -> tuple[int, int] | None:

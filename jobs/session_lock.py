@@ -6,12 +6,13 @@ ends at once, in the middle of whatever it does, when that is lost. Every step c
 """
 
 import logging
-import os
 import threading
 import time
 import zlib
 
 from django.db import connection
+
+from jobs.ending import end_at_once
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,10 @@ _LOOK_SECONDS = 5.0
 # The server takes a killed process's lock back a moment later; whoever starts the next one at once is not refused.
 _LAST_BREATH_SECONDS = 2.0
 _HEARS_OF_THE_END_SECONDS = 0.2
+_LOST = (
+    "the session that holds the lock of the only `manage.py %s` is lost, so another one may begin now: this one ends "
+    "at once (exit code %d) and the next start goes on from there. %s"
+)
 _HOLDER = """
 SELECT application_name, coalesce(host(client_addr), ''), pid, to_char(backend_start AT TIME ZONE 'UTC',
        'YYYY-MM-DD HH24:MI:SS')
@@ -87,10 +92,5 @@ class SessionLock:
         except Exception as error:
             if self._over.is_set():
                 return
-            log.critical(
-                "the session that holds the lock of the only `manage.py %s` is lost, so another one may begin now: "
-                "this one ends at once (exit code %d) and the next start goes on from there. %s",
-                self._command, LOCK_LOST, str(error).strip(),
-            )  # fmt: skip
-            logging.shutdown()
-            os._exit(LOCK_LOST)
+            said = str(error).strip()
+            end_at_once(LOCK_LOST, lambda: log.critical(_LOST, self._command, LOCK_LOST, said))

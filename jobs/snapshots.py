@@ -19,6 +19,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs import dumping
+from jobs.lock import AlreadyRunning, hold_file
 from jobs.text import size_in_words
 
 _NAME = re.compile(r"db-(\d{8}T\d{6})Z\.(sqlite3|dump)")
@@ -59,15 +60,18 @@ def take() -> Snapshot:
     path = folder / f"db-{at:{_STAMP}}Z.{_kind()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove_unfinished(folder)
-        _require_room(folder)
-        _copy(path)
+        with hold_file(folder / ".lock", "snapshot_database", "it removes what is unfinished"):
+            _remove_unfinished(folder)
+            _require_room(folder)
+            _copy(path)
         # Never the one that was just made, whatever the others' names say of their age.
         others = [each for each in snapshots() if each.path != path]
         for old in others[settings.SNAPSHOTS_KEPT - 1 :]:
             old.path.unlink(missing_ok=True)
     except dumping.CannotDump as error:
         raise NoSnapshot(str(error)) from error
+    except AlreadyRunning as error:
+        raise NoSnapshot(f"Another copy is being made in {folder}: wait until it is there, then try again.") from error
     except (OSError, sqlite3.Error) as error:
         raise NoSnapshot(f"No snapshot could be made in {folder}: {error}.") from error
     return Snapshot(path, at, path.stat().st_size)

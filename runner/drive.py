@@ -21,7 +21,7 @@ from jobs.models import InvalidTransition, Job
 from jobs.models.job_queries import STOP_COLUMNS
 from jobs.service import is_passing, let_go_of_database
 from jobs.states import State, StatusCode
-from runner import finalising_again, quarantine, requeue
+from runner import cutting_off, finalising_again, quarantine, requeue
 from runner.capacity import Hold
 from runner.executors.base import Executor, Status
 from runner.executors.guarded import Held, InQuarantine
@@ -149,7 +149,7 @@ class Driver:
         try:
             self._step_of(job, hold)(job, tools)
         except InvalidTransition as error:
-            return self._end_by_our_bug(job, error) if job.is_as_stored() else self._let_go(error)
+            return self._end_by_our_bug(job, tools, error) if job.is_as_stored() else self._let_go(error)
         except Stopped:
             return True  # `_goes_on` knows whether the job or the whole runner was meant
         except InQuarantine as error:
@@ -165,7 +165,7 @@ class Driver:
         except Exception as error:
             trouble = trouble_of_disk(error) if isinstance(error, OSError) else None
             if trouble is None:
-                return self._end_by_our_bug(job, error)
+                return self._end_by_our_bug(job, tools, error)
             self._note_trouble(job, trouble)
             return False
         self._troubles.pop(job.pk, None)
@@ -175,7 +175,9 @@ class Driver:
         return False
 
     def _step_of(self, job: Job, hold: Hold | None) -> Callable[[Job, Tools], None]:
-        """A stop comes first, then what the site needs, then the job's own way."""
+        """What has begun is carried through; then a stop comes first, then what the site needs, then the job's way."""
+        if cutting_off.is_begun(job):
+            return cutting_off.cut_off
         if job.is_stop_requested and job.status_code in _STOPPABLE:
             return begin_to_finalize
         if requeue.is_due(job, hold):
@@ -226,18 +228,10 @@ class Driver:
             job.move_to(StatusCode.FINALIZING, "Saving the log.", **fault)
         return True
 
-    def _end_by_our_bug(self, job: Job, error: Exception) -> bool:
+    def _end_by_our_bug(self, job: Job, tools: Tools, error: Exception) -> bool:
         log.exception("job %s: failed in %s by a fault of the job runner", job.identifier, job.status_code)
-        try:
-            self._executor.stop(job.container_name)
-        except Exception:
-            log.exception("job %s: its container could not be stopped", job.identifier)
         what = str(error) if isinstance(error, GaveUp) else f"The job runner failed while the job was {job.status_code}"
-        job.move_to(
-            StatusCode.INTERNAL_ERROR,
-            f"{what}. This is not the study's fault. Its container and folder have been kept; see the runner's log.",
-        )
-        return False
+        return cutting_off.begin(job, tools, what)
 
 
 def _in_words(moment: float) -> str:

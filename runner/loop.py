@@ -23,7 +23,7 @@ from django.utils import timezone
 from jobs.models import Flag, Heartbeat, Job
 from jobs.states import StatusCode
 from jobs.wake import Wake
-from runner import capacity, database_status, requeue, verdicts
+from runner import capacity, cutting_off, database_status, requeue, verdicts
 from runner.chores.watch import ChoreWatch
 from runner.database_status import DatabaseStatus
 from runner.disk import DiskWatch
@@ -143,7 +143,8 @@ class Runner:
         if held := self._quarantines.of(job):
             self._driver.leave_alone(job, held)
             return
-        if job.status_code == StatusCode.EXECUTING and not (job.is_stop_requested or is_taken_back):
+        is_ended_by_us = job.is_stop_requested or is_taken_back or cutting_off.is_begun(job)
+        if job.status_code == StatusCode.EXECUTING and not is_ended_by_us:
             if statuses is None:
                 self._driver.say_unavailable(job, self._engine.unavailable_since)
                 return

@@ -3,13 +3,13 @@
 import contextlib
 import logging
 import os
-import sys
 from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
 
 from jobs.debug_log import debug_log
+from jobs.ending import end_at_once
 from jobs.models import Job
 from jobs.notify import pause_of
 from jobs.progress import Progress
@@ -101,10 +101,8 @@ def _let_go(runner: Runner, exit_code: int, error: Exception | None = None) -> N
     """End the runner's threads. One that hangs in a call to engine or disk cannot be ended, and its step can be done
     again: then the process ends without waiting for it, as Python itself would do for ever."""
     if not runner.close():
-        log.warning("ending although a step is under way; the next start does it again", exc_info=error)
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(exit_code)
+        said = "ending although a step is under way; the next start does it again"
+        end_at_once(exit_code, lambda: log.warning(said, exc_info=error))
 
 
 def _results(jobs: list[Job]) -> bool:

@@ -2,11 +2,11 @@
 
 import logging
 import os
-import sys
 
 from django.conf import settings
 
 from jobs.debug_log import debug_log
+from jobs.ending import end_at_once
 from jobs.lock import only_one
 from jobs.service import run_forever, stopped_by_signals
 from sync.job_server import JobServer
@@ -50,7 +50,5 @@ def _introduce(server: JobServer | None) -> None:
 def _let_go(sync: Sync, exit_code: int, error: Exception | None = None) -> None:
     """A thread that waits for a server cannot be ended, and what it does can be done again: the process ends anyhow."""
     if not sync.close():
-        log.info("ending although an exchange is under way; the next start does it again", exc_info=error)
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(exit_code)
+        said = "ending although an exchange is under way; the next start does it again"
+        end_at_once(exit_code, lambda: log.info(said, exc_info=error))

@@ -12,6 +12,9 @@ of our processes a connection belongs to.
 A status that was acknowledged survives a crash of the server, whatever the server's default is: with
 `synchronous_commit = off` it forgets the last half second, in which a short job may have ended and its container have
 been removed, so that its command would be started a second time.
+
+A server that takes no writes, a standby after a failover, is as good as none: a new connection refuses it (by default:
+`target_session_attrs` of the address), and what it answers on one from before is an OperationalError.
 """
 
 import os
@@ -20,7 +23,9 @@ import sys
 from pathlib import Path
 
 from django.db.backends.postgresql import base
+from django.utils.functional import cached_property
 
+from jobrunner_site.postgresql.errors import ErrorWrapper
 from jobrunner_site.postgresql.texts import Operations, StrDumper
 
 # Any number that nobody else uses in our database; the lock of `jobs.lock` has two numbers and is never the same.
@@ -41,6 +46,10 @@ def process_name() -> str:
 
 class DatabaseWrapper(base.DatabaseWrapper):
     ops_class = Operations
+
+    @cached_property
+    def wrap_database_errors(self) -> ErrorWrapper:
+        return ErrorWrapper(self)
 
     def get_connection_params(self) -> dict:
         return {**super().get_connection_params(), "application_name": process_name()}

@@ -54,6 +54,8 @@ def trouble(name: str) -> str:
     if at is None:
         return f"{name} was never heard"
     age = (datetime.now(UTC) - at).total_seconds()
+    if age < -MOST_SECONDS:
+        return f"{name} was last heard {-age:.0f} s in the future: a clock was or is wrong"
     return f"{name} was last heard {age:.0f} s ago" if age > MOST_SECONDS else ""
 
 

@@ -139,11 +139,12 @@ def test_a_service_lives_as_long_as_it_says_so(tmp_path):
     with Site(tmp_path) as site:
         assert sign(site, "run").returncode == 1
         assert "run was never heard" in sign(site, "run").stderr
-        for age, code in ((1, 0), (3600, 1)):
+        for age, code in ((1, 0), (-30, 0), (-86400, 1), (3600, 1)):
             at = datetime.now(UTC) - timedelta(seconds=age)
             site.change("DELETE FROM jobs_heartbeat")
             site.change("INSERT INTO jobs_heartbeat (name, at, detail) VALUES ('run', ?, '{}')", str(at))
-            assert sign(site, "run").returncode == code
+            said = sign(site, "run")
+            assert said.returncode == code and ("in the future" in said.stderr) == (age == -86400)
         assert "run was last heard 36" in sign(site, "run").stderr
         assert sign(site, "sync").returncode == 1
 

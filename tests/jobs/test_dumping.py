@@ -23,7 +23,7 @@ def little_room(settings):
 
 
 def files(settings) -> list[str]:
-    return sorted(path.name for path in settings.SNAPSHOT_DIR.iterdir())
+    return sorted(path.name for path in settings.SNAPSHOT_DIR.iterdir() if path.name != ".lock")
 
 
 def test_a_copy_is_whole_and_nobody_else_may_read_it(settings):
@@ -80,6 +80,21 @@ def test_the_password_goes_by_the_environment(tmp_path, monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "PASSWORD", "hunter2 x")
     assert take().size > 0
     assert "hunter2" not in seen.read_text()
+
+
+def test_pg_dump_hears_all_that_the_address_says(monkeypatch):
+    """Whatever libpq knows may stand behind the `?`, and one word less may lead to another server or past its TLS."""
+    said = {"sslmode": "verify-full", "ssl_min_protocol_version": "TLSv1.3", "requirepeer": "postgres", "port": "5433"}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", connection.settings_dict["OPTIONS"] | said)
+    found = dumping._environment()
+    assert (found["PGSSLMODE"], found["PGSSLMINPROTOCOLVERSION"], found["PGREQUIREPEER"], found["PGPORT"]) == (
+        "verify-full", "TLSv1.3", "postgres", "5433",
+    )  # fmt: skip
+    assert found["PGAPPNAME"] == "jobrunner copy" and "PGTARGETSESSIONATTRS" in found
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "sslpassword", "hunter2")
+    with pytest.raises(dumping.CannotDump, match="has sslpassword, which pg_dump cannot be told") as refused:
+        dumping._environment()
+    assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.slow_test

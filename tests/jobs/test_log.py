@@ -161,9 +161,11 @@ def test_no_secret_is_written_wherever_it_stands(secret, logged, as_json):
 def test_the_secrets_are_those_of_the_settings():
     found = secrets_in(
         "token-of-a-server", "", "short", "with\nbreak",
-        addresses=("https://user:pa%2Fssword@proxy:1", "sqlite:////var/db.sqlite3", "postgres://u@h/d", "http://[bad"),
+        addresses=("https://user:pa%2Fssword@proxy:1", "sqlite:////var/db.sqlite3", "postgres://u@h/d", "http://[bad",
+                   "postgresql:///d?host=h&password=behind%21it&sslpassword=of-the-key"),
     )  # fmt: skip
-    assert set(found) == {"token-of-a-server", "with\nbreak", "with\\nbreak", "pa%2Fssword", "pa/ssword"}
+    assert set(found) == {"token-of-a-server", "with\nbreak", "with\\nbreak", "pa%2Fssword", "pa/ssword",
+                          "behind%21it", "behind!it", "of-the-key"}  # fmt: skip
     assert list(found) == sorted(found, key=len, reverse=True)
 
 

@@ -245,6 +245,17 @@ def test_a_socket_of_postgresql_may_be_named(site):
     assert found["HOST"] == "/var/run/postgresql"
 
 
+def test_what_stands_behind_the_question_mark_is_in_its_place(site):
+    """libpq's own form, which works: backups, health checks and logs have to know of it, too."""
+    url = "postgresql:///?host=db.example&port=5433&user=jobs&password=hunter%2F22&dbname=all_jobs&sslmode=require"
+    shown = site.show("DATABASES", "LOGS_NEVER_SHOW", DATABASE_URL=url)
+    [found] = shown["DATABASES"].values()
+    parts = [str(found[name]) for name in ("HOST", "PORT", "USER", "PASSWORD", "NAME")]
+    assert parts == ["db.example", "5433", "jobs", "hunter/22", "all_jobs"]
+    assert "password" not in found["OPTIONS"] and found["OPTIONS"]["sslmode"] == "require"
+    assert {"hunter/22", "hunter%2F22"} <= set(shown["LOGS_NEVER_SHOW"])
+
+
 @pytest.mark.parametrize("url", ["postgres://jobs:hunter2@db/", "postgresql://jobs:hunter2@db"])
 def test_an_address_that_names_no_database_is_refused_without_its_password(site, url):
     message = site.refusal(DATABASE_URL=url)

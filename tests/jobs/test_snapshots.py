@@ -46,7 +46,7 @@ def rows(path: Path) -> int:
 
 
 def files(settings) -> list[str]:
-    return sorted(path.name for path in settings.SNAPSHOT_DIR.iterdir())
+    return sorted(path.name for path in settings.SNAPSHOT_DIR.iterdir() if path.name != ".lock")
 
 
 def test_a_snapshot_is_a_whole_database_that_nobody_else_may_read(database, settings):
@@ -113,6 +113,21 @@ class Damaged:
         self._real.close()
 
 
+def test_two_at_once_do_not_remove_each_other_s_file(database, settings, monkeypatch):
+    """The daily chore and an operator, or two machines with one folder."""
+    others, itself = [], module._copy
+
+    def copy(path: Path) -> None:
+        with pytest.raises(NoSnapshot, match="Another copy is being made"):
+            take()
+        others.append(True)
+        itself(path)
+
+    monkeypatch.setattr(module, "_copy", copy)
+    made = take()
+    assert others == [True] and files(settings) == [made.path.name]
+
+
 def test_without_room_none_is_made(database, settings):
     settings.MIN_FREE_DISK_BYTES = 10**18
     with pytest.raises(NoSnapshot, match=r"is free in .* have to stay free"):
@@ -170,6 +185,6 @@ def test_two_installations_with_one_folder_never_replace_each_others(database, m
     before = first.path.read_bytes()
     with pytest.raises(NoSnapshot):
         take()
-    assert first.path.read_bytes() == before and [path.name for path in first.path.parent.iterdir()] == [
+    assert first.path.read_bytes() == before and [path.name for path in first.path.parent.glob("db-*")] == [
         first.path.name
     ]

@@ -11,9 +11,11 @@ from jobs.states import StatusCode
 from runner import drive, steps
 from runner.containers import spec_for
 from runner.drive import Driver
-from runner.executors.base import Phase
+from runner.executors.base import ExecutorUnavailable, Phase
 from runner.executors.fake import FakeExecutor, FakeRun
+from runner.loop import Runner
 from tests.factories import make_job
+from tests.site import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,6 +95,86 @@ def test_a_bug_of_ours_stops_the_container_and_keeps_it(driver, executor, failin
 
     assert job.status_code == StatusCode.INTERNAL_ERROR
     assert executor.status(job.container_name).phase is Phase.EXITED
+
+
+class Killed(BaseException):
+    """As kill -9: nothing of ours comes after it."""
+
+
+@pytest.fixture
+def killed_before_the_end(monkeypatch):
+    itself = Job.move_to
+
+    def move_to(job, code, *words, **facts):
+        if code == StatusCode.INTERNAL_ERROR:
+            raise Killed
+        return itself(job, code, *words, **facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "move_to", move_to)
+        yield patch
+
+
+@pytest.mark.parametrize("code", [StatusCode.PREPARED, StatusCode.EXECUTING])
+def test_our_own_kill_is_never_taken_for_the_study_s_end(driver, executor, failing, killed_before_the_end, code):
+    """A runner killed after it has stopped the container; the next one finds an exit code of 137."""
+    job = make_job(code)
+    executor.start(spec_for(job))
+    failing(code, RuntimeError("a bug"))
+    with pytest.raises(Killed):
+        drive_once(driver)
+    assert executor.status(job.container_name).phase is Phase.EXITED
+    killed_before_the_end.undo()
+
+    job = drive_once(Driver(executor))
+
+    assert (job.status_code, job.outcome_code, job.outcome_message) == (StatusCode.INTERNAL_ERROR, "", "")
+    assert f"failed while the job was {code}" in job.status_message
+
+
+def test_what_was_not_stopped_is_stopped_by_the_next_process(executor, failing):
+    """Killed between the record and the stop: the loop does not take a container that runs for all being well."""
+    job = make_job(StatusCode.EXECUTING, outcome_code=StatusCode.INTERNAL_ERROR, outcome_message="A fault of ours.")
+    executor.start(spec_for(job))
+    runner = Runner(executor)
+    wait_until(lambda: runner.tick() == 0, what="the end")
+    runner.close()
+    assert executor.status(job.container_name).phase is Phase.EXITED
+    assert Job.objects.get().status_message == "A fault of ours."
+
+
+def test_a_fault_that_cannot_be_recorded_leaves_the_container_alone(driver, executor, failing, monkeypatch):
+    job = make_job(StatusCode.EXECUTING)
+    executor.start(spec_for(job))
+    failing(StatusCode.EXECUTING, RuntimeError("a bug"))
+
+    def refuse(job, **facts):
+        raise OperationalError("cannot execute UPDATE in a read-only transaction")
+
+    monkeypatch.setattr(Job, "record", refuse)
+    assert drive_once(driver).status_code == StatusCode.EXECUTING
+    assert executor.status(job.container_name).phase is Phase.RUNNING
+
+
+def test_an_engine_that_cannot_stop_a_container_of_ours_now_is_asked_again(
+    driver, executor, failing, clock, monkeypatch
+):
+    job = make_job(StatusCode.EXECUTING)
+    executor.start(spec_for(job))
+    failing(StatusCode.EXECUTING, RuntimeError("a bug"))
+    answers = [ExecutorUnavailable("no answer")]
+    itself = executor.stop
+    monkeypatch.setattr(executor, "stop", lambda name: itself(name) if not answers else raise_(answers.pop()))
+
+    assert drive_once(driver).status_code == StatusCode.EXECUTING
+    assert executor.status(job.container_name).phase is Phase.RUNNING
+    clock.now += 3600
+    assert drive_once(driver).status_code == StatusCode.INTERNAL_ERROR
+    assert executor.status(job.container_name).phase is Phase.EXITED
+
+
+def raise_(error: Exception) -> None:
+    raise error
 
 
 def test_a_fault_of_the_study_found_while_finalising_ends_the_job_with_its_words(driver, failing):
