@@ -17,8 +17,9 @@ from django.db.migrations.recorder import MigrationRecorder
 
 _SOURCE = "moved_from"
 _AT_ONCE = 2000
-# In this order they can be deleted.
+# In this order they can be deleted. What services write as they begin is worth nothing.
 _MADE_BY_MIGRATE = ("auth_group_permissions", "auth_group", "auth_permission", "django_content_type")
+_MADE_BY_SERVICES = ("django_q_schedule", "jobs_heartbeat")
 
 
 class CannotMove(Exception):
@@ -42,7 +43,7 @@ def move(source: Path, tell: Callable[[str, int], None]) -> Moved:
             with transaction.atomic(using=_SOURCE):
                 _require_same_migrations(old)
                 _require_empty()
-                for table in _MADE_BY_MIGRATE:
+                for table in (*_MADE_BY_MIGRATE, *_MADE_BY_SERVICES):
                     cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608 - our own names
                 for model in _models():
                     moved.rows[model._meta.db_table] = _copy(model, cursor, moved)
@@ -120,10 +121,10 @@ def _require_same_migrations(old) -> None:
 
 def _require_empty() -> None:
     for model in _models():
-        if model._meta.db_table not in _MADE_BY_MIGRATE and model._base_manager.exists():
+        if model._meta.db_table not in (*_MADE_BY_MIGRATE, *_MADE_BY_SERVICES) and model._base_manager.exists():
             raise CannotMove(
-                f"The new database is not empty ({model._meta.db_table} has rows), and nothing is ever mixed: name one "
-                "that only `manage.py migrate` was run on."
+                f"The new database is not empty ({model._meta.db_table} has rows), and nothing is ever mixed: name an "
+                "empty one."
             )
 
 
@@ -175,5 +176,6 @@ def _require_same_counts(moved: Moved) -> None:
 
 
 def default_source() -> Path:
-    """Where the database lies if nobody has said otherwise."""
-    return settings.WORK_DIR / "db.sqlite3"
+    """Where the database lies if nobody has said otherwise: without containers, or as compose.yaml has it."""
+    usual, with_compose = settings.WORK_DIR / "db.sqlite3", settings.WORK_DIR / "database" / "db.sqlite3"
+    return with_compose if with_compose.is_file() and not usual.is_file() else usual

@@ -18,6 +18,8 @@ from django.core.management import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from jobs.belonging import check_belonging
+
 log = logging.getLogger(__name__)
 
 # In WORK_DIR: which executor runs its jobs. It is there once jobs have been run.
@@ -26,6 +28,7 @@ LONGEST_WAIT_SECONDS = 600.0
 LOOK_SECONDS = 0.2
 # An advisory lock of PostgreSQL is known by two numbers (the first as in jobs.session_lock).
 _LOCK = (1_785_688_690, 1)
+_WHERE_IT_IS = "restore it, name the right one, or, to move a site from SQLite, run `manage.py copy_database`"
 MISSING = "is not set up for this version: run `manage.py migrate`."
 NEWER = (
     "was set up by a newer version of the job runner than this one ({names}). Start that version; to go back to this "
@@ -34,7 +37,8 @@ NEWER = (
 
 
 def check_database() -> None:
-    """Raises CommandError, with what to do, unless this version of the code can work with the database."""
+    """Raises CommandError, with what to do, unless this version of the code can work with the database, and the
+    database is this installation's."""
     try:
         executor = MigrationExecutor(connection)
     except DatabaseError as error:  # an option that libpq does not know is another kind than a server that is down
@@ -43,7 +47,7 @@ def check_database() -> None:
         raise no_answer(error) from error
     name, applied = connection.settings_dict["NAME"], executor.loader.applied_migrations
     if not applied and (settings.WORK_DIR / USED_MARK).exists():
-        what = "put the database's file back" if connection.vendor == "sqlite" else "restore it, or name the right one"
+        what = "put the database's file back" if connection.vendor == "sqlite" else _WHERE_IT_IS
         raise CommandError(
             f"The database {name} is empty, but jobs have been run in {settings.WORK_DIR}: {what}. "
             "To begin with nothing, move the whole work directory away (by default all outputs are in it)."
@@ -51,6 +55,7 @@ def check_database() -> None:
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise CommandError(f"The database {name} {MISSING}")
     refuse_newer(executor)
+    check_belonging()
 
 
 def no_answer(error: Exception) -> CommandError:

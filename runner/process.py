@@ -8,6 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
+from jobs.belonging import claim
 from jobs.debug_log import debug_log
 from jobs.ending import end_at_once
 from jobs.models import Job
@@ -35,6 +36,7 @@ def drive_jobs(*, until_idle: bool) -> bool:
         logging.getLogger(Job.__module__).setLevel(logging.WARNING)
     with stopped_by_signals() as stop, only_runner(), debug_log("run"):
         keep_to_one_executor()
+        claim()
         lift_after_boot()
         executor = from_settings()
         weights = _weights()

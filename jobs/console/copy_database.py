@@ -5,7 +5,8 @@ import os
 import time
 from pathlib import Path
 
-from django.db import transaction
+from django.core.management import call_command
+from django.db import OperationalError, connection, transaction
 from rich.table import Table
 
 from jobs.console.asker import at_this_terminal
@@ -14,6 +15,7 @@ from jobs.lock import AlreadyRunning, hold_file, only_one
 from jobs.models import AuditEntry
 from jobs.moving import CannotMove, Moved, default_source, move, require_postgresql
 from jobs.results import terminal
+from jobs.schema import no_answer
 from jobs.text import counted
 
 _WHY = "both databases have to rest while one is copied into the other"
@@ -25,18 +27,37 @@ def copy_database(source: str, *, as_json: bool) -> None:
     began = time.monotonic()
     try:
         require_postgresql()
-        with _at_rest(path), transaction.atomic():
-            moved = move(path, lambda *_: None)
-            AuditEntry.note(
-                at_this_terminal(), "copy database", object_kind="database", object_id=str(path)[-255:],
-                after=counted(sum(moved.rows.values()), "row"),
-            )  # fmt: skip
+        if not path.is_file():
+            raise CannotMove(f"There is no file {path}: name the old database by --from.")
+        with _at_rest(path):
+            _make_tables()
+            moved = _move_and_note(path)
     except (AlreadyRunning, CannotMove) as error:
         raise Refused(str(error)) from error
     if as_json:
         print_json({"rows": moved.rows, "texts_changed": moved.texts_changed})
     else:
         _print(moved, path, time.monotonic() - began)
+
+
+def _make_tables() -> None:
+    """A killed try has perhaps made them already. `migrate` would ask whose database it is; here it is yet to become
+    this installation's."""
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        raise no_answer(error) from error
+    call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+
+
+def _move_and_note(path: Path) -> Moved:
+    with transaction.atomic():
+        moved = move(path, lambda *_: None)
+        AuditEntry.note(
+            at_this_terminal(), "copy database", object_kind="database", object_id=str(path)[-255:],
+            after=counted(sum(moved.rows.values()), "row"),
+        )  # fmt: skip
+    return moved
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from jobs.models.audit import AuditEntry, Who
 from jobs.models.chore_run import ChoreRun
 from jobs.models.delivery import Delivery
 from jobs.models.flag import Flag, Heartbeat
+from jobs.models.installation import Installation
 from jobs.models.job import Job
 from jobs.models.log_in import LogInCount
 from jobs.models.notice import Notice
@@ -23,6 +24,7 @@ __all__ = [
     "Delivery",
     "Flag",
     "Heartbeat",
+    "Installation",
     "InvalidTransition",
     "Job",
     "JobOutput",

@@ -64,7 +64,11 @@ def copy(old: Site, new: PostgresqlDatabase, *options: str, expect: int = 0) -> 
     return moving.manage("copy_database", *options, expect=expect)
 
 
-def test_a_site_goes_on_where_it_was(old, new):
+@pytest.mark.parametrize("is_empty", [True, False], ids=["an empty database", "one that services began with"])
+def test_a_site_goes_on_where_it_was(old, is_empty):
+    new = PostgresqlDatabase(empty=is_empty)
+    if not is_empty:
+        new.change("INSERT INTO jobs_heartbeat (name, at, detail) VALUES ('sync', now(), '{}')")
     told = json.loads(copy(old, new, "--json"))
     before = counts(old.database)
     assert told["rows"]["jobs_job"] == before["jobs_job"] == 1 and told["texts_changed"] == 2
@@ -82,6 +86,19 @@ def test_a_site_goes_on_where_it_was(old, new):
     assert [code for _, code in statuses] == ["succeeded", "succeeded"]
     moved.manage("add_person", "bob", "--role", "viewer")
     assert new.query("SELECT count(*) FROM auth_user") == [(2,)]
+    moved.__exit__()
+    new.drop()
+
+
+def test_nobody_works_with_a_database_that_has_none_of_the_jobs(old, new):
+    """Its tables are there, as after a move that was killed, or where services began before it: all looks well."""
+    moved = Site(old.folder, **{**old.environment, **new.environment})
+    for command, code in ((["run"], 1), (["sync", "--plan-only"], 1), (["status"], 2), (["jobs"], 1)):
+        said = moved.manage(*command, expect=code)
+        assert "has none of the jobs whose folders are in" in said and "manage.py copy_database" in said, said
+    assert new.query("SELECT count(*) FROM jobs_job") == [(0,)]
+    moved.manage("copy_database")
+    moved.manage("run", "--until-idle")
     moved.__exit__()
 
 

@@ -1,0 +1,66 @@
+"""The database is the one whose jobs' folders are in the work directory; a wrong one is refused before anything is done."""
+
+import pytest
+from django.core.management import CommandError
+
+from jobs.belonging import MARK, check_belonging, claim
+from jobs.models import Installation
+from jobs.schema import check_database
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def mark(settings):
+    return settings.WORK_DIR / MARK
+
+
+def test_the_first_runner_lets_both_know_each_other(mark):
+    check_belonging()
+    claim()
+    assert mark.read_text().strip() == Installation.objects.identifier() != ""
+    claim()
+    check_database()
+    assert Installation.objects.count() == 1
+
+
+def test_a_database_without_the_jobs_is_refused_and_stays_as_it_is(mark):
+    mark.write_text("0123456789abcdef0123456789abcdef\n")
+    for refuse in (check_belonging, claim, check_database):
+        with pytest.raises(CommandError, match="has none of the jobs whose folders are in") as refused:
+            refuse()
+    assert str(mark) in str(refused.value) and not Installation.objects.exists()
+
+
+def test_another_installation_s_database_is_refused(mark):
+    claim()
+    mark.write_text("0123456789abcdef0123456789abcdef\n")
+    with pytest.raises(CommandError, match="is another installation's whose folders"):
+        claim()
+
+
+def test_a_start_that_was_killed_between_the_two_is_made_good(mark):
+    number = Installation.objects.give_identifier()
+    claim()
+    assert mark.read_text() == f"{number}\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n"])
+def test_a_mark_without_a_number_says_nothing(mark, content):
+    mark.write_bytes(content)
+    claim()
+    assert mark.read_text().strip() == Installation.objects.identifier()
+
+
+def test_a_mark_that_cannot_be_read_or_written_stops_nobody(mark):
+    """As for the web in a container, which does not see the work directory; a full disk `run` tells of by itself."""
+    mark.mkdir()
+    claim()
+    check_belonging()
+
+
+def test_a_work_directory_of_its_own_beside_the_same_database_is_nobody_s_harm(mark):
+    claim()
+    mark.unlink()
+    claim()
+    assert mark.read_text().strip() == Installation.objects.identifier()
