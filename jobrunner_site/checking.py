@@ -152,9 +152,14 @@ def _git_hosts(values: Mapping) -> Iterable[str]:
     hosts = [(name, host) for name in ("ALLOWED_GIT_HOSTS", "GIT_TOKEN_HOSTS") for host in values[name]]
     for name, host in [*hosts, *([("GITHUB_PROXY_DOMAIN", proxy)] if proxy else [])]:
         if not _HOST.fullmatch(host):
-            yield f"{name}: {host!r} is not a host such as github.com: leave out https:// and what follows."
+            yield f"{name}: {_shown(host)} is not a host such as github.com: leave out https:// and what follows."
     if not values["ALLOWED_GIT_HOSTS"]:
         yield "ALLOWED_GIT_HOSTS: name at least one host, such as github.com."
+
+
+def _shown(text: str) -> str:
+    """Whoever pastes an address here may have pasted its password."""
+    return "what is set (not shown)" if "@" in text else repr(text)
 
 
 def job_server(values: Mapping) -> Iterable[str]:
@@ -214,7 +219,8 @@ def networks(problems: list[str], name: str, texts: Iterable[str]) -> tuple[Netw
         try:
             found.append(None if text == "unix" else ipaddress.ip_network(text, strict=False))
         except ValueError:
-            problems.append(f"{name}: {text!r} is neither an address nor a network such as 10.0.0.0/24, nor unix.")
+            what = f"{name}: {_shown(text)}"
+            problems.append(f"{what} is neither an address nor a network such as 10.0.0.0/24, nor unix.")
     return tuple(found)
 
 

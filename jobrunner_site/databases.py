@@ -26,6 +26,7 @@ _CONNECTING = {
     # All our processes write; after a failover the address may still lead to the old server.
     "target_session_attrs": "read-write",
 }
+_SIGNS = "DATABASE_URL: is no address; signs such as @ and / in a password are written %40 and %2F (not shown)."
 _PARTS = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
 # As long as SQLite waits for whoever writes. Who falls asleep in the middle of a transaction holds up everybody else.
 _OF_THE_SESSION = {
@@ -50,6 +51,9 @@ def database(problems: list[str], url: str) -> dict:
         return _sqlite(problems, found)
     if kind == "postgresql":
         return _postgresql(problems, found)
+    if url.startswith("postgres"):
+        problems.append(_SIGNS)
+        return {}
     problems.append(
         "DATABASE_URL: must begin with sqlite:/// or postgresql:// (its value may hold a password: not shown)."
     )
@@ -72,6 +76,9 @@ def _postgresql(problems: list[str], found: dict) -> dict:
     found |= {part: given.pop(name) for name, part in _PARTS.items() if given.get(name)}
     if not found["NAME"]:
         problems.append("DATABASE_URL: names no database: postgresql://USER:PASSWORD@HOST/DATABASE (not shown).")
+        return {}
+    if set("@/") & set(str(found["NAME"])):
+        problems.append(_SIGNS)
         return {}
     from psycopg import IsolationLevel  # a site on SQLite does without
 

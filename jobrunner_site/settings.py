@@ -70,7 +70,8 @@ HOST_WORK_DIR = Path(env.str("HOST_WORK_DIR", default=str(WORK_DIR)))
 SNAPSHOT_DIR = folder("SNAPSHOT_DIR", WORK_DIR / "snapshots")
 SNAPSHOTS_KEPT = env.int("SNAPSHOTS_KEPT", default=14, validate=positive)
 EXPORT_DIR = folder("EXPORT_DIR", WORK_DIR / "exports")
-DATABASE_URL = secret("DATABASE_URL", default=f"sqlite:///{WORK_DIR / 'db.sqlite3'}")
+# compose.yaml names a file by the variable, and a site that has put an address among its secrets means that.
+DATABASE_URL = secret("DATABASE_URL", default=f"sqlite:///{WORK_DIR / 'db.sqlite3'}", file_wins=True)
 
 # This site ------------------------------------------------------------------------------------------------------------
 BACKEND = env.str("BACKEND", default="" if PRODUCTION else "development", validate=check.Regexp(r"[a-z0-9_-]*\Z"))
@@ -204,6 +205,7 @@ JOB_LOG_BYTES = checking.byte_size(_problems, "JOB_LOG_MAX_BYTES", JOB_LOG_MAX_B
 _problems += checking.storages(HIGH_PRIVACY_STORAGE_BASE, MEDIUM_PRIVACY_STORAGE_BASE)
 _problems += checking.engine(globals())
 _problems += checking.git(globals())
+SECRETS_ELSEWHERE = [*SECRETS_ELSEWHERE, *env.unread]  # what is wrong with those is said already
 _problems += checking.job_server(globals())
 DATABASE_STATUS_COMMAND = checking.words(_problems, "DATABASE_STATUS_COMMAND", _database_status_command)
 TRUSTED_PROXIES = checking.networks(_problems, "TRUSTED_PROXIES", _trusted_proxies)
@@ -214,6 +216,7 @@ RAP_API_TOKENS = checking.rap_api_tokens(_problems, _rap_api_tokens, BACKEND)
 _problems += serving.web(globals())
 if PRODUCTION:
     _problems += checking.production(globals(), _not_set)
+SETTINGS_KNOWN = frozenset(env.names)
 if not _problems:
     try:
         WORK_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)  # the database in it names files of patients

@@ -7,6 +7,7 @@ from jobs.checks import (
     addresses_are_told_apart,
     database_is_not_lost,
     secrets_are_nobody_elses,
+    settings_are_spelt_right,
     static_files_are_collected,
 )
 
@@ -22,6 +23,7 @@ class JobsConfig(AppConfig):
         register(static_files_are_collected, deploy=True)
         register(addresses_are_told_apart, deploy=True)
         register(secrets_are_nobody_elses, deploy=True)
+        register(settings_are_spelt_right, deploy=True)
         register(database_is_not_lost, Tags.database)
         doctor.register("database", "jobs.doctor.database.examine_database")
         doctor.register("places", "jobs.doctor.places.examine_places")

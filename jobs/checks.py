@@ -1,6 +1,7 @@
 """Django's checks of an installation: `manage.py check --deploy`, and the log of gunicorn when it starts."""
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 
 from django.conf import settings
@@ -9,6 +10,9 @@ from django.core.management import CommandError
 
 from jobs.schema import check_database
 
+# How alike two names are, from 0 to 1, of which one is a slip: MAX_WORKRES, JOB_SERVER_TOKENS.
+_ALMOST = 0.88
+_NAMES = re.compile(r"^\s*(?:export\s+)?(\w+)\s*=", re.MULTILINE)
 # A secret that stands in a file of settings itself.
 _SECRET = re.compile(
     r"^\s*(?:export\s+)?(SECRET_KEY|\w+_(TOKENS?|PASSWORD|SECRET|LICENSE)|NOTIFY_WEBHOOK_URL)\s*=\s*[\"']?[^\s\"'#]"
@@ -51,7 +55,8 @@ def secrets_are_nobody_elses(**_) -> list[CheckMessage]:
     return [
         Warning(
             f"{path} holds a secret, and every user of this machine can read it.",
-            hint=f"chmod o= {path}; whoever may have read it has it: think of making a new one.",
+            hint=f"chmod o= {path} (in a container: the file that is mounted there); whoever may have read it has it: "
+            "think of making a new one.",
             id="jobs.W002",
         )
         for path in found
@@ -64,6 +69,26 @@ def _is_everybodys(path: str) -> bool:
         return bool(path) and bool(Path(path).stat().st_mode & 0o007) and Path(path).is_file()
     except OSError:
         return False
+
+
+def settings_are_spelt_right(**_) -> list[CheckMessage]:
+    """A name that nothing reads changes nothing, and nobody says so. Others' names (compose's) are in the file, too."""
+    written = []
+    if settings.DOTENV_FILE and Path(settings.DOTENV_FILE).is_file():
+        names = _NAMES.findall(Path(settings.DOTENV_FILE).read_text(errors="replace"))
+        written += [(name, settings.DOTENV_FILE) for name in names]
+    if settings.SECRETS_DIR and Path(settings.SECRETS_DIR).is_dir():
+        written += [(path.name, settings.SECRETS_DIR) for path in sorted(Path(settings.SECRETS_DIR).iterdir())]
+    return [
+        Warning(
+            f"{name} in {place} is no setting, and nothing reads it.",
+            hint=f"Is {meant[0]} meant? dotenv-sample has all names.",
+            id="jobs.W003",
+        )
+        for name, place in written
+        if name not in settings.SETTINGS_KNOWN
+        and (meant := get_close_matches(name, settings.SETTINGS_KNOWN, n=1, cutoff=_ALMOST))
+    ]
 
 
 def database_is_not_lost(databases=None, **_) -> list[CheckMessage]:

@@ -130,13 +130,22 @@ def _require_empty() -> None:
 
 def _copy(model: type[models.Model], cursor, moved: Moved) -> int:
     fields = model._meta.local_concrete_fields
+    import psycopg  # a site on SQLite does without
+
     names = ", ".join(connection.ops.quote_name(each.column) for each in fields)
     table = connection.ops.quote_name(model._meta.db_table)
     number = 0
-    with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-        for row in _rows(model, fields, moved):
-            copy.write_row(row)
-            number += 1
+    try:
+        with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+            for row in _rows(model, fields, moved):
+                copy.write_row(row)
+                number += 1
+    except psycopg.Error as error:
+        where = f" ({error.diag.context})" if error.diag.context else ""
+        raise CannotMove(
+            f"PostgreSQL does not take a row of {model._meta.db_table}: {error.diag.message_primary or error}{where}. "
+            "Nothing was copied. Mend it in the old database."
+        ) from error
     return number
 
 

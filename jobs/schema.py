@@ -42,7 +42,7 @@ def check_database() -> None:
     try:
         executor = MigrationExecutor(connection)
     except DatabaseError as error:  # an option that libpq does not know is another kind than a server that is down
-        if connection.vendor == "sqlite":
+        if connection.vendor == "sqlite" and not is_damaged(error):
             raise
         raise no_answer(error) from error
     name, applied = connection.settings_dict["NAME"], executor.loader.applied_migrations
@@ -58,8 +58,16 @@ def check_database() -> None:
     check_belonging()
 
 
+def is_damaged(error: Exception) -> bool:
+    """Whether SQLite says that the file is no database, or not a whole one."""
+    return any(word in str(error) for word in ("not a database", "malformed", "disk image"))
+
+
 def no_answer(error: Exception) -> CommandError:
     """The one sentence of a command that finds no database, instead of a traceback."""
+    if is_damaged(error):
+        name = connection.settings_dict["NAME"]
+        return CommandError(f"{name} is damaged ({error}). Put a snapshot back: docs/operations.md.")
     return CommandError(
         f"The database does not answer: {' '.join(str(error).split())}. Once it does, start this again."
     )

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 # The calls that are told nothing of the database (jobs.health).
 _ALIVE = ("/livez", "/livez/")
-_NOT_YET = "The database is not the one that this version needs: see the log of the web process."
+_NOT_YET = "The database does not answer, or is not the one that is needed: see the log of the web process."
 Wsgi = Callable[[dict, Callable], Iterable[bytes]]
 
 

@@ -5,8 +5,10 @@ SQLite: a file in the installation's folder. PostgreSQL (TEST_POSTGRESQL): a cop
 
 import atexit
 import contextlib
+import functools
 import itertools
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -84,6 +86,23 @@ class PostgresqlDatabase:
             server.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
 
 
+@functools.cache
+def migrated_file() -> Path:
+    """A database on SQLite that `manage.py migrate` has made once for this run of the tests, to be copied."""
+    folder = Path(tempfile.mkdtemp(prefix="jobrunner-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _migrate({"WORK_DIR": str(folder)})
+    with contextlib.closing(sqlite3.connect(folder / "db.sqlite3")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return folder / "db.sqlite3"
+
+
+def _migrate(environment: dict[str, str]) -> None:
+    command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity=0"]
+    environment = {"PATH": os.environ["PATH"], "DOTENV_FILE": "", **environment}
+    subprocess.run(command, env=environment, check=True, timeout=120)
+
+
 def _translated(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
@@ -99,9 +118,7 @@ def _migrated() -> str:
     if not _template:
         made = PostgresqlDatabase(empty=True)
         with tempfile.TemporaryDirectory() as folder:
-            environment = {"PATH": os.environ["PATH"], "DOTENV_FILE": "", "WORK_DIR": folder, **made.environment}
-            command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity=0"]
-            subprocess.run(command, env=environment, check=True, timeout=120)
+            _migrate({"WORK_DIR": folder, **made.environment})
         _template.append(made.name)
         atexit.register(made.drop)
     return _template[0]

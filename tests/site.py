@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.databases import SERVER, PostgresqlDatabase, SqliteFile
+from tests.databases import SERVER, PostgresqlDatabase, SqliteFile, migrated_file
+from tests.forked_start import OPTIONS, Forked, may_fork
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_STUDY = ROOT / "demo" / "study"
@@ -41,7 +43,7 @@ class Site:
             "CHORES": "false",  # their process would cost each of these tests a second; tests of chores switch it on
             **settings,
         }
-        self._processes: list[subprocess.Popen] = []
+        self._processes: list[subprocess.Popen | Forked] = []
         self.database: SqliteFile | PostgresqlDatabase = SqliteFile(folder / "workdir" / "db.sqlite3")
 
     def __enter__(self) -> "Site":
@@ -49,8 +51,11 @@ class Site:
             self.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.database = PostgresqlDatabase()
             self.environment |= self.database.environment
-        else:
+        elif "DATABASE_URL" in self.environment or not may_fork(self.environment):
             self.manage("migrate", "--verbosity=0")
+        else:
+            self.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copy(migrated_file(), self.database.path)
         return self
 
     def __exit__(self, *error) -> None:
@@ -83,17 +88,16 @@ class Site:
         assert process.returncode == expect, f"manage.py {' '.join(arguments)} gave {process.returncode}:\n{output}"
         return output
 
-    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen:
+    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen | Forked:
         """Start a command in a process group of its own."""
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error::ResourceWarning", str(ROOT / "manage.py"), *arguments],
-            env=self.environment,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        if may_fork(self.environment):
+            process = Forked(list(arguments), self.environment, stdin)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, *OPTIONS, str(ROOT / "manage.py"), *arguments],
+                env=self.environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                start_new_session=True,
+            )  # fmt: skip
         self._processes.append(process)
         return process
 

@@ -11,11 +11,9 @@ from django.db import DatabaseError
 
 from jobs.asking import Overtaken
 from jobs.reasons import NoReason
-from jobs.schema import check_database
+from jobs.schema import check_database, is_damaged
 
 INTERRUPTED = 130
-# What SQLite says of a file that is no database, or not a whole one.
-_DAMAGED = ("not a database", "malformed", "disk image")
 
 
 class Refused(Exception):
@@ -51,8 +49,9 @@ class OperatorCommand(BaseCommand):
         except (Refused, NoReason, Overtaken) as error:
             raise CommandError(str(error), returncode=self.failure_code) from error
         except DatabaseError as error:
-            is_damaged = any(word in str(error) for word in _DAMAGED)
-            what = "Put a snapshot back: docs/operations.md" if is_damaged else "See who holds it, then try again"
+            what = "See who holds it, then try again"
+            if is_damaged(error):
+                what = "Put a snapshot back: docs/operations.md"
             sentence = f"The database cannot be used now: {error}. {what}."
             raise CommandError(sentence, returncode=self.failure_code) from error
         except KeyboardInterrupt:

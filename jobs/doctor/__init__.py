@@ -62,7 +62,8 @@ def _examined(name: str, examination: str) -> list[Finding]:
             for finding in import_string(examination)():
                 found.append(finding)
         except Exception as error:
-            found.append(Finding(name, BAD, f"it could not be examined: {type(error).__name__}: {error}"))
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            found.append(Finding(name, BAD, f"it could not be examined: {said}"))
         finally:
             connections.close_all()
             over.set()

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from django.db import connection
+from django.core.management import CommandError
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from jobs import dumping
+from jobs.belonging import check_belonging
 from jobs.doctor import BAD, OK, WARN, Finding
 from jobs.snapshots import snapshots, why_not
 from jobs.text import duration_in_words, size_in_words
@@ -18,11 +20,21 @@ _OLD_SNAPSHOT_SECONDS = 2 * 24 * 3600.0
 
 
 def examine_database() -> Iterator[Finding]:
-    plan = MigrationExecutor(connection).migration_plan(MigrationExecutor(connection).loader.graph.leaf_nodes())
+    try:
+        executor = MigrationExecutor(connection)
+    except DatabaseError as error:
+        what = "See that its server runs (or who holds its file), and that DATABASE_URL leads to it."
+        yield Finding("Database", BAD, f"does not answer: {' '.join(str(error).split())}", what)
+        return
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
         yield Finding("Migrations", BAD, f"{len(plan)} are not applied", "Run `manage.py migrate`.")
         return
     yield Finding("Migrations", OK, "all applied")
+    try:
+        check_belonging()
+    except CommandError as error:
+        yield Finding("Database", BAD, "it is not this installation's", str(error))
     if connection.vendor == "sqlite":
         yield from _sqlite()
     else:

@@ -1,4 +1,4 @@
-"""The database is the one whose jobs' folders are in the work directory; a wrong one is refused before anything is done."""
+"""The database is the one whose jobs' folders are in the work directory; a wrong one is refused at once."""
 
 import pytest
 from django.core.management import CommandError

@@ -2,7 +2,12 @@
 
 import pytest
 
-from jobs.checks import addresses_are_told_apart, secrets_are_nobody_elses, static_files_are_collected
+from jobs.checks import (
+    addresses_are_told_apart,
+    secrets_are_nobody_elses,
+    settings_are_spelt_right,
+    static_files_are_collected,
+)
 from tests.site import Site
 
 
@@ -34,6 +39,26 @@ def test_no_tables_are_made_beside_folders_that_have_been_used(tmp_path):
 
         (tmp_path / "moved").rename(site.work_dir / "db.sqlite3")
         site.manage("migrate")
+
+
+def test_a_slip_in_a_setting_s_name_is_told_and_other_programs_names_are_not(settings, tmp_path):
+    """Nothing reads MAX_WORKRES, so nothing would ever say that it has no effect."""
+    settings.DOTENV_FILE, settings.SECRETS_DIR = str(tmp_path / "env"), str(tmp_path / "secrets")
+    lines = [
+        "MAX_WORKERS=2",
+        " export MAX_WORKRES = 4",
+        "COMPOSE_PROFILES=postgresql",
+        "# LOG_LEVLE=x",
+        "MAX_WORKERS_=1",
+    ]
+    (tmp_path / "env").write_text("\n".join(lines))
+    (tmp_path / "secrets").mkdir()
+    for name in ("JOB_SERVER_TOKENS", "JOB_SERVER_TOKEN", "POSTGRES_PASSWORD"):
+        (tmp_path / "secrets" / name).write_text("x")
+    said = {found.msg.split()[0]: found.hint.split()[1] for found in settings_are_spelt_right()}
+    assert said == {
+        "MAX_WORKRES": "MAX_WORKERS", "MAX_WORKERS_": "MAX_WORKERS", "JOB_SERVER_TOKENS": "JOB_SERVER_TOKEN",
+    }  # fmt: skip
 
 
 def test_behind_a_proxy_its_address_has_to_be_known(settings):

@@ -5,13 +5,15 @@ import json
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.databases import PostgresqlDatabase, SqliteFile
 from tests.git_repositories import make_repository
-from tests.site import Site, wait_until
+from tests.site import ROOT, Site, wait_until
 
 pytestmark = [pytest.mark.postgresql_only, pytest.mark.slow_test]
 PROJECT = """version: '4.0'
@@ -130,6 +132,33 @@ def test_what_does_not_fit_is_named_and_nothing_is_copied(old, new):
     old.change("UPDATE jobs_job SET action = ?", "a" * 300)
     said = refused(old, new)
     assert "of jobs_job has 300 signs in action, where PostgreSQL takes 255" in said
+
+
+def test_what_postgresql_does_not_take_is_named_by_table_and_line(old, new):
+    old.change("UPDATE jobs_job SET metrics = ?", '{"note": "\\udcff"}')
+    said = refused(old, new)
+    assert "PostgreSQL does not take a row of jobs_job" in said and "COPY jobs_job, line 1" in said
+
+
+def test_what_the_web_writes_meanwhile_is_noticed(old, tmp_path):
+    """It holds no lock, and may have been forgotten."""
+    database, root = PostgresqlDatabase(), str(ROOT)
+    writing = (
+        "import sqlite3, sys, django; django.setup()\n"
+        "from pathlib import Path; from jobs import moving\n"
+        "source = Path(sys.argv[1]); other = sqlite3.connect(source)\n"
+        "def tell(table, rows):\n"
+        "    if table == 'jobs_job':\n"
+        "        other.execute('UPDATE jobs_job SET status_message = 7'); other.commit()\n"
+        "try: moving.move(source, tell)\n"
+        "except moving.CannotMove as error: print(error)\n"
+    )
+    environment = {**old.environment, **database.environment, "DJANGO_SETTINGS_MODULE": "jobrunner_site.settings"}
+    command = [sys.executable, "-c", writing, str(old.work_dir / "db.sqlite3")]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert "was written to meanwhile, so nothing was copied" in done.stdout, done.stderr
+    assert database.query("SELECT count(*) FROM jobs_job") == [(0,)]
+    database.drop()
 
 
 def test_neither_a_missing_file_nor_a_target_on_sqlite_is_taken(old, new, tmp_path):

@@ -79,6 +79,18 @@ def test_a_start_on_a_server_that_takes_no_writes_is_one_sentence(tmp_path):
         assert process.wait(30) == 0
 
 
+@pytest.mark.slow_test
+def test_no_server_is_one_sentence_for_every_command(tmp_path):
+    site = Site(tmp_path, EXECUTOR="fake", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    for command, code in ((["migrate"], 1), (["run"], 1), (["status"], 2), (["copy_database"], 1)):
+        (tmp_path / "workdir").mkdir(exist_ok=True)
+        (tmp_path / "workdir" / "db.sqlite3").touch()
+        said = site.manage(*command, expect=code)
+        assert "The database does not answer: " in said and "Traceback" not in said
+    said = site.manage("doctor", "database", expect=2)
+    assert "does not answer: connection failed" in said and "DATABASE_URL leads to it" in said
+
+
 def test_a_server_that_refuses_the_connection_of_the_lock_is_one_sentence(settings, monkeypatch):
     """It took the first connection and not the second one: full, or just restarting."""
     database = PostgresqlDatabase(empty=True)

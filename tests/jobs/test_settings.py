@@ -179,6 +179,45 @@ def test_a_secret_may_be_given_as_a_file(site, name):
     assert site.show(name, **{f"{name}_FILE": str(site.folder / "secret")}) == {name: "from the file"}
 
 
+def test_a_secret_that_is_given_twice_is_refused_unless_both_are_the_same(site):
+    """Otherwise one of them is changed in vain, when the secret has to be."""
+    (site.folder / "secret").write_text("from-the-file-12")
+    named = {"PRIVATE_REPO_ACCESS_TOKEN_FILE": str(site.folder / "secret")}
+    message = site.refusal(PRIVATE_REPO_ACCESS_TOKEN="another-value-12", **named)
+    assert "PRIVATE_REPO_ACCESS_TOKEN: is set, and" in message and "remove one" in message
+    assert "another-value-12" not in message and "from-the-file-12" not in message
+    site.show("PRIVATE_REPO_ACCESS_TOKEN", PRIVATE_REPO_ACCESS_TOKEN="from-the-file-12", **named)
+
+
+def test_the_database_s_address_among_the_secrets_wins_over_the_file_that_compose_names(site):
+    (site.folder / "DATABASE_URL").write_text("postgresql://u:p@h/d")
+    shown = site.show("DATABASE_URL", SECRETS_DIR=str(site.folder), DATABASE_URL="sqlite:////srv/db.sqlite3")
+    assert shown == {"DATABASE_URL": "postgresql://u:p@h/d"}
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_secret(site):
+    (site.folder / "secret").write_bytes(b"\xef\xbb\xbftokentokentoken12\r\n")
+    shown = site.show("PRIVATE_REPO_ACCESS_TOKEN", PRIVATE_REPO_ACCESS_TOKEN_FILE=str(site.folder / "secret"))
+    assert shown == {"PRIVATE_REPO_ACCESS_TOKEN": "tokentokentoken12"}
+
+
+@pytest.mark.parametrize("name", ["ALLOWED_GIT_HOSTS", "GIT_TOKEN_HOSTS", "GITHUB_PROXY_DOMAIN", "TRUSTED_PROXIES"])
+def test_an_address_pasted_where_a_host_belongs_is_not_shown(site, name):
+    message = site.refusal(**{name: "https://svc:geheim123@proxy.example.org"})
+    assert f"{name}: what is set (not shown) is n" in message and "geheim123" not in message
+
+
+@pytest.mark.parametrize("password", ["p@ss/word", "pa/ss", "pa#ss"])
+def test_a_password_with_signs_that_belong_to_an_address_is_refused_with_what_to_write(site, password):
+    message = site.refusal(DATABASE_URL=f"postgresql://jobs:{password}@db.example/jobs")
+    assert "DATABASE_URL: is no address; signs such as @" in message and password[2:] not in message
+
+
+def test_a_token_that_cannot_be_read_is_told_once(site):
+    told = site.refusal(JOB_SERVER_ENDPOINT="https://jobs.example.org/", JOB_SERVER_TOKEN_FILE="/nowhere/token")
+    assert "/nowhere/token cannot be read" in told and "go together" not in told
+
+
 def test_the_addresses_of_the_databases_may_be_files_too(site):
     (site.folder / "secret").write_text("mssql://patients:password@db/full")
     shown = site.show("DATABASE_URLS", FULL_DATABASE_URL_FILE=str(site.folder / "secret"))

@@ -135,8 +135,9 @@ def with_header(**header: str) -> tarfile.TarInfo:
         with_header(mtime="nan"),
         with_header(size="-512"),
         with_header(**{"GNU.sparse.map": "0,1,7", "GNU.sparse.size": "9"}),
+        with_header(**{"GNU.sparse.map": "0,1,9999999999999,1", "GNU.sparse.size": str(2**50)}),
     ],
-    ids=["a name twice", "a folder's name", "a NUL", "no time", "no size", "no map"],
+    ids=["a name twice", "a folder's name", "a NUL", "no time", "no size", "no map", "a petabyte of nothing"],
 )
 def test_what_no_volume_can_hold_is_trouble_of_the_engine_and_tried_again(tmp_path, member):
     with pytest.raises(ArrivalBroken):

@@ -84,8 +84,17 @@ class Tunnel:
             if process.poll() is not None:
                 raise NoTunnel(self.last_words() or f"ssh ended with exit code {process.returncode}")
             if time.monotonic() > deadline:
+                self._give_up(process)
                 raise TimeoutError(f"no connection by SSH within {seconds:g} s")
             time.sleep(_LOOK_EVERY_SECONDS)
+
+    def _give_up(self, process: subprocess.Popen) -> None:
+        """A client that lives and has no socket will never have one: somebody has removed it, or the client hangs."""
+        with self._lock:
+            if self._process is process:
+                process.kill()
+                process.wait()
+                self._process = None
 
     def last_words(self) -> str:
         """What the SSH client said last, as one line; empty if it said nothing."""
