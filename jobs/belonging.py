@@ -6,14 +6,21 @@ database a number and leaves it in the work directory, and nobody works where th
 (`copy_database`) and putting a copy back keep the number.
 """
 
+import contextlib
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management import CommandError
-from django.db import connection
+from django.db import connection, transaction
+
+from jobs.text import listed
 
 MARK = "database-id"
+# With compose.yaml the folder of SQLite's file is all that the pages, sync and migrate see of the work directory.
+SEEN_BY_ALL = "database"
 
 
 def check_belonging() -> None:
@@ -24,13 +31,13 @@ def check_belonging() -> None:
     if not wanted:
         return
     found = Installation.objects.identifier()
-    if found != wanted:
+    if found not in wanted.split():
         name = connection.settings_dict["NAME"]
         what = "is another installation's" if found else "has none of the jobs"
         raise CommandError(
             f"The database {name} {what} whose folders are in {settings.WORK_DIR}. Name the right one in DATABASE_URL, "
             "or put its copy back. A site is moved to another database by `manage.py copy_database`. Only if this one "
-            f"is to take over all the same, remove {_mark()}."
+            f"is to take over all the same, remove {listed([str(mark) for mark in _marks() if _content(mark)])}."
         )
 
 
@@ -42,18 +49,46 @@ def claim() -> None:
     from jobs.models import Installation
 
     check_belonging()
-    if not _wanted():
-        _write(_mark(), Installation.objects.give_identifier())
+    for mark in _marks():
+        if not _content(mark):
+            _write(mark, Installation.objects.give_identifier())
 
 
-def _mark() -> Path:
-    return settings.WORK_DIR / MARK
+@contextlib.contextmanager
+def moved() -> Iterator[None]:
+    """While the block runs, whose end commits the new database, the old one and the new one are both ours; then the new
+    one only. An old file that is kept must not be taken for the site some day, by an address that got lost."""
+    from jobs.models import Installation
+
+    new, old = uuid.uuid4().hex, _wanted()
+    with transaction.atomic():
+        yield
+        Installation.objects.update_or_create(pk=1, defaults={"identifier": new})
+        for mark in _marks() if old else ():
+            _write(mark, f"{old} {new}")
+    for mark in _marks():
+        _write(mark, new)
+
+
+def is_marked() -> bool:
+    """Whether a `manage.py run` has ever begun here."""
+    return bool(_wanted())
+
+
+def _marks() -> list[Path]:
+    """One would do; each process has to see one."""
+    folders = [settings.WORK_DIR, settings.WORK_DIR / SEEN_BY_ALL]
+    return [folder / MARK for folder in folders if folder.is_dir()]
 
 
 def _wanted() -> str:
-    """Empty where nothing is marked, or where this process does not see it (the web in a container)."""
+    return next(filter(None, map(_content, _marks())), "")
+
+
+def _content(mark: Path) -> str:
+    """Empty where nothing is marked, or this process may not see it."""
     try:
-        return _mark().read_text(errors="replace").strip()
+        return mark.read_text(errors="replace").strip()
     except OSError:
         return ""
 

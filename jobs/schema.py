@@ -18,7 +18,7 @@ from django.core.management import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from jobs.belonging import check_belonging
+from jobs.belonging import check_belonging, is_marked
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def check_database() -> None:
             raise
         raise no_answer(error) from error
     name, applied = connection.settings_dict["NAME"], executor.loader.applied_migrations
-    if not applied and (settings.WORK_DIR / USED_MARK).exists():
+    if not applied and (is_marked() or (settings.WORK_DIR / USED_MARK).exists()):
         what = "put the database's file back" if connection.vendor == "sqlite" else _WHERE_IT_IS
         raise CommandError(
             f"The database {name} is empty, but jobs have been run in {settings.WORK_DIR}: {what}. "

@@ -3,18 +3,42 @@
     forward.py 127.0.0.1 2375 /var/run/docker.sock [ALLOWED_ADDRESS]
 
 Whoever reaches an engine is root on its machine. So it listens where it is told and nowhere else, serves one address
-if one is named, and ends with its parent.
+if one is named, and ends with its parent. A web page that is open on the same machine may call any address of it, so
+what a browser sends is refused: it says from where (`Origin`) or by which name (`Host`).
 """
 
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import socket
 import sys
 import threading
 
 PIECE = 65536
+LONGEST_HEAD = 65536
+# As Docker's clients call a port: by an address, or a name of this machine or network. That of a page has a dot, and
+# its owner's name server may lead it here.
+HOST = re.compile(rb"([\w-]+|[\w.-]+\.localhost|[0-9.]+|\[[0-9a-fA-F:.]+\])?(:\d+)?")
+
+
+def head_of(client: socket.socket) -> bytes:
+    """The first request's line and headers, with what came along; as much as came if there is no end of them."""
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < LONGEST_HEAD and (piece := client.recv(PIECE)):
+        head += piece
+    return head
+
+
+def is_of_a_browser(head: bytes) -> bool:
+    for line in head.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]:
+        name, _, value = (part.strip() for part in line.partition(b":"))
+        if name.lower() in (b"origin", b"referer", b"sec-fetch-site"):
+            return True
+        if name.lower() == b"host" and not HOST.fullmatch(value):
+            return True
+    return False
 
 
 def pass_on(source: socket.socket, target: socket.socket) -> None:
@@ -28,8 +52,13 @@ def pass_on(source: socket.socket, target: socket.socket) -> None:
 
 def serve(client: socket.socket, path: str) -> None:
     with client, socket.socket(socket.AF_UNIX) as engine:
+        if is_of_a_browser(head := head_of(client)):
+            print("refused a call of a web page", file=sys.stderr, flush=True)
+            client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
         try:
             engine.connect(path)
+            engine.sendall(head)
         except OSError as error:
             print(f"the engine's socket {path} cannot be reached: {error.strerror}", file=sys.stderr, flush=True)
             return

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 from django.core.management import call_command
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 from rich.table import Table
 
+from jobs import belonging
 from jobs.console.asker import at_this_terminal
 from jobs.console.command import Refused, print_json
 from jobs.lock import AlreadyRunning, hold_file, only_one
@@ -51,7 +52,7 @@ def _make_tables() -> None:
 
 
 def _move_and_note(path: Path) -> Moved:
-    with transaction.atomic():
+    with belonging.moved():
         moved = move(path, lambda *_: None)
         AuditEntry.note(
             at_this_terminal(), "copy database", object_kind="database", object_id=str(path)[-255:],

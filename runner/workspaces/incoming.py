@@ -271,7 +271,7 @@ def _understood() -> Iterator[None]:
     """A stream that is no archive, or ends in the middle of one. Raises ArrivalBroken."""
     try:
         yield
-    except tarfile.TarError as error:
+    except (tarfile.TarError, MemoryError, RecursionError) as error:  # headers without end are none of a volume's
         raise ArrivalBroken(f"The files of the volume could not be read to their end: {error}.") from error
 
 

@@ -12,8 +12,10 @@ have_settings
 have_engine
 find_user
 find_compose
-[ -n "$("${COMPOSE[@]}" ps -q "$service")" ] || stop "The service $service does not run: 'make docker-serve' starts it," \
-    "'make docker-run' needs no service."
+[ -n "$(docker ps --quiet --filter "label=com.docker.compose.project=$PROJECT" \
+    --filter "label=com.docker.compose.service=$service" --filter status=running)" ] ||
+    stop "No service called $service runs here ('make docker-serve ARGS=ps'): 'make docker-serve' starts run, sync and web;" \
+        "'make docker-run' needs no service."
 terminal=()
 if [ ! -t 0 ] || [ ! -t 1 ]; then terminal=(-T); fi
 eval "set -- ${ARGS:-bash}"

@@ -10,17 +10,21 @@ DEMO_IMAGES=jobrunner-demo
 # Which image: of production, with the code in it, or of development, where this checkout is mounted.
 ENV=${ENV:-prod}
 case $ENV in prod | dev) ;; *) stop "ENV is $ENV, but there are the images prod and dev only: ENV=prod or ENV=dev." ;; esac
-IMAGE=${JOB_RUNNER_IMAGE:-jobrunner:$ENV}
 
 have_engine() {
+    local address=${DOCKER_HOST:-}
     command -v docker >/dev/null || stop "There is no docker command. Debian, Ubuntu: 'sudo apt-get install docker.io', or run" \
         "'make engine' as root, which installs it."
-    docker version >/dev/null 2>&1 || stop "No Docker engine answers this user: see what 'docker version' says. 'make engine'" \
-        "starts one, and 'usermod -aG docker NAME' lets somebody use it."
+    docker version >/dev/null 2>&1 || stop "No Docker engine answers this user${address:+ at $address (DOCKER_HOST)}: see what" \
+        "'docker version' says. 'make engine' starts one on this machine, and 'usermod -aG docker NAME' lets somebody use it."
 }
 
+# An image that somebody has named (an older one, to go back to) is never made of what this checkout holds now.
 have_image() {
-    docker image inspect "$IMAGE" >/dev/null 2>&1 || ENV=$ENV scripts/docker/build.sh
+    if docker image inspect "$IMAGE" >/dev/null 2>&1; then return; fi
+    [ "$IMAGE" = "jobrunner:$ENV" ] || [ -n "${JOB_RUNNER_IMAGE:-}" ] ||
+        stop "JOB_RUNNER_IMAGE in ${DOTENV_FILE:-.env} is $IMAGE, and this engine has no image of that name ('docker image ls')."
+    ENV=$ENV scripts/docker/build.sh
 }
 
 # The client that can build with secrets (BuildKit): one with buildx, or Debian's of before version 23, which needs none.
@@ -89,7 +93,7 @@ refuse_what_only_python_reads() {
     local name
     [ -f "${DOTENV_FILE:-.env}" ] || return 0
     for name in JOB_RUNNER_MODE WORK_DIR HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE SECRETS WEB_ADDRESS DOCKER_HOST \
-        DOCKER_REGISTRY COMPOSE_PROJECT_NAME SSH_KEY_FILE SSH_KNOWN_HOSTS_FILE; do
+        DOCKER_REGISTRY COMPOSE_PROJECT_NAME JOB_RUNNER_IMAGE SSH_KEY_FILE SSH_KNOWN_HOSTS_FILE; do
         if grep -qE "^[[:space:]]*(export[[:space:]]+)?['\"]?$name['\"]?[[:space:]]*=.*([\$]\{|\\\\)" "${DOTENV_FILE:-.env}" ||
             grep -qE "^[[:space:]]*['\"]$name['\"]" "${DOTENV_FILE:-.env}"; then
             stop "$name in ${DOTENV_FILE:-.env} has \${…}, a backslash or a quoted name, which only manage.py understands." \
@@ -101,6 +105,7 @@ refuse_what_only_python_reads() {
 is_production() { [ "$(setting JOB_RUNNER_MODE)" = production ]; }
 
 PROJECT=$(setting COMPOSE_PROJECT_NAME jobrunner)
+if [ "$ENV" = prod ]; then IMAGE=$(setting JOB_RUNNER_IMAGE jobrunner:prod); else IMAGE=${JOB_RUNNER_IMAGE:-jobrunner:$ENV}; fi
 
 random() { head -c "$1" /dev/urandom | base64 -w 0 | tr '+/' '-_' | tr -d '='; }
 
@@ -135,11 +140,12 @@ have_demo_images() {
 have_settings() {
     have_dotenv
     refuse_what_only_python_reads
-    local name
+    local name missing=()
     if is_production; then
-        for name in WORK_DIR HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE; do
-            [ -n "$(setting $name)" ] || stop "$name is not set in .env, and has no default in production."
+        for name in WORK_DIR HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE BACKEND ALLOWED_HOSTS; do
+            [ -n "$(setting $name)" ] || missing+=("$name")
         done
+        [ ${#missing[@]} = 0 ] || stop "Not set in ${DOTENV_FILE:-.env}, and without a default in production: ${missing[*]}."
     fi
     # Full paths: compose takes "site" for the name of a volume.
     WORK_DIR=$(realpath -m "$(setting WORK_DIR "$CHECKOUT/workdir-docker")")
@@ -148,14 +154,28 @@ have_settings() {
     DOTENV=$(realpath "${DOTENV_FILE:-.env}")
     SECRETS=$(realpath -m "$(setting SECRETS "$CHECKOUT/secrets")")
     WEB_ADDRESS=$(setting WEB_ADDRESS "127.0.0.1:${PORT:-8000}")
+    [[ ${WEB_ADDRESS##*:} =~ ^[0-9]{1,5}$ ]] || stop "The pages' port is a number: PORT=8000 (or WEB_ADDRESS=127.0.0.1:8000)."
     SYNC_OPTIONS=$(setting SYNC_OPTIONS "$(is_asked_by_a_job_server || echo --plan-only)")
     JOB_RUNNER_IMAGE=$IMAGE
     CODE=/srv/jobrunner
     if [ "$ENV" = dev ]; then CODE=$CHECKOUT; fi
     find_engine_of_jobs
-    export WORK_DIR HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE DOTENV SECRETS WEB_ADDRESS SYNC_OPTIONS
+    SETTINGS_STATE=$(state_of_settings)
+    export SETTINGS_STATE WORK_DIR HIGH_PRIVACY_STORAGE_BASE MEDIUM_PRIVACY_STORAGE_BASE DOTENV SECRETS WEB_ADDRESS SYNC_OPTIONS
     export JOB_RUNNER_IMAGE CODE CHECKOUT JOBS_ENGINE DOCKER_SOCKET DOCKER_GID
 }
+
+# Changes when .env or a secret does, so that compose makes the services anew: they read both only as they start. Of the
+# secrets only size and time, as whoever sees containers sees this.
+state_of_settings() {
+    local name
+    {
+        cat "$DOTENV"
+        for name in $(names_of_secrets); do stat -c '%n %s %Y %i' "$SECRETS/$name" 2>/dev/null || true; done
+    } | sha256sum | cut -c1-16
+}
+
+names_of_secrets() { sed -nE 's/^  ([A-Z_]+): .file: .*SECRETS.*/\1/p' compose.yaml; }
 
 is_asked_by_a_job_server() {
     [ -n "$(setting JOB_SERVER_ENDPOINT)$(setting RAP_API_TOKENS)" ] || [ -s "$SECRETS/RAP_API_TOKENS" ]
@@ -208,23 +228,30 @@ for_services() {
     docker run --rm --interactive --user 0 --network none --entrypoint "" "${mounts[@]}" "$IMAGE" "$@"
 }
 
-# secret_file NAME: what comes on standard input.
+# secret_file NAME: what comes on standard input, as a whole; one that is the same stays as it is.
 secret_file() {
-    for_services sh -c 'umask 077; cat >"$1"; chown "$2:$2" "$1"; chmod 600 "$1"' sh "$SECRETS/$1" "$USER_OF_IMAGE"
+    # shellcheck disable=SC2016 # expanded by the shell that runs it
+    for_services sh -c 'umask 077; cat >"$1.new"; chown "$2:$2" "$1.new"
+        if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi' sh "$SECRETS/$1" "$USER_OF_IMAGE"
 }
 
 # Folders and secrets of the services, for the user that the image runs as.
 have_places() {
-    local name
+    local name mended
     PLACES=("$WORK_DIR" "$HIGH_PRIVACY_STORAGE_BASE" "$MEDIUM_PRIVACY_STORAGE_BASE" "$SECRETS")
     for name in "${PLACES[@]}" "$WORK_DIR/database" "$WORK_DIR/repos"; do
         for_services sh -c '[ -d "$1" ] || install -d -m 700 -o "$2" -g "$2" "$1"' sh "$name" "$USER_OF_IMAGE"
     done
     # Compose looks whether the files are there, as whoever calls it; what is in them stays the services'.
     for_services chmod 711 "$SECRETS"
-    for name in $(sed -nE 's/^  ([A-Z_]+): .file: .*SECRETS.*/\1/p' compose.yaml); do
+    for name in $(names_of_secrets); do
         for_services test -e "$SECRETS/$name" || secret_file "$name" </dev/null
     done
+    # shellcheck disable=SC2016 # expanded by the shell that runs it
+    mended=$(for_services sh -c 'cd "$1" && for each in *; do
+        [ ! -f "$each" ] || [ "$(stat -c "%u" "$each")" = "$2" ] || { chown "$2:$2" "$each" && chmod 600 "$each" && echo "$each"; }
+    done' sh "$SECRETS" "$USER_OF_IMAGE")
+    if [ -n "$mended" ]; then say "Given to the services' user, $USER_OF_IMAGE: $(echo $mended) in $SECRETS"; fi
     if ! for_services test -s "$SECRETS/SECRET_KEY" && [ -z "$(setting SECRET_KEY)" ]; then
         say "Making a SECRET_KEY: $SECRETS/SECRET_KEY"
         random 48 | secret_file SECRET_KEY
@@ -236,6 +263,7 @@ have_places() {
     fi
     local mode owner
     read -r mode owner <<<"$(stat -c '%a %u' "$DOTENV")"
+    SETTINGS_STATE=$(state_of_settings) # the copies belong to it
     if [ "$owner" != "$USER_OF_IMAGE" ] && [ $((8#$mode & 4)) = 0 ]; then
         stop "$DOTENV cannot be read by the services, which are user $USER_OF_IMAGE: move the secrets that are in it to" \
             "$SECRETS (a file for each, named as the setting), then 'chmod 644 $DOTENV'."

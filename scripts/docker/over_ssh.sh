@@ -75,6 +75,10 @@ remember() {
 # Keys of the host, under the names by which it is called: by us, and from within a container.
 know_host() {
     local name=$SSH_HOST names found
+    if ! getent ahosts "$SSH_HOST" >/dev/null; then
+        rm -rf "$folder"
+        stop "This machine knows no address of $SSH_HOST: is SSH_HOST spelt right?"
+    fi
     if ! found=$(ssh-keyscan -T 10 -p "$SSH_PORT" "$SSH_HOST" 2>/dev/null | grep -v '^#'); then
         rm -rf "$folder" # nothing else was done yet
         stop "No ssh server answers at $SSH_HOST port $SSH_PORT. Debian: 'apt-get install openssh-server' there."
@@ -144,15 +148,18 @@ enable() {
     say "From their next start on the services use that engine ($dotenv). Undo it: make disable-docker-over-ssh"
 }
 
-# The copies of the key that the services had (scripts/docker/ground.sh), in a folder that is theirs.
+# The copies of the key that the services had (scripts/docker/ground.sh), in a folder that is theirs. Compose asks for the
+# files, so they stay, empty.
 forget_copies() {
-    local copies
+    local copies empty
     SECRETS=$(realpath -m "$(setting SECRETS "$CHECKOUT/secrets")")
     copies=("$SECRETS/SSH_KEY" "$SECRETS/SSH_KNOWN_HOSTS")
-    if rm -f "${copies[@]}" 2>/dev/null; then return; fi
+    # shellcheck disable=SC2016 # expanded by the shell that runs it
+    empty='for each; do [ ! -e "$each" ] || : >"$each" || exit 1; done'
+    if sh -c "$empty" sh "${copies[@]}" 2>/dev/null; then return; fi
     PLACES=("$SECRETS")
-    find_user 2>/dev/null && for_services rm -f "${copies[@]}" ||
-        stop "Docker over ssh is undone but for the services' copies, which this user may not remove: sudo rm ${copies[*]}"
+    find_user 2>/dev/null && for_services sh -c "$empty" sh "${copies[@]}" ||
+        stop "Docker over ssh is undone but for the services' copies, which this user may not change: sudo rm ${copies[*]}"
 }
 
 disable() {

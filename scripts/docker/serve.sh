@@ -17,16 +17,26 @@ tell_if_older() {
     fi
 }
 
-until_web_answers() {
-    local deadline=$((SECONDS + 90))
-    until "${COMPOSE[@]}" exec -T web python scripts/container/sign_of_life.py >/dev/null 2>&1; do
-        if [ $SECONDS -ge $deadline ]; then
-            "${COMPOSE[@]}" logs --no-color --tail 20 web >&2 || true
-            stop "The pages do not answer: the last lines of their log are above. The other services are as" \
-                "'make docker-serve ARGS=ps' shows them."
+# until_alive SERVICE: its own sign of life, as its health check asks for it; else its last words.
+until_alive() {
+    local deadline=$((SECONDS + 90)) name=$1
+    if [ "$name" = web ]; then name=; fi
+    # shellcheck disable=SC2086 # nothing for the pages
+    until "${COMPOSE[@]}" exec -T "$1" python scripts/container/sign_of_life.py $name >/dev/null 2>&1; do
+        if [ $SECONDS -ge $deadline ] || [ "$(restarts_of "$1")" -ge 3 ]; then
+            "${COMPOSE[@]}" logs --no-color --tail 20 "$1" >&2 || true
+            stop "The service $1 does not come to work: the last lines of its log are above. Mend that, then 'make docker-serve'" \
+                "again. The other services are as 'make docker-serve ARGS=ps' shows them."
         fi
         sleep 1
     done
+}
+
+restarts_of() {
+    local id
+    id=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$PROJECT" \
+        --filter "label=com.docker.compose.service=$1" | head -n 1)
+    docker inspect --format '{{.RestartCount}}' "$id" 2>/dev/null || echo 0
 }
 
 # Compose would say "address already in use" after it has replaced what ran.
@@ -75,8 +85,17 @@ said=$("${COMPOSE[@]}" up --detach --remove-orphans 2>&1) || {
     tell_why_migrate_failed "$began"
     stop "The services did not start: see above. What ran before may still run: 'make docker-serve ARGS=ps' tells."
 }
-until_web_answers
-say "The dashboard:  http://$WEB_ADDRESS/"
+for service in web run sync; do until_alive $service; done
+# From within a container an ssh server of this machine may be out of reach that answered from outside.
+if [[ $JOBS_ENGINE = ssh://* ]] && ! said=$("${COMPOSE[@]}" exec -T run python manage.py doctor docker 2>&1); then
+    printf '%s\n' "$said" >&2
+    say "No job can run yet: the engine $JOBS_ENGINE does not answer the service run (above). Jobs wait until it does."
+fi
+if is_production; then
+    say "The pages:      http://$WEB_ADDRESS/, for the proxy in front of them, and by the names in ALLOWED_HOSTS only"
+else
+    say "The dashboard:  http://$WEB_ADDRESS/   (an installation for development: JOB_RUNNER_MODE is not production)"
+fi
 if is_production; then
     say "The first account: make docker-exec SERVICE=web ARGS=\"python manage.py add_person NAME --role administrator\""
 else

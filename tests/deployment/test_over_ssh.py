@@ -182,7 +182,7 @@ def test_services_in_containers_run_the_demo_study_through_it_and_have_no_socket
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "9 of 9 job(s) succeeded" in done.stdout
     assert "SSH_KEY" in done.stdout.split() and "no socket" in done.stdout
-    assert "ssh://" not in (checkout / ".env").read_text() and not (checkout / "secrets/SSH_KEY").exists()
+    assert "ssh://" not in (checkout / ".env").read_text() and not (checkout / "secrets/SSH_KEY").read_bytes()
 
 
 def test_what_is_no_address_is_refused_before_anything_is_made(in_machine, tmp_path):
@@ -211,9 +211,10 @@ def test_copies_of_the_key_go_from_wherever_secrets_are(in_machine, tmp_path):
         export SECRETS="$1/elsewhere"
         mkdir "$SECRETS"
         {ENABLE}
-        touch "$SECRETS/SSH_KEY" "$SECRETS/SSH_KNOWN_HOSTS" "$SECRETS/SECRET_KEY"
+        for each in SSH_KEY SSH_KNOWN_HOSTS SECRET_KEY; do echo "$each" >"$SECRETS/$each"; done
         {DISABLE}
         """
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["SECRET_KEY"]
+    left = {path.name: path.read_text() for path in (tmp_path / "elsewhere").iterdir()}
+    assert left == {"SSH_KEY": "", "SSH_KNOWN_HOSTS": "", "SECRET_KEY": "SECRET_KEY\n"}

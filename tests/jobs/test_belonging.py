@@ -3,7 +3,7 @@
 import pytest
 from django.core.management import CommandError
 
-from jobs.belonging import MARK, check_belonging, claim
+from jobs.belonging import MARK, SEEN_BY_ALL, check_belonging, claim
 from jobs.models import Installation
 from jobs.schema import check_database
 
@@ -57,6 +57,17 @@ def test_a_mark_that_cannot_be_read_or_written_stops_nobody(mark):
     mark.mkdir()
     claim()
     check_belonging()
+
+
+def test_with_compose_every_process_sees_a_mark(settings):
+    """The pages, sync and migrate see the folder of the database only, and that is there on PostgreSQL as well."""
+    (settings.WORK_DIR / SEEN_BY_ALL).mkdir()
+    claim()
+    (settings.WORK_DIR / MARK).unlink()
+    Installation.objects.all().delete()
+    with pytest.raises(CommandError, match="has none of the jobs") as refused:
+        check_belonging()
+    assert str(settings.WORK_DIR / SEEN_BY_ALL / MARK) in str(refused.value)
 
 
 def test_a_work_directory_of_its_own_beside_the_same_database_is_nobody_s_harm(mark):

@@ -104,6 +104,13 @@ def test_nobody_works_with_a_database_that_has_none_of_the_jobs(old, new):
     moved.__exit__()
 
 
+def test_the_old_file_is_not_taken_for_the_site_any_more(old, new):
+    """It is kept for a while, and with compose it is what counts if the new address gets lost."""
+    copy(old, new)
+    for command in (["run"], ["sync", "--plan-only"], ["add_person", "x", "--role", "viewer"]):
+        assert "is another installation's whose folders are in" in old.manage(*command, expect=1)
+
+
 def test_it_says_what_it_has_copied_and_what_to_do_now(old, new):
     said = copy(old, new, "--from", str(old.work_dir / "db.sqlite3"))
     assert "copied and counted again" in said and "2 texts held a NUL" in said

@@ -53,6 +53,16 @@ def test_a_lock_is_given_back_however_the_process_ends(site):
     wait_until(lambda: not holders(site), what="the lock's end")
 
 
+def test_a_server_that_ends_what_is_idle_does_not_end_the_holder(site):
+    """Its administrator may have set that for everybody; a lock and a listener are idle by nature."""
+    site.change(f"ALTER DATABASE \"{site.database.name}\" SET idle_session_timeout = '1s'")
+    first = begun(site, "run")
+    idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' AND {}"
+    old = "state_change < now() - interval '2 seconds'"
+    wait_until(lambda: site.query(idle.format(old))[0][0] >= 1, what="a session that was idle for longer")
+    assert first.poll() is None and holders(site)
+
+
 def test_run_and_sync_do_not_hinder_each_other(site):
     begun(site, "run")
     site.start("sync", "--plan-only")

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,6 +121,50 @@ def test_a_caller_other_than_the_named_one_gets_nothing(tmp_path, engine_socket)
     finally:
         serving.process.terminate()
         serving.process.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("header", "is_served"),
+    [
+        ("Host: 127.0.0.1:2375", True),
+        ("Host: [::1]:2375", True),
+        ("Host: my-machine:2375", True),
+        ("Host: api.moby.localhost", True),
+        ("Host: evil.example.org", False),
+        ("Host: localhost\r\nOrigin: http://evil.example.org", False),
+        ("Host: localhost\r\norigin: null", False),
+        ("Host: localhost\r\nSec-Fetch-Site: cross-site", False),
+    ],
+)
+def test_a_web_page_that_is_open_on_the_machine_does_not_reach_the_engine(tmp_path, header, is_served):
+    """A POST of plain text needs nobody's leave, and a page's own name server may lead its name to 127.0.0.1."""
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(place := str(tmp_path / "engine.sock"))
+        engine.listen()
+        with contextlib.closing(Forwarding(place)) as forwarding, forwarding.caller() as caller:
+            caller.sendall(f"POST /containers/x/start HTTP/1.1\r\n{header}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+            if is_served:
+                with engine.accept()[0] as served:
+                    assert header.encode() in served.recv(1000)
+                    served.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            assert (b"204" if is_served else b"403") in caller.recv(1000)
+
+
+class Forwarding:
+    """scripts/forward.py alone."""
+
+    def __init__(self, place: str):
+        command = [sys.executable, ROOT / "scripts/forward.py", "127.0.0.1", "0", place]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._port = int(self._process.stdout.readline().split()[-1])
+
+    def caller(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._port), 10)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
 
 
 def test_the_named_one_is_served(tmp_path, engine_socket):

@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
-from jobs.schema import is_damaged, no_answer, one_at_a_time, refuse_newer
+from jobs.schema import LONGEST_WAIT_SECONDS, is_damaged, no_answer, one_at_a_time, refuse_newer
 
 
 class Command(DjangosCommand):
@@ -26,5 +26,7 @@ class Command(DjangosCommand):
 
     def handle(self, *args, **options):
         with one_at_a_time():
+            if connection.vendor == "postgresql":  # who writes for long is waited for: nothing starts before this ends
+                connection.cursor().execute(f"SET lock_timeout = '{LONGEST_WAIT_SECONDS:.0f}s'")
             refuse_newer(MigrationExecutor(connection))
             return super().handle(*args, **options)
