@@ -33,11 +33,12 @@ def check_belonging() -> None:
     found = Installation.objects.identifier()
     if found not in wanted.split():
         name = connection.settings_dict["NAME"]
-        what = "is another installation's" if found else "has none of the jobs"
+        what = "is another installation's" if found else "knows none of them"
+        marks = listed([str(mark) for mark in _marks() if _content(mark)])
         raise CommandError(
-            f"The database {name} {what} whose folders are in {settings.WORK_DIR}. Name the right one in DATABASE_URL, "
-            "or put its copy back. A site is moved to another database by `manage.py copy_database`. Only if this one "
-            f"is to take over all the same, remove {listed([str(mark) for mark in _marks() if _content(mark)])}."
+            f"The database {name} is not that of the jobs in {settings.WORK_DIR}: it {what}. Name the right one in "
+            "DATABASE_URL, or put its copy back. A site is moved to another database by `manage.py copy_database`. "
+            f"Only if this one is to take over all the same, remove {marks}."
         )
 
 

@@ -9,6 +9,7 @@ interpreter takes in as it starts (PYTHON…, LANG, TZ) has to be as here, and w
 This file is the program of the first process, too. It has one thread, and takes one message for each start.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -57,7 +58,7 @@ class Forked:
     def __init__(self, arguments: list[str], environment: Mapping[str, str], stdin: int) -> None:
         self.args, self.returncode = arguments, None
         read_end, write_end = os.pipe()
-        here, there = socket.socketpair()
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # one message each: pid, status
         inputs = os.pipe() if stdin == subprocess.PIPE else (os.open(os.devnull, os.O_RDONLY), -1)
         try:
             message = {"arguments": arguments, "environment": dict(environment), "folder": str(Path.cwd())}
@@ -73,7 +74,7 @@ class Forked:
         self.pid = int(self._told(60))
 
     def _told(self, seconds: float | None) -> str:
-        """The next line of the first process about this one; empty after so many seconds."""
+        """The next message of the first process about this one; empty after so many seconds."""
         if not select.select([self._status], [], [], seconds)[0]:
             return ""
         said = self._status.recv(64).decode()
@@ -214,11 +215,8 @@ def _tell_of_the_dead(alive: dict[int, socket.socket]) -> None:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
-        with alive.pop(pid) as teller:
-            try:
-                teller.send(str(status).encode())
-            except OSError:
-                continue  # nobody wants to know
+        with alive.pop(pid) as teller, contextlib.suppress(OSError):  # perhaps nobody wants to know
+            teller.send(str(status).encode())
 
 
 def begin(message: dict) -> str:
