@@ -1,7 +1,6 @@
 """One `manage.py run`: whose jobs it may drive, and its exit code. Real processes: tests/test_end_of_run.py."""
 
 import contextlib
-import os
 
 import pytest
 
@@ -20,7 +19,7 @@ def test_a_call_that_hangs_at_the_end_does_not_turn_a_failure_into_exit_code_0(s
     settings.EXECUTOR, codes = "fake", []
     monkeypatch.setattr(process, "only_runner", contextlib.nullcontext)
     monkeypatch.setattr(EngineView, "close", lambda view: False)
-    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(process, "end_at_once", lambda code, say: codes.append(code))
 
     assert not drive_jobs(until_idle=True)
 
