@@ -20,7 +20,6 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "heroicons",
-    "ninja",
     "django_q",
     "jobs.apps.JobsConfig",
     "sync.apps.SyncConfig",
