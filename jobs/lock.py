@@ -1,24 +1,37 @@
 """Only one process of a kind, `manage.py run` or `manage.py sync`, may work on a work directory or a database.
 
 A lock file beside each, held by flock: the kernel releases it when the process dies, however it dies. The file's text
-only serves the message that the second one shows. A database on PostgreSQL may be shared by many machines: there the
-server keeps the lock (`jobs.session_lock`).
+only serves the message that the second one shows. A file that somebody removes, perhaps because it looks left over,
+would let another process in: whoever holds it notices, and ends at once, as every step can be done again. A database on
+PostgreSQL may be shared by many machines: there the server keeps the lock (`jobs.session_lock`).
 """
 
 import contextlib
 import fcntl
+import logging
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 from django.core.management import CommandError
 from django.db import connection
 
+from jobs.ending import end_at_once
 from jobs.schema import no_answer
-from jobs.session_lock import HeldElsewhere, SessionLock
+from jobs.session_lock import LOCK_LOST, HeldElsewhere, SessionLock
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.5
+_REMOVED = (
+    "the lock file %s of the only `manage.py %s` was removed or replaced, so another one may begin now: this one ends "
+    "at once (exit code %d) and the next start goes on from there. No lock file is ever left over: leave them there"
+)
 
 
 class AlreadyRunning(Exception):
@@ -41,9 +54,9 @@ def only_one(command: str, why: str) -> Iterator[None]:
     Raises AlreadyRunning at once, with `why` a second one would do harm, if another process has one of them.
     """
     with contextlib.ExitStack() as held:
-        for path in _paths(command):
-            held.enter_context(hold_file(path, command, why))
+        files = [held.enter_context(hold_file(path, command, why)) for path in _paths(command)]
         held.enter_context(_in_database(command, why))
+        held.enter_context(_watched(command, files))
         yield
 
 
@@ -61,7 +74,7 @@ def is_held_here(command: str) -> bool:
 
 
 @contextlib.contextmanager
-def hold_file(path: Path, command: str, why: str) -> Iterator[None]:
+def hold_file(path: Path, command: str, why: str) -> Iterator[IO]:
     """Hold one lock file while the block runs. Raises AlreadyRunning."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -78,7 +91,38 @@ def hold_file(path: Path, command: str, why: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.ftruncate(file.fileno(), 0)
             os.write(file.fileno(), holder.encode())
+        yield file
+
+
+@contextlib.contextmanager
+def _watched(command: str, files: list[IO]) -> Iterator[None]:
+    """End this process while the block runs if one of the lock files it holds is no longer there."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            for file in files:
+                if not _is_in_its_place(file) and not over.is_set():
+                    end_at_once(LOCK_LOST, lambda name=file.name: log.critical(_REMOVED, name, command, LOCK_LOST))
+
+    thread = threading.Thread(target=watch, name="lock-files", daemon=True)
+    thread.start()
+    try:
         yield
+    finally:
+        over.set()
+        thread.join(2)
+
+
+def _is_in_its_place(file: IO) -> bool:
+    held = os.fstat(file.fileno())
+    try:
+        there = Path(file.name).stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # a disk that does not answer is told of elsewhere
+    return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
 
 
 @contextlib.contextmanager

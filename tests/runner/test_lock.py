@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.session_lock import LOCK_LOST
 from runner.lock import AlreadyRunning, only_runner
 
 pytestmark = pytest.mark.sqlite_only  # files beside the database; PostgreSQL: tests/jobs/test_session_lock.py
@@ -112,3 +113,14 @@ def test_the_lock_makes_the_folders_that_it_needs(settings, start_holder, tmp_pa
     settings.WORK_DIR = tmp_path / "new" / "workdir"
     with only_runner():
         assert (settings.WORK_DIR / "run.lock").exists()
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_who_holds_a_lock_file_that_is_removed_ends_at_once(start_holder, settings, tmp_path, how):
+    """`rm *.lock`, as if they were left over from a crash: the next runner would begin beside this one."""
+    holder = start_holder(settings.WORK_DIR, tmp_path / "another.sqlite3")
+    lock = settings.WORK_DIR / "run.lock"
+    lock.unlink()
+    if how == "replaced":
+        lock.touch()
+    assert holder.wait(30) == LOCK_LOST
