@@ -157,9 +157,12 @@ def _git_hosts(values: Mapping) -> Iterable[str]:
         yield "ALLOWED_GIT_HOSTS: name at least one host, such as github.com."
 
 
+_HARMLESS = re.compile(r"[\w.*-]{1,60}(/[\w.*-]{0,60})*|[0-9a-fA-F:.]+(/\d+)?")
+
+
 def _shown(text: str) -> str:
     """Whoever pastes an address here may have pasted its password."""
-    return "what is set (not shown)" if "@" in text else repr(text)
+    return repr(text) if _HARMLESS.fullmatch(text) else "what is set (not shown)"
 
 
 def job_server(values: Mapping) -> Iterable[str]:

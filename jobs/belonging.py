@@ -23,23 +23,34 @@ MARK = "database-id"
 SEEN_BY_ALL = "database"
 
 
-def check_belonging() -> None:
-    """Raises CommandError, with what to do, if the work directory is another database's. One query."""
-    from jobs.models import Installation  # Django's checks, which ask this, are made known before there are models
+def check_belonging(name: str = "") -> None:
+    """Raises CommandError, with what to do, if the work directory is another database's. One query, or two.
+
+    `name`: what the message calls the database, if it is not the one that DATABASE_URL names.
+    """
+    from jobs.models import Installation, Job  # Django's checks, which ask this, are made known before there are models
 
     wanted = _wanted()
-    if not wanted:
+    found = Installation.objects.identifier() if wanted else ""
+    if found in wanted.split() or not wanted:
         return
-    found = Installation.objects.identifier()
-    if found not in wanted.split():
-        name = connection.settings_dict["NAME"]
-        what = "is another installation's" if found else "knows none of them"
-        marks = listed([str(mark) for mark in _marks() if _content(mark)])
+    name = name or connection.settings_dict["NAME"]
+    marks = listed([str(mark) for mark in _marks() if _content(mark)])
+    if found:
+        what = "bears another number (another installation's, or this one's before it was moved)"
+    elif Job.objects.exists():
         raise CommandError(
-            f"The database {name} is not that of the jobs in {settings.WORK_DIR}: it {what}. Name the right one in "
-            "DATABASE_URL, or put its copy back. A site is moved to another database by `manage.py copy_database`. "
-            f"Only if this one is to take over all the same, remove {marks}."
+            f"The database {name} bears no number, so it is a copy from before the update that gave one to "
+            f"{settings.WORK_DIR}. If it is this installation's and you are putting it back, remove {marks}, then "
+            "start again."
         )
+    else:
+        what = "knows none of them"
+    raise CommandError(
+        f"The database {name} is not that of the jobs in {settings.WORK_DIR}: it {what}. Name the right one in "
+        "DATABASE_URL, or put its copy back. A site is moved to another database by `manage.py copy_database`. "
+        f"Only if this one is to take over all the same, remove {marks}."
+    )
 
 
 def claim() -> None:
@@ -50,25 +61,40 @@ def claim() -> None:
     from jobs.models import Installation
 
     check_belonging()
+    identifier = Installation.objects.give_identifier()
     for mark in _marks():
-        if not _content(mark):
-            _write(mark, Installation.objects.give_identifier())
+        if _content(mark) != identifier:  # there is none, or a move has ended here
+            with contextlib.suppress(OSError):  # a full disk: `run` tells of it, and the next start tries again
+                _write(mark, identifier)
 
 
 @contextlib.contextmanager
-def moved() -> Iterator[None]:
-    """While the block runs, whose end commits the new database, the old one and the new one are both ours; then the new
-    one only. An old file that is kept must not be taken for the site some day, by an address that got lost."""
+def moved(source: str) -> Iterator[None]:
+    """The block copies `source` into the new database. While that is committed both are this installation's; then the
+    new one only: a file that is kept must not be taken for the site some day, by an address that got lost.
+
+    Raises CommandError, and nothing is copied, if `source` is not this installation's database, or not any more;
+    OSError if that cannot be written down.
+    """
     from jobs.models import Installation
 
     new, old = uuid.uuid4().hex, _wanted()
     with transaction.atomic():
         yield
+        check_belonging(source)
         Installation.objects.update_or_create(pk=1, defaults={"identifier": new})
         for mark in _marks() if old else ():
             _write(mark, f"{old} {new}")
     for mark in _marks():
-        _write(mark, new)
+        with contextlib.suppress(OSError):  # both are valid still: the first `run` makes an end of that
+            _write(mark, new)
+
+
+def is_here() -> bool:
+    """Whether the database bears this installation's number."""
+    from jobs.models import Installation
+
+    return Installation.objects.identifier() in _wanted().split()
 
 
 def is_marked() -> bool:
@@ -79,7 +105,14 @@ def is_marked() -> bool:
 def _marks() -> list[Path]:
     """One would do; each process has to see one."""
     folders = [settings.WORK_DIR, settings.WORK_DIR / SEEN_BY_ALL]
-    return [folder / MARK for folder in folders if folder.is_dir()]
+    return [folder / MARK for folder in folders if _is_folder(folder)]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # this process may not look there
+        return False
 
 
 def _wanted() -> str:
@@ -95,7 +128,7 @@ def _content(mark: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """On the disk as a whole, or not at all. A full disk is for `manage.py run` to tell; the next start tries again."""
+    """On the disk as a whole, or not at all. Raises OSError."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         with unfinished.open("w") as file:
@@ -104,4 +137,6 @@ def _write(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise

@@ -128,6 +128,25 @@ def _require_empty() -> None:
             )
 
 
+def require_new() -> None:
+    """Nothing is in the database but what `migrate` and services that begin have made. Raises CannotMove.
+
+    By SQL alone: its tables may be of any version, or another program's.
+    """
+    ours = {model._meta.db_table for model in _models()} | {MigrationRecorder.Migration._meta.db_table}
+    with connection.cursor() as cursor:
+        for table in sorted(connection.introspection.table_names(cursor)):
+            if table not in ours:
+                raise CannotMove(f"The new database has a table of another program, {table}: name an empty one.")
+            if table in (*_MADE_BY_MIGRATE, *_MADE_BY_SERVICES, MigrationRecorder.Migration._meta.db_table):
+                continue
+            cursor.execute(f"SELECT 1 FROM {connection.ops.quote_name(table)} LIMIT 1")  # noqa: S608 - our own names
+            if cursor.fetchone():
+                raise CannotMove(
+                    f"The new database is not empty ({table} has rows), and nothing is ever mixed: name an empty one."
+                )
+
+
 def _copy(model: type[models.Model], cursor, moved: Moved) -> int:
     fields = model._meta.local_concrete_fields
     import psycopg  # a site on SQLite does without

@@ -68,9 +68,8 @@ def no_answer(error: Exception) -> CommandError:
     if is_damaged(error):
         name = connection.settings_dict["NAME"]
         return CommandError(f"{name} is damaged ({error}). Put a snapshot back: docs/operations.md.")
-    return CommandError(
-        f"The database does not answer: {' '.join(str(error).split())}. Once it does, start this again."
-    )
+    said = " ".join(str(error).split()).rstrip(".?")
+    return CommandError(f"The database does not answer: {said}. Once it does, start this again.")
 
 
 def refuse_newer(executor: MigrationExecutor) -> None:

@@ -40,6 +40,10 @@ class HeldElsewhere(Exception):
     """Another session has the lock; the message names it."""
 
 
+class ReadOnly(Exception):
+    """The server that has the lock is none that anybody can work with."""
+
+
 class SessionLock:
     """`with SessionLock("run"):` Raises HeldElsewhere, own.BehindPooler and psycopg.OperationalError as it begins."""
 
@@ -48,7 +52,7 @@ class SessionLock:
         self._key = (_OURS, zlib.crc32(command.encode()) & 0x7FFFFFFF)
 
     def __enter__(self) -> "SessionLock":
-        from jobrunner_site.postgresql import own  # a site on SQLite does without
+        from jobrunner_site.postgresql import base, own  # a site on SQLite does without
 
         self._session = own.connect(connection.get_connection_params())
         try:
@@ -60,11 +64,16 @@ class SessionLock:
         except BaseException:
             self._session.close()
             raise
+        base.DatabaseWrapper.server_of_lock = self._session.execute(base.WHICH_SERVER).fetchone()[0]
+        connection.close()  # the one from before may be to another server
         self._watcher = threading.Thread(target=self._watch, name="lock", daemon=True)
         self._watcher.start()
         return self
 
     def __exit__(self, *error) -> None:
+        from jobrunner_site.postgresql import base
+
+        base.DatabaseWrapper.server_of_lock = None
         self._over.set()
         self._watcher.join(2)
         self._session.close()
@@ -80,14 +89,16 @@ class SessionLock:
         return f"{name}{f' from {address}' if address else ''} since {since} UTC (pid {pid} of the server)"
 
     def _watch(self) -> None:
-        """Nothing comes through this session, so all that can be heard is its end."""
+        """Nothing comes through this session, so all that can be heard is its end. And where a server takes no writes
+        any more, another has perhaps taken over, and there the lock is free."""
         try:
             asked_at = time.monotonic()
             while not self._over.is_set():
                 for _ in self._session.notifies(timeout=_HEARS_OF_THE_END_SECONDS):
                     pass
                 if time.monotonic() - asked_at >= _LOOK_SECONDS:
-                    self._session.execute("SELECT 1")
+                    if self._session.execute("SHOW transaction_read_only").fetchone()[0] == "on":
+                        raise ReadOnly("The server takes no writes any more.")
                     asked_at = time.monotonic()
         except Exception as error:
             if self._over.is_set():

@@ -5,10 +5,13 @@ or by PostgreSQL's tools) and is on the disk; so whatever bears such a name can 
 killed try has left is removed by the next one. Copies name files of patients: nobody else may read them.
 """
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +22,6 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs import dumping
-from jobs.lock import AlreadyRunning, hold_file
 from jobs.text import size_in_words
 
 _NAME = re.compile(r"db-(\d{8}T\d{6})Z\.(sqlite3|dump)")
@@ -60,7 +62,7 @@ def take() -> Snapshot:
     path = folder / f"db-{at:{_STAMP}}Z.{_kind()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with hold_file(folder / ".lock", "snapshot_database", "it removes what is unfinished"):
+        with _one_at_a_time(folder):
             _remove_unfinished(folder)
             _require_room(folder)
             _copy(path)
@@ -70,11 +72,24 @@ def take() -> Snapshot:
             old.path.unlink(missing_ok=True)
     except dumping.CannotDump as error:
         raise NoSnapshot(str(error)) from error
-    except AlreadyRunning as error:
-        raise NoSnapshot(f"Another copy is being made in {folder}: wait until it is there, then try again.") from error
     except (OSError, sqlite3.Error) as error:
         raise NoSnapshot(f"No snapshot could be made in {folder}: {error}.") from error
     return Snapshot(path, at, path.stat().st_size)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Each removes what is unfinished. The lock is the folder's own: a file would belong to whoever came first."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # a network mount may know no locks of folders
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise NoSnapshot(f"Another copy is being made in {folder}: wait for it, then try again.") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _kind() -> str:

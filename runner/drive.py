@@ -229,6 +229,8 @@ class Driver:
         return True
 
     def _end_by_our_bug(self, job: Job, tools: Tools, error: Exception) -> bool:
+        if cutting_off.is_begun(job):
+            raise error  # ending it fails by itself: with the pauses of `drive`
         log.exception("job %s: failed in %s by a fault of the job runner", job.identifier, job.status_code)
         what = str(error) if isinstance(error, GaveUp) else f"The job runner failed while the job was {job.status_code}"
         return cutting_off.begin(job, tools, what)

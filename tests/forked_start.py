@@ -87,7 +87,7 @@ class Forked:
     def _look(self, seconds: float | None) -> int | None:
         with self._lock:
             if self.returncode is None and (said := self._told(seconds)):
-                self.returncode = os.waitstatus_to_exitcode(int(said))
+                self.returncode = int(said)
                 self._status.close()
         return self.returncode
 
@@ -180,12 +180,17 @@ def serve() -> dict | None:
     os.set_blocking(heard, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    alive: dict[int, socket.socket] = {}
+    alive: dict[int, socket.socket] = {}  # or dead, and not yet asked for: its number is not given to another one
+    told_of: set[int] = set()
     while True:
-        ready, _, _ = select.select([messages, heard], [], [])
+        ready, _, _ = select.select([messages, heard, *(alive[pid] for pid in told_of)], [], [])
+        for pid in [pid for pid in told_of if alive[pid] in ready]:
+            os.waitpid(pid, 0)
+            told_of.remove(pid)
+            alive.pop(pid).close()
         if heard in ready:
             os.read(heard, 4096)
-            _tell_of_the_dead(alive)
+            _tell_of_the_dead(alive, told_of)
         if messages not in ready:
             continue
         text, descriptors, _, _ = socket.recv_fds(messages, _LONGEST_MESSAGE, 3)
@@ -210,13 +215,14 @@ def serve() -> dict | None:
             os.close(descriptor)
 
 
-def _tell_of_the_dead(alive: dict[int, socket.socket]) -> None:
-    while alive:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if not pid:
-            return
-        with alive.pop(pid) as teller, contextlib.suppress(OSError):  # perhaps nobody wants to know
-            teller.send(str(status).encode())
+def _tell_of_the_dead(alive: dict[int, socket.socket], told_of: set[int]) -> None:
+    """Once each. Whoever has heard of it, or does not want to, closes the other end, which wakes `serve`."""
+    for pid in alive.keys() - told_of:
+        if found := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+            told_of.add(pid)
+            with contextlib.suppress(OSError):
+                alive[pid].send(str(code).encode())
 
 
 def begin(message: dict) -> str:

@@ -14,7 +14,8 @@ A status that was acknowledged survives a crash of the server, whatever the serv
 been removed, so that its command would be started a second time.
 
 A server that takes no writes, a standby after a failover, is as good as none: a new connection refuses it (by default:
-`target_session_attrs` of the address), and what it answers on one from before is an OperationalError.
+`target_session_attrs` of the address), and what it answers on one from before is an OperationalError. Whoever holds the
+lock of the only `manage.py run` at one server works with no other: there the lock may be somebody else's.
 """
 
 import os
@@ -22,6 +23,7 @@ import socket
 import sys
 from pathlib import Path
 
+import psycopg
 from django.db.backends.postgresql import base
 from django.utils.functional import cached_property
 
@@ -30,8 +32,12 @@ from jobrunner_site.postgresql.texts import Operations, StrDumper
 
 # Any number that nobody else uses in our database; the lock of `jobs.lock` has two numbers and is never the same.
 WRITERS_TURN = 7_236_810_443
-# What is stricter or about standby servers is the administrator's choice and stays.
-_DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+# The first column says which server it is: as long as it runs, and no other has the same. What is stricter about
+# commits, or about standby servers, is the administrator's choice and stays.
+WHICH_SERVER = "SELECT pg_postmaster_start_time()::text"
+_BEGIN = f"""{WHICH_SERVER}, CASE current_setting('synchronous_commit')
+WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END"""
+_OTHER_SERVER = "the address leads to another server than the one that has this process's lock, or it was restarted"
 # PostgreSQL cuts longer names off.
 _LONGEST_NAME = 63
 
@@ -46,6 +52,8 @@ def process_name() -> str:
 
 class DatabaseWrapper(base.DatabaseWrapper):
     ops_class = Operations
+    # Of this process's lock, while it holds one (`jobs.session_lock`).
+    server_of_lock: str | None = None
 
     @cached_property
     def wrap_database_errors(self) -> ErrorWrapper:
@@ -57,8 +65,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict):
         connection = super().get_new_connection(conn_params)
         try:
-            connection.execute(_DURABLE)
+            server, _ = connection.execute(_BEGIN).fetchone()
             connection.commit()
+            if DatabaseWrapper.server_of_lock not in (None, server):
+                raise psycopg.OperationalError(_OTHER_SERVER)
         except BaseException:
             connection.close()
             raise

@@ -11,11 +11,13 @@ from django.utils import timezone
 from jobs import dumping
 from jobs.belonging import check_belonging
 from jobs.doctor import BAD, OK, WARN, Finding
+from jobs.schema import is_damaged
 from jobs.snapshots import snapshots, why_not
 from jobs.text import duration_in_words, size_in_words
 
 # As jobrunner_site/databases.py sets them for each connection.
 _PRAGMAS = {"journal_mode": ("wal", "WAL"), "synchronous": (2, "FULL"), "foreign_keys": (1, "on")}
+_PUT_BACK = "Stop run, sync and the web, and put the newest snapshot back (snapshot_database --list)."
 _OLD_SNAPSHOT_SECONDS = 2 * 24 * 3600.0
 
 
@@ -23,6 +25,9 @@ def examine_database() -> Iterator[Finding]:
     try:
         executor = MigrationExecutor(connection)
     except DatabaseError as error:
+        if is_damaged(error):
+            yield Finding("Database", BAD, f"damaged: {error}", _PUT_BACK)
+            return
         what = "See that its server runs (or who holds its file), and that DATABASE_URL leads to it."
         yield Finding("Database", BAD, f"does not answer: {' '.join(str(error).split())}", what)
         return
@@ -55,8 +60,7 @@ def _sqlite() -> Iterator[Finding]:
     if said == "ok":
         yield Finding("Database", OK, f"SQLite, whole{size}")
     else:
-        what = "Stop run, sync and the web, and put the newest snapshot back (snapshot_database --list)."
-        yield Finding("Database", BAD, f"damaged: {said}", what)
+        yield Finding("Database", BAD, f"damaged: {said}", _PUT_BACK)
 
 
 def _postgresql() -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """Whether a service of ours lives, for Docker's health checks: exit code 0, or one sentence and 1.
 
 `sign_of_life.py` asks the pages' own process (/livez); `sign_of_life.py run` and `… sync` read from the database when
-that process was last alive. It is run each minute, so it reads the settings and starts nothing else of Django.
+that process was last alive; with seconds since 1970 behind that, whether since then. It is run each minute, so it reads
+the settings and starts nothing else of Django.
 """
 
 import sys
@@ -45,7 +46,7 @@ def last_sign(name: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def trouble(name: str) -> str:
+def trouble(name: str, since: float) -> str:
     """Why it does not live, or nothing."""
     if not name:
         urllib.request.urlopen(PAGES, timeout=5).close()
@@ -53,6 +54,8 @@ def trouble(name: str) -> str:
     at = last_sign(name)
     if at is None:
         return f"{name} was never heard"
+    if at.timestamp() < since:
+        return f"{name} was not heard since it was started"
     age = (datetime.now(UTC) - at).total_seconds()
     if age < -MOST_SECONDS:
         return f"{name} was last heard {-age:.0f} s in the future: a clock was or is wrong"
@@ -61,7 +64,7 @@ def trouble(name: str) -> str:
 
 if __name__ == "__main__":
     try:
-        found = trouble(sys.argv[1] if len(sys.argv) > 1 else "")
+        found = trouble(*sys.argv[1:2] or [""], since=float(*sys.argv[2:3] or [0]))
     except Exception as error:
         found = f"cannot tell: {type(error).__name__}: {error}"
     if found:

@@ -28,6 +28,11 @@ gather() {
     say "Building without this machine's own apt and pip configuration: $(tail -n 1 "$1.why")"
 }
 
+# The image that .env names is a way back: what is built now gets the usual name, and is used once .env names no other.
+if [ -n "$IMAGE_OF_DOTENV" ] && [ "$IMAGE_OF_DOTENV" != "jobrunner:$ENV" ]; then
+    IMAGE=jobrunner:$ENV
+    say "Note: .env names the image $IMAGE_OF_DOTENV (JOB_RUNNER_IMAGE), so the services use that and not $IMAGE."
+fi
 have_engine
 find_builder
 scripts/base_image.sh

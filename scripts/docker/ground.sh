@@ -22,7 +22,7 @@ have_engine() {
 # An image that somebody has named (an older one, to go back to) is never made of what this checkout holds now.
 have_image() {
     if docker image inspect "$IMAGE" >/dev/null 2>&1; then return; fi
-    [ "$IMAGE" = "jobrunner:$ENV" ] || [ -n "${JOB_RUNNER_IMAGE:-}" ] ||
+    [ "$IMAGE" = "jobrunner:$ENV" ] || [ -z "$IMAGE_OF_DOTENV" ] ||
         stop "JOB_RUNNER_IMAGE in ${DOTENV_FILE:-.env} is $IMAGE, and this engine has no image of that name ('docker image ls')."
     ENV=$ENV scripts/docker/build.sh
 }
@@ -105,7 +105,10 @@ refuse_what_only_python_reads() {
 is_production() { [ "$(setting JOB_RUNNER_MODE)" = production ]; }
 
 PROJECT=$(setting COMPOSE_PROJECT_NAME jobrunner)
-if [ "$ENV" = prod ]; then IMAGE=$(setting JOB_RUNNER_IMAGE jobrunner:prod); else IMAGE=${JOB_RUNNER_IMAGE:-jobrunner:$ENV}; fi
+# IMAGE_OF_DOTENV: somebody has named it there, and not for this call only.
+IMAGE_OF_DOTENV=
+if [ "$ENV" = prod ] && [ -z "${JOB_RUNNER_IMAGE:-}" ]; then IMAGE_OF_DOTENV=$(setting JOB_RUNNER_IMAGE); fi
+IMAGE=${JOB_RUNNER_IMAGE:-${IMAGE_OF_DOTENV:-jobrunner:$ENV}}
 
 random() { head -c "$1" /dev/urandom | base64 -w 0 | tr '+/' '-_' | tr -d '='; }
 
@@ -154,7 +157,7 @@ have_settings() {
     DOTENV=$(realpath "${DOTENV_FILE:-.env}")
     SECRETS=$(realpath -m "$(setting SECRETS "$CHECKOUT/secrets")")
     WEB_ADDRESS=$(setting WEB_ADDRESS "127.0.0.1:${PORT:-8000}")
-    [[ ${WEB_ADDRESS##*:} =~ ^[0-9]{1,5}$ ]] || stop "The pages' port is a number: PORT=8000 (or WEB_ADDRESS=127.0.0.1:8000)."
+    [[ ${WEB_ADDRESS##*:} =~ ^[0-9]{1,5}$ && ${WEB_ADDRESS##*:} -lt 65536 ]] || stop "The pages' port is a number: PORT=8000 (or WEB_ADDRESS=127.0.0.1:8000)."
     SYNC_OPTIONS=$(setting SYNC_OPTIONS "$(is_asked_by_a_job_server || echo --plan-only)")
     JOB_RUNNER_IMAGE=$IMAGE
     CODE=/srv/jobrunner
@@ -171,7 +174,7 @@ state_of_settings() {
     local name
     {
         cat "$DOTENV"
-        for name in $(names_of_secrets); do stat -c '%n %s %Y %i' "$SECRETS/$name" 2>/dev/null || true; done
+        for name in $(names_of_secrets); do stat -L -c '%n %s %Y %i' "$SECRETS/$name" 2>/dev/null || true; done
     } | sha256sum | cut -c1-16
 }
 
@@ -248,9 +251,11 @@ have_places() {
         for_services test -e "$SECRETS/$name" || secret_file "$name" </dev/null
     done
     # shellcheck disable=SC2016 # expanded by the shell that runs it
-    mended=$(for_services sh -c 'cd "$1" && for each in *; do
-        [ ! -f "$each" ] || [ "$(stat -c "%u" "$each")" = "$2" ] || { chown "$2:$2" "$each" && chmod 600 "$each" && echo "$each"; }
-    done' sh "$SECRETS" "$USER_OF_IMAGE")
+    # shellcheck disable=SC2046 # names without blanks
+    mended=$(for_services sh -c 'cd "$1" && user=$2 && shift 2 && for each; do
+        [ -f "$each" ] && [ ! -L "$each" ] && [ "$(stat -c "%u" "$each")" != "$user" ] || continue
+        chown -h "$user:$user" "$each" && chmod 600 "$each" && echo "$each"
+    done' sh "$SECRETS" "$USER_OF_IMAGE" $(names_of_secrets))
     if [ -n "$mended" ]; then say "Given to the services' user, $USER_OF_IMAGE: $(echo $mended) in $SECRETS"; fi
     if ! for_services test -s "$SECRETS/SECRET_KEY" && [ -z "$(setting SECRET_KEY)" ]; then
         say "Making a SECRET_KEY: $SECRETS/SECRET_KEY"

@@ -10,6 +10,7 @@ cd "$(dirname "$0")/../.."
 # An image that is older than compose.yaml may not know what that asks of it.
 tell_if_older() {
     local of_image here
+    [ -z "$IMAGE_OF_DOTENV" ] || return 0 # somebody wants it so
     of_image=$(docker image inspect "$IMAGE" --format '{{index .Config.Labels "org.opencontainers.image.revision"}}')
     here=$(git rev-parse HEAD 2>/dev/null || true)
     if [ -n "$here" ] && [ "${of_image%+changes}" != "$here" ]; then
@@ -22,7 +23,7 @@ until_alive() {
     local deadline=$((SECONDS + 90)) name=$1
     if [ "$name" = web ]; then name=; fi
     # shellcheck disable=SC2086 # nothing for the pages
-    until "${COMPOSE[@]}" exec -T "$1" python scripts/container/sign_of_life.py $name >/dev/null 2>&1; do
+    until "${COMPOSE[@]}" exec -T "$1" python scripts/container/sign_of_life.py $name ${name:+"$began"} >/dev/null 2>&1; do
         if [ $SECONDS -ge $deadline ] || [ "$(restarts_of "$1")" -ge 3 ]; then
             "${COMPOSE[@]}" logs --no-color --tail 20 "$1" >&2 || true
             stop "The service $1 does not come to work: the last lines of its log are above. Mend that, then 'make docker-serve'" \

@@ -233,7 +233,7 @@ def test_a_file_named_as_a_secret_holds_it_and_an_empty_one_counts_as_not_set(tm
     (tmp_path / "STATA_LICENSE").write_text("from-the-folder\n")
     (tmp_path / "PRIVATE_REPO_ACCESS_TOKEN").write_text("")
     names = ("STATA_LICENSE", "PRIVATE_REPO_ACCESS_TOKEN")
-    given = {"SECRETS_DIR": str(tmp_path), **dict.fromkeys(names, "from-the-environment")}
+    given = {"SECRETS_DIR": str(tmp_path), "PRIVATE_REPO_ACCESS_TOKEN": "from-the-environment"}
     assert shown(tmp_path, *names, **given) == ["from-the-folder", "from-the-environment"]
     (tmp_path / "named").write_text("from-the-named-file")
     assert shown(tmp_path, *names, **given, STATA_LICENSE_FILE=str(tmp_path / "named"))[0] == "from-the-named-file"

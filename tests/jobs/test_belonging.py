@@ -3,9 +3,11 @@
 import pytest
 from django.core.management import CommandError
 
+from jobs import belonging
 from jobs.belonging import MARK, SEEN_BY_ALL, check_belonging, claim
 from jobs.models import Installation
 from jobs.schema import check_database
+from tests.factories import make_job
 
 pytestmark = pytest.mark.django_db
 
@@ -35,8 +37,36 @@ def test_a_database_without_the_jobs_is_refused_and_stays_as_it_is(mark):
 def test_another_installation_s_database_is_refused(mark):
     claim()
     mark.write_text("0123456789abcdef0123456789abcdef\n")
-    with pytest.raises(CommandError, match="it is another installation"):
+    with pytest.raises(CommandError, match="bears another number"):
         claim()
+
+
+def test_a_copy_from_before_there_were_numbers_is_asked_about(mark):
+    """Put back by the book, it has the jobs and no number; so has the old file of a site that was moved back then."""
+    make_job()
+    mark.write_text("0123456789abcdef0123456789abcdef\n")
+    with pytest.raises(CommandError, match="a copy from before the update") as refused:
+        claim()
+    assert f"remove {mark}, then start again" in str(refused.value)
+    mark.unlink()
+    claim()
+
+
+def test_a_move_whose_end_was_not_written_down_is_ended_by_the_first_runner(mark):
+    mark.write_text(f"0123456789abcdef0123456789abcdef {Installation.objects.give_identifier()}\n")
+    check_belonging()
+    claim()
+    assert mark.read_text().strip() == Installation.objects.identifier()
+
+
+def test_who_may_not_enter_the_work_directory_is_not_stopped(settings, monkeypatch):
+    """The pages as a user of their own, beside PostgreSQL."""
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(belonging.Path, "is_dir", refuse)
+    check_belonging()
 
 
 def test_a_start_that_was_killed_between_the_two_is_made_good(mark):

@@ -23,7 +23,7 @@ def little_room(settings):
 
 
 def files(settings) -> list[str]:
-    return sorted(path.name for path in settings.SNAPSHOT_DIR.iterdir() if path.name != ".lock")
+    return sorted(path.name for path in settings.SNAPSHOT_DIR.iterdir())
 
 
 def test_a_copy_is_whole_and_nobody_else_may_read_it(settings):

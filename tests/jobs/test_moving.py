@@ -108,7 +108,7 @@ def test_the_old_file_is_not_taken_for_the_site_any_more(old, new):
     """It is kept for a while, and with compose it is what counts if the new address gets lost."""
     copy(old, new)
     for command in (["run"], ["sync", "--plan-only"], ["add_person", "x", "--role", "viewer"]):
-        assert "it is another installation's" in old.manage(*command, expect=1)
+        assert "bears another number" in old.manage(*command, expect=1)
 
 
 def test_it_says_what_it_has_copied_and_what_to_do_now(old, new):
@@ -125,8 +125,47 @@ def refused(old: Site, new: PostgresqlDatabase, *options: str) -> str:
 
 
 def test_nothing_is_ever_mixed(old, new):
+    new.change("INSERT INTO jobs_installation (id, identifier, made_at) VALUES (1, 'x', now())")
+    assert "The new database is not empty (jobs_installation has rows)" in refused(old, new)
+
+
+def test_neither_another_version_nor_another_program_s_database_is_touched(old):
+    """Its tables must not be brought to our version before it is found that it is not empty."""
+    theirs = PostgresqlDatabase()
+    theirs.change("DROP TABLE jobs_installation")
+    theirs.change("DELETE FROM django_migrations WHERE name = '0014_installation'")
+    theirs.change("INSERT INTO jobs_logincount (key, count, until) VALUES ('x', 1, now())")
+    assert "is not empty (jobs_logincount has rows)" in copy(old, theirs, expect=1)
+    assert theirs.query("SELECT 1 FROM django_migrations WHERE name = '0014_installation'") == []
+    theirs.drop()
+    other = PostgresqlDatabase(empty=True)
+    other.change("CREATE TABLE patients (id int)")
+    assert "a table of another program, patients" in copy(old, other, expect=1)
+    assert other.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(1,)]
+    other.drop()
+
+
+def test_what_is_copied_already_is_not_copied_again_and_said_to_be_there(old, new):
+    """Killed, or the connection lost, after the commit: nobody is sent for another database."""
     copy(old, new)
-    assert "The new database is not empty" in refused(old, new)
+    mark = old.work_dir / "database-id"
+    mark.write_text(f"{old.query('SELECT identifier FROM jobs_installation')[0][0]} {mark.read_text()}")
+    assert "It is copied already, and all of it" in copy(old, new, expect=1)
+    moved = Site(old.folder, **{**old.environment, **new.environment})
+    moved.manage("run", "--until-idle")
+    assert len(mark.read_text().split()) == 1
+    assert "bears another number" in old.manage("run", expect=1)
+    moved.__exit__()
+
+
+def test_a_file_that_is_not_the_site_any_more_is_not_copied(old, new):
+    """After the move much was done; a slip in the address must not make the old file the site again."""
+    copy(old, new)
+    second = PostgresqlDatabase(empty=True)
+    said = copy(old, second, expect=1)
+    assert "bears another number" in said and "db.sqlite3" in said
+    assert second.query("SELECT count(*) FROM jobs_job") == [(0,)]
+    second.drop()
 
 
 def test_a_source_of_another_version_is_refused_with_what_to_do(old, new):

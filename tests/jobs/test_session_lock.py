@@ -6,10 +6,12 @@ import subprocess
 import sys
 import threading
 
+import psycopg
 import pytest
 
 from jobs.session_lock import LOCK_LOST
 from tests.databases import PostgresqlDatabase
+from tests.postgres_cluster import Cluster
 from tests.site import ROOT, Site, wait_until
 
 pytestmark = [pytest.mark.postgresql_only, pytest.mark.slow_test]
@@ -160,3 +162,36 @@ def asked_through_django(site: Site, sql: str) -> str:
         [sys.executable, "-c", code, sql], env=environment, capture_output=True, text=True, check=True, cwd=ROOT
     )
     return done.stdout.strip()
+
+
+def test_the_lock_and_the_work_are_at_one_server_also_after_a_failover(tmp_path):
+    """Two servers behind one address; the first one takes no writes any more, and lives on with the lock it gave."""
+    with Cluster() as one, Cluster() as two:
+        both = f"postgresql://postgres@/{{}}?host={one.folder},{two.folder}"
+        for each in (one, two):
+            with psycopg.connect(each.url(), autocommit=True) as server:
+                server.execute("CREATE DATABASE jobs")
+            Site(tmp_path, DATABASE_URL=each.url("jobs")).manage("migrate", "--verbosity=0")
+        site = Site(tmp_path, EXECUTOR="fake", DATABASE_URL=both.format("jobs"))
+        process = site.start("run")
+        wait_until(lambda: ask(one, "SELECT 1 FROM jobs_heartbeat"), what="the first turn at the first server")
+        with psycopg.connect(one.url(), autocommit=True) as server:
+            server.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            server.execute("SELECT pg_reload_conf()")
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode in (1, LOCK_LOST), said
+        assert "takes no writes any more" in said or "another server than the one that has this process's lock" in said
+        assert not ask(two, "SELECT name FROM jobs_heartbeat"), said  # it has not worked there without a lock
+        with psycopg.connect(two.url("jobs"), autocommit=True) as server:  # as a standby has it
+            (row,) = ask(one, "SELECT id, identifier, made_at FROM jobs_installation")
+            server.execute("INSERT INTO jobs_installation (id, identifier, made_at) VALUES (%s, %s, %s)", row)
+        again = site.start("run")
+        wait_until(lambda: ask(two, HOLDERS), what="the lock at the second server")
+        again.terminate()
+        assert again.wait(30) == 0
+        site.__exit__()
+
+
+def ask(cluster: Cluster, sql: str) -> list[tuple]:
+    with psycopg.connect(cluster.url("jobs"), autocommit=True) as server:
+        return server.execute(sql).fetchall()

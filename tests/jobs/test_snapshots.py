@@ -46,7 +46,7 @@ def rows(path: Path) -> int:
 
 
 def files(settings) -> list[str]:
-    return sorted(path.name for path in settings.SNAPSHOT_DIR.iterdir() if path.name != ".lock")
+    return sorted(path.name for path in settings.SNAPSHOT_DIR.iterdir())
 
 
 def test_a_snapshot_is_a_whole_database_that_nobody_else_may_read(database, settings):

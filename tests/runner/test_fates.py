@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 
 from jobs.errors import JobError, Unavailable
 from jobs.models import Job
@@ -171,6 +171,22 @@ def test_an_engine_that_cannot_stop_a_container_of_ours_now_is_asked_again(
     clock.now += 3600
     assert drive_once(driver).status_code == StatusCode.INTERNAL_ERROR
     assert executor.status(job.container_name).phase is Phase.EXITED
+
+
+def test_an_end_that_fails_by_itself_is_tried_again_after_a_pause(driver, executor, failing, monkeypatch):
+    """A sequence that is wrong after a restore, a lost right: not a thousand lines of log a second."""
+    job = make_job(StatusCode.EXECUTING)
+    executor.start(spec_for(job))
+    failing(StatusCode.EXECUTING, RuntimeError("a bug"))
+    tries = []
+
+    def refuse(job, *words, **facts):
+        tries.append(words)
+        raise DataError("out of range")
+
+    monkeypatch.setattr(Job, "move_to", refuse)
+    assert drive_once(driver).status_code == StatusCode.EXECUTING
+    assert len(tries) == 1 and not driver.may_try(job)
 
 
 def raise_(error: Exception) -> None:

@@ -134,6 +134,7 @@ def test_a_caller_other_than_the_named_one_gets_nothing(tmp_path, engine_socket)
         ("Host: localhost\r\nOrigin: http://evil.example.org", False),
         ("Host: localhost\r\norigin: null", False),
         ("Host: localhost\r\nSec-Fetch-Site: cross-site", False),
+        pytest.param("X: " + "a" * 70_000 + "\r\nHost: evil.example.org", False, id="longer than is looked at"),
     ],
 )
 def test_a_web_page_that_is_open_on_the_machine_does_not_reach_the_engine(tmp_path, header, is_served):

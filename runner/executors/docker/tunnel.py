@@ -26,6 +26,8 @@ from jobs.log import escape
 DEFAULT_SOCKET = "/var/run/docker.sock"
 _PREFIX = "jobrunner-ssh-"
 _LOOK_EVERY_SECONDS = 0.02
+# Names, PAM and a VPN that wakes up included; ConnectTimeout bounds TCP and the first words only.
+_LONGEST_LOGIN_SECONDS = 60.0
 _LONGEST_WORDS = 300
 # The end of a dead connection is noticed after a quarter of a minute; what waits for an answer gives up by itself.
 _OPTIONS = {
@@ -61,6 +63,7 @@ class Tunnel:
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._process: subprocess.Popen | None = None
+        self._begun_at, self._had_socket = 0.0, False
 
     @property
     def socket(self) -> str:
@@ -78,6 +81,7 @@ class Tunnel:
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 path.unlink(missing_ok=True)
+                self._begun_at, self._had_socket = time.monotonic(), False
                 self._process = self._begin(path)
             process = self._process
         while not path.exists():
@@ -87,11 +91,14 @@ class Tunnel:
                 self._give_up(process)
                 raise TimeoutError(f"no connection by SSH within {seconds:g} s")
             time.sleep(_LOOK_EVERY_SECONDS)
+        self._had_socket = True
 
     def _give_up(self, process: subprocess.Popen) -> None:
-        """A client that lives and has no socket will never have one: somebody has removed it, or the client hangs."""
+        """A client that lives and has no socket will never have one if it had one, which somebody has removed, or hangs
+        if it takes too long; a login may take its time."""
         with self._lock:
-            if self._process is process:
+            is_stuck = self._had_socket or time.monotonic() - self._begun_at > _LONGEST_LOGIN_SECONDS
+            if self._process is process and is_stuck:
                 process.kill()
                 process.wait()
                 self._process = None
