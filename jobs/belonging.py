@@ -21,6 +21,7 @@ from jobs.text import listed
 MARK = "database-id"
 # With compose.yaml the folder of SQLite's file is all that the pages, sync and migrate see of the work directory.
 SEEN_BY_ALL = "database"
+_LONGEST = 200
 
 
 def check_belonging(name: str = "") -> None:
@@ -56,10 +57,18 @@ def check_belonging(name: str = "") -> None:
 def claim() -> None:
     """Let database and work directory know each other, at the start of `manage.py run`. May be killed at any line.
 
-    Raises CommandError as `check_belonging` does.
+    Raises CommandError as `check_belonging` does, and if a mark cannot be read: then nobody knows whose it is.
     """
     from jobs.models import Installation
 
+    for mark in _marks():
+        try:
+            _read(mark)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            what = "Give it to the user of `run`, if it is not a stranger's"
+            raise CommandError(f"{mark} cannot be read: {error.strerror}. {what}.") from error
     check_belonging()
     identifier = Installation.objects.give_identifier()
     for mark in _marks():
@@ -122,16 +131,27 @@ def _wanted() -> str:
 def _content(mark: Path) -> str:
     """Empty where nothing is marked, or this process may not see it."""
     try:
-        return mark.read_text(errors="replace").strip()
+        return _read(mark)
     except OSError:
         return ""
+
+
+def _read(mark: Path) -> str:
+    descriptor = os.open(mark, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _LONGEST).decode(errors="replace").strip()
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, text: str) -> None:
     """On the disk as a whole, or not at all. Raises OSError."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
-        with unfinished.open("w") as file:
+        # Never by a link, which another service of ours might have made there to files that it may not write.
+        unfinished.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(unfinished, flags, 0o666), "w") as file:
             file.write(f"{text}\n")
             file.flush()
             os.fsync(file.fileno())

@@ -1,5 +1,7 @@
 """Django's checks of an installation: `manage.py check --deploy`, and the log of gunicorn when it starts."""
 
+import contextlib
+import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
@@ -55,8 +57,8 @@ def secrets_are_nobody_elses(**_) -> list[CheckMessage]:
     return [
         Warning(
             f"{path} holds a secret, and every user of this machine can read it.",
-            hint=f"chmod o= {path} (in a container: the file that is mounted there); whoever may have read it has it: "
-            "think of making a new one.",
+            hint=f"chmod o= {path}, or move the secret to a file of its own (X_FILE; in containers secrets/X). Whoever "
+            "may have read it has it: think of making a new one.",
             id="jobs.W002",
         )
         for path in found
@@ -74,11 +76,12 @@ def _is_everybodys(path: str) -> bool:
 def settings_are_spelt_right(**_) -> list[CheckMessage]:
     """A name that nothing reads changes nothing, and nobody says so. Others' names (compose's) are in the file, too."""
     written = []
-    if settings.DOTENV_FILE and Path(settings.DOTENV_FILE).is_file():
-        names = _NAMES.findall(Path(settings.DOTENV_FILE).read_text(errors="replace"))
+    with contextlib.suppress(OSError):  # what cannot be looked at is told elsewhere, or is not for this process
+        names = _NAMES.findall(Path(settings.DOTENV_FILE or os.devnull).read_text(errors="replace"))
         written += [(name, settings.DOTENV_FILE) for name in names]
-    if settings.SECRETS_DIR and Path(settings.SECRETS_DIR).is_dir():
-        written += [(path.name, settings.SECRETS_DIR) for path in sorted(Path(settings.SECRETS_DIR).iterdir())]
+    with contextlib.suppress(OSError):
+        names = sorted(path.name for path in Path(settings.SECRETS_DIR).iterdir()) if settings.SECRETS_DIR else []
+        written += [(name, settings.SECRETS_DIR) for name in names]
     return [
         Warning(
             f"{name} in {place} is no setting, and nothing reads it.",

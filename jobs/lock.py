@@ -7,6 +7,7 @@ PostgreSQL may be shared by many machines: there the server keeps the lock (`job
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -77,7 +78,7 @@ def is_held_here(command: str) -> bool:
 def hold_file(path: Path, command: str, why: str) -> Iterator[IO]:
     """Hold one lock file while the block runs. Raises AlreadyRunning."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with open_own(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -92,6 +93,21 @@ def hold_file(path: Path, command: str, why: str) -> Iterator[IO]:
             os.ftruncate(file.fileno(), 0)
             os.write(file.fileno(), holder.encode())
         yield file
+
+
+def open_own(path: Path) -> IO:
+    """For reading and appending; made if it is not there. Raises AlreadyRunning for a link.
+
+    Other services of ours may write to the folder of the database; whom one of them obeys must not lead this process to
+    files that only this process may write.
+    """
+    try:
+        return open(path, "a+", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        what = f"{path} is a link, as no lock file of ours is: see who has made it, then remove it."
+        raise AlreadyRunning(what) from None
 
 
 @contextlib.contextmanager

@@ -204,6 +204,11 @@ def _require_same_counts(moved: Moved) -> None:
 
 
 def default_source() -> Path:
-    """Where the database lies if nobody has said otherwise: without containers, or as compose.yaml has it."""
+    """Where the database lies if nobody has said otherwise: without containers, or as compose.yaml has it.
+
+    Raises CannotMove if it lies in both places: one is an older one.
+    """
     usual, with_compose = settings.WORK_DIR / "db.sqlite3", settings.WORK_DIR / "database" / "db.sqlite3"
-    return with_compose if with_compose.is_file() and not usual.is_file() else usual
+    if usual.is_file() and with_compose.is_file():
+        raise CannotMove(f"There are {usual} and {with_compose}: name the one that the site works with by --from.")
+    return with_compose if with_compose.is_file() else usual

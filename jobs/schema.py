@@ -96,7 +96,8 @@ def one_at_a_time() -> Iterator[None]:
 
     Raises CommandError after LONGEST_WAIT_SECONDS. Kernel and server let go when a process dies.
     """
-    with (_folder_of_lock() / "migrate.lock").open("a+") as file:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(_folder_of_lock() / "migrate.lock", flags, 0o666), "r+") as file:
         _wait_for(lambda: _is_held(file))
         if connection.vendor != "postgresql":
             yield

@@ -36,19 +36,21 @@ def once_set_up(application: Wsgi) -> Wsgi:
             trouble = _trouble()
             if trouble and trouble != said:
                 log.error("%s Until then each call is answered with an error 503.", trouble)
-            is_right, said = not trouble, trouble
+            # Where the look itself failed, the pages say what they meet, and it is looked again.
+            is_right, said = trouble == "", trouble or ""
         return application(environ, start_response) if not said else _refused(start_response)
 
     return answer
 
 
-def _trouble() -> str:
+def _trouble() -> str | None:
+    """Empty if all is well; None if that could not be found out."""
     try:
         check_database()
     except CommandError as error:
         return str(error)
     except DatabaseError:
-        return ""  # the pages and /healthz/ say what they meet
+        return None
     finally:
         connection.close()
     return ""

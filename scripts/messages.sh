@@ -3,9 +3,20 @@
 
 say() { printf '▸ %s\n' "$*"; }
 
-# One paragraph that says what to do, then the end.
+# One paragraph that says what to do, then the end. Lines end between words only: a path is there to be copied.
 stop() {
-    printf '\n✗ %s\n' "$*" | fold -s -w 100 >&2
+    local word line=✗ lines=()
+    set -f
+    # shellcheck disable=SC2048 # its words
+    for word in $*; do
+        if [ $((${#line} + ${#word})) -lt 100 ]; then
+            line+=" $word"
+        else
+            lines+=("$line")
+            line=$word
+        fi
+    done
+    printf '%s\n' "" "${lines[@]}" "$line" >&2
     exit 1
 }
 

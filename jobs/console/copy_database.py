@@ -24,10 +24,10 @@ _WHY = "both databases have to rest while one is copied into the other"
 
 def copy_database(source: str, *, as_json: bool) -> None:
     """Raises Refused."""
-    path = Path(source.removeprefix("sqlite:///")) if source else default_source()
     began = time.monotonic()
     try:
         require_postgresql()
+        path = Path(source.removeprefix("sqlite:///")) if source else default_source()
         if not path.is_file():
             raise CannotMove(f"There is no file {path}: name the old database by --from.")
         with _at_rest(path):

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../.."
 . scripts/messages.sh
 . scripts/docker/ground.sh
 
+images=${JOB_RUNNER_IMAGE:-jobrunner:prod jobrunner:dev} # one that .env names was kept for a reason
 if [ -e "$SSH_FOLDER" ]; then scripts/docker/over_ssh.sh disable; fi
 have_engine
 if [ -e "${DOTENV_FILE:-.env}" ]; then
@@ -18,7 +19,7 @@ if [ -e "${DOTENV_FILE:-.env}" ]; then
     grep -v '^Removing network' <<<"$said" || true
 fi
 # Images have one name for all checkouts of an engine, so what another one's services use stays.
-for image in ${JOB_RUNNER_IMAGE:-jobrunner:prod jobrunner:dev}; do
+for image in $images; do
     docker image inspect "$image" >/dev/null 2>&1 || continue
     if docker image rm "$image" >/dev/null 2>&1; then
         say "Removed the image $image"

@@ -234,7 +234,7 @@ for_services() {
 # secret_file NAME: what comes on standard input, as a whole; one that is the same stays as it is.
 secret_file() {
     # shellcheck disable=SC2016 # expanded by the shell that runs it
-    for_services sh -c 'umask 077; cat >"$1.new"; chown "$2:$2" "$1.new"
+    for_services sh -ec 'umask 077; trap "rm -f \"\$1.new\"" EXIT; cat >"$1.new"; chown "$2:$2" "$1.new"
         if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi' sh "$SECRETS/$1" "$USER_OF_IMAGE"
 }
 

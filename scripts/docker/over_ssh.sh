@@ -155,7 +155,7 @@ forget_copies() {
     SECRETS=$(realpath -m "$(setting SECRETS "$CHECKOUT/secrets")")
     copies=("$SECRETS/SSH_KEY" "$SECRETS/SSH_KNOWN_HOSTS")
     # shellcheck disable=SC2016 # expanded by the shell that runs it
-    empty='for each; do [ ! -e "$each" ] || : >"$each" || exit 1; done'
+    empty='for each; do if [ -L "$each" ]; then rm "$each" || exit 1; fi; [ ! -e "$each" ] || : >"$each" || exit 1; done'
     if sh -c "$empty" sh "${copies[@]}" 2>/dev/null; then return; fi
     PLACES=("$SECRETS")
     find_user 2>/dev/null && for_services sh -c "$empty" sh "${copies[@]}" ||

@@ -20,11 +20,12 @@ tell_if_older() {
 
 # until_alive SERVICE: its own sign of life, as its health check asks for it; else its last words.
 until_alive() {
-    local deadline=$((SECONDS + 90)) name=$1
+    local deadline=$((SECONDS + 90)) name=$1 before
+    before=$(restarts_of "$1")
     if [ "$name" = web ]; then name=; fi
     # shellcheck disable=SC2086 # nothing for the pages
     until "${COMPOSE[@]}" exec -T "$1" python scripts/container/sign_of_life.py $name ${name:+"$began"} >/dev/null 2>&1; do
-        if [ $SECONDS -ge $deadline ] || [ "$(restarts_of "$1")" -ge 3 ]; then
+        if [ $SECONDS -ge $deadline ] || [ "$(restarts_of "$1")" -ge $((before + 3)) ]; then
             "${COMPOSE[@]}" logs --no-color --tail 20 "$1" >&2 || true
             stop "The service $1 does not come to work: the last lines of its log are above. Mend that, then 'make docker-serve'" \
                 "again. The other services are as 'make docker-serve ARGS=ps' shows them."
@@ -88,7 +89,9 @@ said=$("${COMPOSE[@]}" up --detach --remove-orphans 2>&1) || {
 }
 for service in web run sync; do until_alive $service; done
 # From within a container an ssh server of this machine may be out of reach that answered from outside.
-if [[ $JOBS_ENGINE = ssh://* ]] && ! said=$("${COMPOSE[@]}" exec -T run python manage.py doctor docker 2>&1); then
+code=0
+if [[ $JOBS_ENGINE = ssh://* ]]; then said=$("${COMPOSE[@]}" exec -T run python manage.py doctor docker 2>&1) || code=$?; fi
+if [ $code -gt 1 ]; then # 1: it works, and something could be better
     printf '%s\n' "$said" >&2
     say "No job can run yet: the engine $JOBS_ENGINE does not answer the service run (above). Jobs wait until it does."
 fi

@@ -1,5 +1,7 @@
 """The database is the one whose jobs' folders are in the work directory; a wrong one is refused at once."""
 
+import contextlib
+
 import pytest
 from django.core.management import CommandError
 
@@ -69,6 +71,19 @@ def test_who_may_not_enter_the_work_directory_is_not_stopped(settings, monkeypat
     check_belonging()
 
 
+@pytest.mark.parametrize("name", [MARK, f"{MARK}.unfinished"])
+def test_no_link_leads_to_a_file_that_others_may_not_write(settings, tmp_path, name):
+    """With compose the pages and sync may write to the folder of the database, and nothing to high privacy storage."""
+    (folder := settings.WORK_DIR / SEEN_BY_ALL).mkdir()
+    output = tmp_path / "output.csv"
+    output.write_text("patients")
+    (folder / name).symlink_to(output)
+    with pytest.raises(CommandError, match="cannot be read") if name == MARK else contextlib.nullcontext():
+        claim()
+        assert (folder / MARK).read_text().strip() == Installation.objects.identifier()
+    assert output.read_text() == "patients"
+
+
 def test_a_start_that_was_killed_between_the_two_is_made_good(mark):
     number = Installation.objects.give_identifier()
     claim()
@@ -82,11 +97,13 @@ def test_a_mark_without_a_number_says_nothing(mark, content):
     assert mark.read_text().strip() == Installation.objects.identifier()
 
 
-def test_a_mark_that_cannot_be_read_or_written_stops_nobody(mark):
-    """As for the web in a container, which does not see the work directory; a full disk `run` tells of by itself."""
+def test_a_mark_that_cannot_be_read_is_never_written_over(mark):
+    """It may be another database's; after one `sudo manage.py run` it is root's. The pages do not see it anyway."""
     mark.mkdir()
-    claim()
     check_belonging()
+    with pytest.raises(CommandError, match="cannot be read: Is a directory"):
+        claim()
+    assert not Installation.objects.exists()
 
 
 def test_with_compose_every_process_sees_a_mark(settings):

@@ -41,6 +41,18 @@ def test_no_tables_are_made_beside_folders_that_have_been_used(tmp_path):
         site.manage("migrate")
 
 
+@pytest.mark.sqlite_only
+@pytest.mark.slow_test
+def test_compose_s_migrate_makes_no_tables_where_a_runner_has_been(tmp_path):
+    """It sees nothing of the work directory but the folder of the database, and a mark in that."""
+    (tmp_path / "database").mkdir()
+    (tmp_path / "database" / "database-id").write_text("0123456789abcdef0123456789abcdef")
+    (tmp_path / "workdir" / "database").symlink_to(tmp_path / "database")
+    site = Site(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path / 'database' / 'db.sqlite3'}")
+    assert "is empty, but jobs have been run in" in site.manage("migrate", expect=1)
+    site.__exit__()
+
+
 def test_a_slip_in_a_setting_s_name_is_told_and_other_programs_names_are_not(settings, tmp_path):
     """Nothing reads MAX_WORKRES, so nothing would ever say that it has no effect."""
     settings.DOTENV_FILE, settings.SECRETS_DIR = str(tmp_path / "env"), str(tmp_path / "secrets")
@@ -59,6 +71,12 @@ def test_a_slip_in_a_setting_s_name_is_told_and_other_programs_names_are_not(set
     assert said == {
         "MAX_WORKRES": "MAX_WORKERS", "MAX_WORKERS_": "MAX_WORKERS", "JOB_SERVER_TOKENS": "JOB_SERVER_TOKEN",
     }  # fmt: skip
+
+
+def test_what_cannot_be_looked_at_for_slips_is_no_error(settings, tmp_path):
+    """With compose the folder of secrets may be entered and not listed."""
+    settings.DOTENV_FILE, settings.SECRETS_DIR = str(tmp_path), str(tmp_path / "none")
+    assert settings_are_spelt_right() == []
 
 
 def test_behind_a_proxy_its_address_has_to_be_known(settings):

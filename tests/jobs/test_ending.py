@@ -40,7 +40,10 @@ def test_the_end_comes_whether_or_not_its_words_are_taken(before):
     reader, writer = os.pipe()
     with subprocess.Popen([sys.executable, "-c", ENDING.format(before=before)], stderr=writer, cwd=ROOT) as process:
         os.close(writer)
-        assert process.wait(30) == 4
+        try:
+            assert process.wait(30) == 4
+        finally:
+            process.kill()
     said = os.read(reader, 65536)
     os.close(reader)
     assert before or b"the last words" in said

@@ -134,7 +134,7 @@ def test_neither_another_version_nor_another_program_s_database_is_touched(old):
     theirs = PostgresqlDatabase()
     theirs.change("DROP TABLE jobs_installation")
     theirs.change("DELETE FROM django_migrations WHERE name = '0014_installation'")
-    theirs.change("INSERT INTO jobs_logincount (key, count, until) VALUES ('x', 1, now())")
+    theirs.change("INSERT INTO jobs_logincount (name, address, failures, last_at) VALUES ('x', '', 1, now())")
     assert "is not empty (jobs_logincount has rows)" in copy(old, theirs, expect=1)
     assert theirs.query("SELECT 1 FROM django_migrations WHERE name = '0014_installation'") == []
     theirs.drop()
@@ -205,6 +205,13 @@ def test_what_the_web_writes_meanwhile_is_noticed(old, tmp_path):
     assert "was written to meanwhile, so nothing was copied" in done.stdout, done.stderr
     assert database.query("SELECT count(*) FROM jobs_job") == [(0,)]
     database.drop()
+
+
+def test_of_two_old_files_none_is_guessed(old, new):
+    """A site that came to compose from elsewhere has kept the older one."""
+    (old.work_dir / "database").mkdir()
+    shutil.copy(old.work_dir / "db.sqlite3", old.work_dir / "database")
+    assert "name the one that the site works with by --from" in refused(old, new)
 
 
 def test_neither_a_missing_file_nor_a_target_on_sqlite_is_taken(old, new, tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError
+from django.db import OperationalError
 
 from jobs.schema import check_database
 from jobs.set_up import once_set_up
@@ -88,6 +89,23 @@ def test_the_web_waits_for_its_tables_and_then_asks_no_more(monkeypatch):
     assert b"trouble" in ask("/jobs/") and told == ["503 Service Unavailable"]
     assert ask("/jobs/") == b"page" == ask("/jobs/")
     assert len(asked) == 2
+
+
+@pytest.mark.django_db
+def test_a_look_that_fails_is_no_leave_for_ever(monkeypatch):
+    """The database was locked just then; what it is like has still to be found out."""
+    answers = [OperationalError("database is locked"), CommandError("is not that of the jobs"), None]
+
+    def check() -> None:
+        if error := answers.pop(0):
+            raise error
+
+    monkeypatch.setattr("jobs.set_up.check_database", check)
+    monkeypatch.setattr("jobs.set_up.LOOK_SECONDS", 0)
+    monkeypatch.setattr("jobs.set_up.connection", type("Connection", (), {"close": staticmethod(lambda: None)}))
+    web = once_set_up(lambda environ, start: [b"page"])
+    asked = [b"".join(web({"PATH_INFO": "/jobs/"}, lambda status, headers: None)) for _ in range(4)]
+    assert [b"trouble" in answer for answer in asked] == [False, True, False, False] and not answers
 
 
 @pytest.mark.django_db

@@ -9,6 +9,7 @@ from jobs.errors import JobError, Unavailable
 from jobs.models import Job
 from jobs.states import StatusCode
 from runner import drive, steps
+from runner.capacity import Hold
 from runner.containers import spec_for
 from runner.drive import Driver
 from runner.executors.base import ExecutorUnavailable, Phase
@@ -141,6 +142,30 @@ def test_what_was_not_stopped_is_stopped_by_the_next_process(executor, failing):
     runner.close()
     assert executor.status(job.container_name).phase is Phase.EXITED
     assert Job.objects.get().status_message == "A fault of ours."
+
+
+@pytest.mark.parametrize(
+    "code", [StatusCode.INITIATED, StatusCode.PREPARING, StatusCode.PREPARED, StatusCode.EXECUTING]
+)
+@pytest.mark.parametrize("wish", ["cancel", "reboot"])
+def test_what_was_cut_off_is_ended_before_anybody_else_s_wish(driver, executor, code, wish):
+    """A cancel would end it by another name, and a reboot would have it run again with our fault written on it."""
+    job = make_job(code, outcome_code=StatusCode.INTERNAL_ERROR, outcome_message="A fault of ours.")
+    hold = Hold(StatusCode.WAITING_ON_REBOOT, "Stopped for a reboot.") if wish == "reboot" else None
+    if wish == "cancel":
+        job.request_cancel(by="alice", reason="x")
+    driver.drive(job.pk, threading.Event(), hold)
+    job = Job.objects.get()
+    assert (job.status_code, job.outcome_code, job.attempt) == (StatusCode.INTERNAL_ERROR, "", 1)
+
+
+def test_after_the_command_s_end_an_engine_that_is_silent_does_not_hold_up_the_end(
+    driver, executor, failing, monkeypatch
+):
+    make_job(StatusCode.EXECUTED, exit_code=0)
+    failing(StatusCode.EXECUTED, RuntimeError("a bug"))
+    monkeypatch.setattr(executor, "stop", lambda name: raise_(ExecutorUnavailable("no answer")))
+    assert drive_once(driver).status_code == StatusCode.INTERNAL_ERROR
 
 
 def test_a_fault_that_cannot_be_recorded_leaves_the_container_alone(driver, executor, failing, monkeypatch):

@@ -124,3 +124,14 @@ def test_who_holds_a_lock_file_that_is_removed_ends_at_once(start_holder, settin
     if how == "replaced":
         lock.touch()
     assert holder.wait(30) == LOCK_LOST
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(settings, monkeypatch, tmp_path):
+    """Another service of ours may write beside the database; it must not lead us to files of high privacy storage."""
+    monkeypatch.setitem(settings.DATABASES["default"], "NAME", str(tmp_path / "own.sqlite3"))
+    output = tmp_path / "output.csv"
+    output.write_text("patients")
+    (settings.WORK_DIR / "run.lock").symlink_to(output)
+    with pytest.raises(AlreadyRunning, match="is a link, as no lock file of ours is"), only_runner():
+        pytest.fail("it was followed")
+    assert output.read_text() == "patients"
