@@ -42,6 +42,23 @@ def test_it_says_and_ends_as_a_real_one(environment, arguments):
     assert (process.returncode, said) == real(arguments, environment)
 
 
+def modules_after(code: str, environment: dict) -> set[str]:
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}\nprint(*sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+@pytest.mark.slow_test
+def test_nothing_is_imported_beforehand_that_a_command_could_fail_for_want_of(environment):
+    """A module that only the first process has imported would hide a missing import of ours."""
+    beforehand = modules_after(
+        "from tests.forked_start import LIBRARIES\nfor each in LIBRARIES: __import__(each)", environment
+    )
+    real = modules_after("sys.argv = ['manage.py', 'help', 'flags']\nimport manage\nmanage.main()", environment)
+    ours = {"tests", "tests.forked_start"}
+    assert beforehand - real - ours == set()
+
+
 def test_it_is_a_process_of_its_own_that_can_be_killed_with_its_group_at_once(environment):
     for _ in range(5):
         process = Forked(["run"], environment, subprocess.DEVNULL)
