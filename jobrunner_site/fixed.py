@@ -20,6 +20,7 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "heroicons",
+    "ninja",  # for its static files: the page of the API's document is theirs
     "django_q",
     "jobs.apps.JobsConfig",
     "sync.apps.SyncConfig",
