@@ -8,7 +8,7 @@ class Command(OperatorCommand):
     help = (
         "Copy every row of an SQLite database into the one that DATABASE_URL names, which is on PostgreSQL and empty: "
         "its tables are made first, as by `manage.py migrate`. Stop run, sync and the web first. All or nothing: after "
-        "an error, or when it is killed, the new database is as it was. The old one is only read."
+        "an error, or when it is killed, the new database has no row. The old one is only read."
     )
 
     needs_database = False  # it has no tables yet, and is not yet this installation's
